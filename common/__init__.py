@@ -1,0 +1,1 @@
+"""What every Space and the router share: facts, contract, panels and the runtime."""

@@ -1,0 +1,394 @@
+"""Every checkpoint, LoRA, resolution and default of the Wan family, said once.
+
+The only file that names a Hub repository. Sources: the model cards and configs of Wan-AI, upstream's own
+defaults, and our measurements; see `docs/facts.md` for where each figure comes from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+Weights = Literal["nano", "wan"]
+PresetName = Literal["fast", "quality"]
+GpuSize = Literal["large", "xlarge"]
+Target = Literal["transformer", "transformer_2"]
+
+NEGATIVE_PROMPT: Final = (
+    "色调艳丽，过曝，静态，细节模糊不清，字幕，风格，作品，画作，画面，静止，整体发灰，最差质量，低质量，JPEG压缩残留，"
+    "丑陋的，残缺的，多余的手指，画得不好的手部，画得不好的脸部，畸形的，毁容的，形态畸形的肢体，手指融合，静止不动的画面，"
+    "杂乱的背景，三条腿，背景人很多，倒着走"
+)
+"""The negative prompt that every Wan model was tuned with (upstream's `sample_neg_prompt`)."""
+
+MAX_PROMPT_TOKENS: Final = 512
+"""UMT5 reads this many tokens of a prompt; the rest is dropped."""
+
+MAX_SECONDS: Final = 8.0
+"""Longest clip on offer, in seconds (the models were trained on about 5)."""
+
+MAX_STEPS: Final = 50
+"""UniPC repeats integer timesteps, and asserts, from 64 steps on at shift 16."""
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A generation of Wan. `open_weights` is False where Alibaba offers an API only."""
+
+    key: str
+    name: str
+    open_weights: bool = True
+    note: str = ""
+
+
+GENERATIONS: Final[Mapping[str, Generation]] = {
+    g.key: g
+    for g in (
+        Generation("2.1", "Wan 2.1"),
+        Generation("2.2", "Wan 2.2"),
+        Generation("2.5", "Wan 2.5", open_weights=False, note="Alibaba offers Wan 2.5 through its API only"),
+        Generation("2.6", "Wan 2.6", open_weights=False, note="Alibaba offers Wan 2.6 through its API only"),
+        Generation("2.7", "Wan 2.7", open_weights=False, note="Alibaba offers Wan 2.7 through its API only"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """A frame size in pixels."""
+
+    width: int
+    height: int
+
+    @property
+    def aspect(self) -> str:
+        """The nearest usual aspect ratio, such as `16:9`."""
+        usual = {"16:9": 16 / 9, "9:16": 9 / 16, "1:1": 1.0, "3:2": 3 / 2, "2:3": 2 / 3}
+        return min(usual, key=lambda name: abs(usual[name] - self.width / self.height))
+
+    @property
+    def label(self) -> str:
+        """As shown in the resolution menu: `832x480 (16:9)`."""
+        return f"{self.width}x{self.height} ({self.aspect})"
+
+    @property
+    def size(self) -> str:
+        """`832x480`, as on the command line."""
+        return f"{self.width}x{self.height}"
+
+    @property
+    def area(self) -> int:
+        """Pixels a frame."""
+        return self.width * self.height
+
+
+R480 = (Resolution(832, 480), Resolution(480, 832))
+R720 = (Resolution(1280, 720), Resolution(720, 1280), Resolution(960, 960))
+R704 = (Resolution(1280, 704), Resolution(704, 1280))
+NANO_RESOLUTIONS: Final = (Resolution(128, 128), Resolution(192, 128), Resolution(128, 192))
+NANO_FRAMES: Final = 17
+
+
+@dataclass(frozen=True)
+class LoraFile:
+    """One safetensors file of a LoRA and the transformer that it goes into."""
+
+    weight_name: str
+    target: Target = "transformer"
+
+
+@dataclass(frozen=True)
+class Lora:
+    """A LoRA as published: one file, or a HIGH + LOW pair for a mixture of experts."""
+
+    key: str
+    name: str
+    repo: str
+    files: tuple[LoraFile, ...]
+    note: str = ""
+
+
+_KIJAI = "Kijai/WanVideo_comfy"
+LORAS: Final[Mapping[str, Lora]] = {
+    lora.key: lora
+    for lora in (
+        Lora(
+            "lightning-2.1-t2v",
+            "lightx2v Wan 2.1 T2V StepDistill-CfgDistill v2, rank 128",
+            _KIJAI,
+            (LoraFile("Lightx2v/lightx2v_T2V_14B_cfg_step_distill_v2_lora_rank128_bf16.safetensors"),),
+        ),
+        Lora(
+            "lightning-2.1-i2v",
+            "lightx2v Wan 2.1 I2V StepDistill-CfgDistill, rank 128",
+            _KIJAI,
+            (LoraFile("Lightx2v/lightx2v_I2V_14B_480p_cfg_step_distill_rank128_bf16.safetensors"),),
+        ),
+        Lora(
+            "lightning-2.2-t2v",
+            "Wan2.2-Lightning T2V V2.0, HIGH + LOW",
+            _KIJAI,
+            (
+                LoraFile(
+                    "LoRAs/Wan22-Lightning/"
+                    "Wan22_A14B_T2V_HIGH_Lightning_4steps_lora_250928_rank128_fp16.safetensors"
+                ),
+                LoraFile(
+                    "LoRAs/Wan22-Lightning/"
+                    "Wan22_A14B_T2V_LOW_Lightning_4steps_lora_250928_rank64_fp16.safetensors",
+                    "transformer_2",
+                ),
+            ),
+        ),
+        Lora(
+            "lightning-2.2-i2v",
+            "lightx2v Wan 2.2 I2V 4-step, HIGH + LOW, rank 64",
+            _KIJAI,
+            (
+                LoraFile(
+                    "LoRAs/Wan22_Lightx2v/"
+                    "Wan_2_2_I2V_A14B_HIGH_lightx2v_4step_lora_260412_rank_64_fp16.safetensors"
+                ),
+                LoraFile(
+                    "LoRAs/Wan22_Lightx2v/"
+                    "Wan_2_2_I2V_A14B_LOW_lightx2v_4step_lora_260412_rank_64_fp16.safetensors",
+                    "transformer_2",
+                ),
+            ),
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Sampler settings under one name; `loras` are attached and active while it is in effect."""
+
+    num_inference_steps: int
+    guidance_scale: float
+    flow_shift: float
+    guidance_scale_2: float | None = None
+    loras: tuple[str, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Sizes that decide cost: of one transformer, and of what the pipeline holds beside it.
+
+    `parameters` counts one transformer; `spatial` and `temporal` are the VAE's compression. Parameter counts
+    were taken on the meta device.
+    """
+
+    parameters: int
+    layers: int
+    dim: int
+    ffn: int
+    spatial: int = 8
+    temporal: int = 4
+    experts: int = 1
+    clip: bool = False
+    control_layers: int = 0
+
+
+_1_3B = Architecture(1_418_996_800, 30, 1536, 8960)
+_14B = Architecture(14_288_491_584, 40, 5120, 13824)
+_A14B_T2V = Architecture(14_288_491_584, 40, 5120, 13824, experts=2)
+_A14B_I2V = Architecture(14_288_901_184, 40, 5120, 13824, experts=2)
+_I2V_14B = Architecture(16_394_878_784, 40, 5120, 13824, clip=True)
+_FLF2V_14B = Architecture(16_395_536_704, 40, 5120, 13824, clip=True)
+_5B = Architecture(4_999_787_712, 30, 3072, 14336, spatial=16)
+_VACE_1_3B = Architecture(2_153_972_032, 30, 1536, 8960, control_layers=15)
+_S2V_14B = Architecture(16_300_000_000, 40, 5120, 13824)
+_ANIMATE_14B = Architecture(17_274_816_884, 40, 5120, 13824, clip=True)
+_VACE_FUN_14B = Architecture(17_337_592_896, 40, 5120, 13824, experts=2, control_layers=8)
+_VACE_14B = Architecture(17_337_592_896, 40, 5120, 13824, control_layers=8)
+
+TEXT_ENCODER_PARAMETERS: Final = 5_680_910_336
+VAE_PARAMETERS: Final[Mapping[int, int]] = {8: 126_892_531, 16: 704_688_668}
+CLIP_PARAMETERS: Final = 630_766_080
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """One set of weights as Wan-AI (or, where said, the community) publishes it.
+
+    `kind` names the Wan-Nano model that stands in for it; `upstream_steps` is what upstream itself samples
+    with; a preset that a checkpoint lacks is simply not in `presets`.
+    """
+
+    key: str
+    name: str
+    generation: str
+    repo: str
+    kind: str
+    architecture: Architecture
+    resolutions: tuple[Resolution, ...]
+    fps: int
+    num_frames: int
+    upstream_steps: int
+    presets: Mapping[PresetName, Preset] = field(hash=False)
+    boundary_ratio: float | None = None
+    gpu_size: GpuSize = "large"
+    licence: str = "Apache-2.0"
+    community: bool = False
+    repo_bytes_per_parameter: int = 2
+
+    @property
+    def moe(self) -> bool:
+        """Two experts, and so two guidance scales."""
+        return self.boundary_ratio is not None
+
+    @property
+    def grid(self) -> int:
+        """Width and height must be multiples of this: VAE compression times the patch of 2."""
+        return self.architecture.spatial * 2
+
+    @property
+    def max_frames(self) -> int:
+        """The longest 4k+1 within MAX_SECONDS."""
+        return int(MAX_SECONDS * self.fps) // 4 * 4 + 1
+
+    def sizes(self, weights: Weights) -> tuple[Resolution, ...]:
+        """The resolutions on offer under `weights`."""
+        return NANO_RESOLUTIONS if weights == "nano" else self.resolutions
+
+    def default_frames(self, weights: Weights) -> int:
+        """Frames a clip has unless asked otherwise."""
+        return NANO_FRAMES if weights == "nano" else self.num_frames
+
+    def steps(self, preset: PresetName, weights: Weights) -> int:
+        """Steps of a preset; Wan-Nano needs fewer than the real models for Quality."""
+        steps = self.presets[preset].num_inference_steps
+        return min(steps, NANO_QUALITY_STEPS) if weights == "nano" else steps
+
+
+NANO_QUALITY_STEPS: Final = 20
+
+
+def _quality(cfg: float, shift: float, cfg_2: float | None = None, steps: int = 30) -> Preset:
+    return Preset(steps, cfg, shift, guidance_scale_2=cfg_2)
+
+
+def _lightning(lora: str, shift: float = 5.0, *, moe: bool = False, note: str = "") -> Preset:
+    # Shift 5 puts 4 UniPC steps on t = 999, 937, 833, 625: the list Lightning was distilled on.
+    return Preset(4, 1.0, shift, guidance_scale_2=1.0 if moe else None, loras=(lora,), note=note)
+
+
+def _distilled(shift: float) -> Preset:
+    # FastWan replaces the whole transformer by a 3-step student; no LoRA, and no slow preset to fall back to.
+    return Preset(3, 1.0, shift)
+
+
+CHECKPOINTS: Final[Mapping[str, Checkpoint]] = {
+    c.key: c
+    for c in (
+        Checkpoint(
+            key="wan2.1-t2v-1.3b", name="Wan 2.1 T2V-1.3B", generation="2.1",
+            repo="Wan-AI/Wan2.1-T2V-1.3B-Diffusers", kind="dense", architecture=_1_3B,
+            resolutions=R480, fps=16, num_frames=81, upstream_steps=50,
+            presets={"quality": _quality(6.0, 8.0)},
+        ),
+        Checkpoint(
+            key="wan2.1-t2v-14b", name="Wan 2.1 T2V-14B", generation="2.1",
+            repo="Wan-AI/Wan2.1-T2V-14B-Diffusers", kind="dense", architecture=_14B,
+            resolutions=R480 + R720, fps=16, num_frames=81, upstream_steps=50,
+            presets={"fast": _lightning("lightning-2.1-t2v"), "quality": _quality(5.0, 5.0)},
+        ),
+        Checkpoint(
+            key="wan2.2-t2v-a14b", name="Wan 2.2 T2V-A14B (MoE)", generation="2.2",
+            repo="Wan-AI/Wan2.2-T2V-A14B-Diffusers", kind="moe", architecture=_A14B_T2V,
+            resolutions=R480 + R720, fps=16, num_frames=81, upstream_steps=40,
+            boundary_ratio=0.875, gpu_size="xlarge", repo_bytes_per_parameter=4,
+            presets={"fast": _lightning("lightning-2.2-t2v", moe=True), "quality": _quality(4.0, 12.0, 3.0)},
+        ),
+        Checkpoint(
+            key="wan2.2-ti2v-5b", name="Wan 2.2 TI2V-5B", generation="2.2",
+            repo="Wan-AI/Wan2.2-TI2V-5B-Diffusers", kind="ti2v", architecture=_5B,
+            resolutions=R704, fps=24, num_frames=121, upstream_steps=50,
+            presets={"quality": _quality(5.0, 5.0)},
+        ),
+        Checkpoint(
+            key="wan2.1-i2v-14b-480p", name="Wan 2.1 I2V-14B-480P", generation="2.1",
+            repo="Wan-AI/Wan2.1-I2V-14B-480P-Diffusers", kind="i2v-clip", architecture=_I2V_14B,
+            resolutions=R480, fps=16, num_frames=81, upstream_steps=40,
+            presets={"fast": _lightning("lightning-2.1-i2v"), "quality": _quality(5.0, 3.0)},
+        ),
+        Checkpoint(
+            key="wan2.1-i2v-14b-720p", name="Wan 2.1 I2V-14B-720P", generation="2.1",
+            repo="Wan-AI/Wan2.1-I2V-14B-720P-Diffusers", kind="i2v-clip", architecture=_I2V_14B,
+            resolutions=R720, fps=16, num_frames=81, upstream_steps=40,
+            presets={"fast": _lightning("lightning-2.1-i2v"), "quality": _quality(5.0, 5.0)},
+        ),
+        Checkpoint(
+            key="wan2.2-i2v-a14b", name="Wan 2.2 I2V-A14B (MoE)", generation="2.2",
+            repo="Wan-AI/Wan2.2-I2V-A14B-Diffusers", kind="i2v-moe", architecture=_A14B_I2V,
+            resolutions=R480 + R720, fps=16, num_frames=81, upstream_steps=40,
+            boundary_ratio=0.900, gpu_size="xlarge", repo_bytes_per_parameter=4,
+            presets={
+                "fast": _lightning(
+                    "lightning-2.2-i2v", moe=True,
+                    note="Lightning for Wan 2.2 I2V is softer than for Wan 2.1; use Quality for fine detail.",
+                ),
+                "quality": _quality(3.5, 5.0, 3.5),
+            },
+        ),
+        Checkpoint(
+            key="wan2.1-flf2v-14b-720p", name="Wan 2.1 FLF2V-14B-720P", generation="2.1",
+            repo="Wan-AI/Wan2.1-FLF2V-14B-720P-diffusers", kind="flf2v", architecture=_FLF2V_14B,
+            resolutions=R720, fps=16, num_frames=81, upstream_steps=50,
+            presets={
+                "fast": _lightning(
+                    "lightning-2.1-i2v",
+                    note="Experimental: this Lightning LoRA was trained for I2V, not for a last frame.",
+                ),
+                "quality": _quality(5.5, 16.0),
+            },
+        ),
+        Checkpoint(
+            key="wan2.1-vace-1.3b", name="Wan 2.1 VACE-1.3B", generation="2.1",
+            repo="Wan-AI/Wan2.1-VACE-1.3B-diffusers", kind="vace", architecture=_VACE_1_3B,
+            resolutions=R480, fps=16, num_frames=81, upstream_steps=50,
+            presets={"quality": _quality(5.0, 16.0)},
+        ),
+        Checkpoint(
+            key="wan2.1-vace-14b", name="Wan 2.1 VACE-14B", generation="2.1",
+            repo="Wan-AI/Wan2.1-VACE-14B-diffusers", kind="vace", architecture=_VACE_14B,
+            resolutions=R480 + R720, fps=16, num_frames=81, upstream_steps=50,
+            presets={"quality": _quality(5.0, 16.0)},
+        ),
+        Checkpoint(
+            key="wan2.2-s2v-14b", name="Wan 2.2 S2V-14B", generation="2.2",
+            repo="Wan-AI/Wan2.2-S2V-14B", kind="s2v", architecture=_S2V_14B,
+            resolutions=(Resolution(832, 448), Resolution(448, 832), Resolution(1024, 704)),
+            fps=16, num_frames=80, upstream_steps=40,
+            presets={"quality": _quality(4.5, 3.0)},
+        ),
+        Checkpoint(
+            key="wan2.2-animate-14b", name="Wan 2.2 Animate-14B", generation="2.2",
+            repo="Wan-AI/Wan2.2-Animate-14B-Diffusers", kind="animate", architecture=_ANIMATE_14B,
+            resolutions=R480 + R720, fps=30, num_frames=77, upstream_steps=20, gpu_size="xlarge",
+            presets={"quality": _quality(1.0, 5.0, steps=20)},
+        ),
+        Checkpoint(
+            key="fastwan2.1-t2v-1.3b", name="FastWan 2.1 T2V-1.3B", generation="2.1",
+            repo="FastVideo/FastWan2.1-T2V-1.3B-Diffusers", kind="dense", architecture=_1_3B,
+            resolutions=R480, fps=16, num_frames=81, upstream_steps=3, community=True,
+            presets={"fast": _distilled(8.0)},
+        ),
+        Checkpoint(
+            key="fastwan2.2-ti2v-5b", name="FastWan 2.2 TI2V-5B", generation="2.2",
+            repo="FastVideo/FastWan2.2-TI2V-5B-FullAttn-Diffusers", kind="ti2v", architecture=_5B,
+            resolutions=R704, fps=24, num_frames=121, upstream_steps=3, community=True,
+            presets={"fast": _distilled(5.0)},
+        ),
+        Checkpoint(
+            key="wan2.2-vace-fun-14b", name="Wan 2.2 VACE-Fun-A14B (MoE)", generation="2.2",
+            repo="linoyts/Wan2.2-VACE-Fun-14B-diffusers", kind="vace-moe", architecture=_VACE_FUN_14B,
+            resolutions=R480 + R720, fps=16, num_frames=81, upstream_steps=50,
+            boundary_ratio=0.875, gpu_size="xlarge", community=True,
+            presets={"quality": _quality(5.0, 16.0, 5.0)},
+        ),
+    )
+}  # fmt: skip

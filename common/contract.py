@@ -1,0 +1,221 @@
+"""What the parts say to each other: handles, requests, plans, events and manifests.
+
+No torch and no Gradio here: a program that only talks to a Space can import this file alone. Extra fields are
+refused everywhere, so that two versions that do not fit fail by name and not by a wrong picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from common.catalog import GpuSize, PresetName, Weights
+
+CONTRACT_VERSION = 1
+MAX_SEED = 2**31 - 1
+PREVIEW_BYTES = 20 * 1024
+
+ModeKey = Literal["t2v", "i2v", "flf2v", "v2v", "vace", "s2v", "animate"]
+Device = Literal["cuda", "mps", "cpu"]
+ImageFrom = Literal["first", "last"] | Annotated[float, Field(ge=0)]
+"""Which frame of a clip fills an image slot: its first, its last, or the one at so many seconds."""
+
+
+class Model(BaseModel):
+    """A value of the contract: unknown fields are errors."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class MediaHandle(Model):
+    """A picture, clip or sound by reference; it never holds bytes.
+
+    `path` is a file on the serving machine or a URL; `frames`, `fps` and `seconds` are set for clips.
+    """
+
+    model_config = ConfigDict(extra="ignore")  # Gradio's FileData carries size, is_stream and the like
+
+    path: str
+    url: str | None = None
+    orig_name: str | None = None
+    mime: str = ""
+    sha256: str | None = None
+    width: int | None = None
+    height: int | None = None
+    fps: float | None = None
+    frames: int | None = None
+    seconds: float | None = None
+    meta: dict[str, str] = Field(default_factory=lambda: {"_type": "gradio.FileData"})
+
+
+class Request(Model):
+    """What a user asks of any mode; a mode adds its own fields. Names are those of diffusers.
+
+    None means "the checkpoint's own default". Sizes are pixels, `num_frames` is 4k+1, `seed` -1 is random.
+    """
+
+    prompt: str = Field(description="What should be seen")
+    negative_prompt: str | None = Field(None, description="What should not be seen (the model's own)")
+    checkpoint: str | None = Field(None, description="Checkpoint key; the mode's default when empty")
+    preset: str = Field("fast", description="`fast` or `quality`")
+    width: int | None = Field(None, description="Pixels, a multiple of 16 (TI2V-5B: 32)")
+    height: int | None = Field(None, description="Pixels, a multiple of 16 (TI2V-5B: 32)")
+    num_frames: int | None = Field(None, description="Frames, 4k+1; 1 gives a still")
+    num_inference_steps: int | None = Field(None, description="Denoising steps, 1 to 50")
+    guidance_scale: float | None = Field(None, description="Classifier-free guidance (high-noise expert)")
+    guidance_scale_2: float | None = Field(None, description="Guidance of the low-noise expert (MoE only)")
+    flow_shift: float | None = Field(None, description="Shift of the noise schedule")
+    seed: int = Field(-1, description="-1 for a random one")
+
+
+class Backend(Model):
+    """The machine behind a Space. `gpu_size` is set on ZeroGPU alone; `memory_bytes` is for models."""
+
+    device: Device = "cpu"
+    name: str = "CPU"
+    memory_bytes: int = 0
+    gpu_size: GpuSize | None = None
+
+
+class Plan(Model):
+    """What will be done, to the last number. Everyone reads this one: label, reservation, pipeline, notices.
+
+    `gpu_seconds` is what would be asked of ZeroGPU, `expected_seconds` how long this backend should take,
+    `clip_seconds` the length of the clip. `loras` are (key, weight) pairs.
+    """
+
+    mode: ModeKey
+    checkpoint: str
+    weights: Weights
+    preset: PresetName
+    requested_preset: PresetName
+    width: int
+    height: int
+    num_frames: int
+    fps: int
+    num_inference_steps: int
+    guidance_scale: float
+    guidance_scale_2: float | None
+    flow_shift: float
+    strength: float | None = None
+    conditioning_scale: float | None = None
+    seed: int
+    negative_prompt: str
+    loras: list[tuple[str, float]] = Field(default_factory=lambda: list[tuple[str, float]]())
+    gpu_seconds: int
+    gpu_size: GpuSize | None
+    expected_seconds: float
+    clip_seconds: float
+    notices: list[str] = Field(default_factory=lambda: list[str]())
+
+
+class Parent(Model):
+    """A file that an output was made from, and the slot that it filled."""
+
+    sha256: str
+    mode: str | None = None
+    role: str
+
+
+class Lineage(Model):
+    """Where an output came from; stands as compact JSON in the comment tag of every mp4."""
+
+    wan_studio: Literal[1] = 1
+    request: dict[str, Any]
+    plan: Plan
+    seed: int
+    versions: Mapping[str, str]
+    git_sha: str
+    created: str
+    parents: list[Parent] = Field(default_factory=lambda: list[Parent]())
+
+
+class _Event(Model):
+    v: Literal[1] = 1
+    t: float = Field(0.0, description="Seconds since the start of the job")
+
+
+class Queued(_Event):
+    """The job waits for its turn."""
+
+    type: Literal["queued"] = "queued"
+    position: int | None = None
+
+
+class Stage(_Event):
+    """A named part of the work begins: load, encode, denoise, decode, save."""
+
+    type: Literal["stage"] = "stage"
+    name: str
+    text: str
+
+
+class Step(_Event):
+    """A denoising step ended. `index` counts from 1 over all segments; `eta_seconds` is what is left."""
+
+    type: Literal["step"] = "step"
+    index: int
+    total: int
+    eta_seconds: float | None = None
+    segment: int | None = None
+    segments: int | None = None
+
+
+class Preview(_Event):
+    """What the model believes so far: an animated WEBP of at most 20 KB, base64."""
+
+    type: Literal["preview"] = "preview"
+    webp_base64: str
+
+
+class Notice(_Event):
+    """Something was changed or should be known; not an error."""
+
+    type: Literal["notice"] = "notice"
+    text: str
+
+
+class Done(_Event):
+    """The video is there."""
+
+    type: Literal["done"] = "done"
+    plan: Plan
+    seed: int
+    seconds: float
+    lineage: Lineage
+    sha256: str
+
+
+Event = Annotated[Queued | Stage | Step | Preview | Notice | Done, Field(discriminator="type")]
+
+
+class CheckpointInfo(Model):
+    """A checkpoint as a manifest lists it."""
+
+    key: str
+    name: str
+    generation: str
+    presets: list[PresetName]
+    moe: bool
+    fps: int
+
+
+class Manifest(Model):
+    """What a mode Space says of itself; the router reads it before it sends anything."""
+
+    model_config = ConfigDict(extra="ignore")  # a newer Space may say more; `contract` decides whether we fit
+
+    contract: int = CONTRACT_VERSION
+    git_sha: str
+    mode: ModeKey
+    checkpoints: list[CheckpointInfo]
+    default_checkpoint: str
+    weights: Weights
+    backend: Backend
+    presets: list[PresetName]
+    fields: dict[str, Any]
+    loaded: list[str]
+    cache_bytes: int
+    versions: Mapping[str, str]

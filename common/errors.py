@@ -1,0 +1,93 @@
+"""Every error that a user of the Studio can meet.
+
+    StudioError                 anything we can explain; has a title and one sentence of text
+    ├── InputError              the request breaks a rule; names the input, the rule and the way out
+    │   └── MediaError          a picture, clip or sound cannot be used (missing, corrupt, too large, expired)
+    ├── WeightsError            the weights of a checkpoint or LoRA cannot be had
+    ├── GpuError                the GPU refused or ran out (quota, queue, memory)
+    ├── UnavailableError        a mode is down, asleep, building or speaks another contract version
+    └── Cancelled               the user stopped the job
+
+Source: the exit codes and texts promised in `docs/contract.md`.
+"""
+
+from __future__ import annotations
+
+
+class StudioError(Exception):
+    """An error with a title and a sentence that a user can act on."""
+
+    title = "Wan Studio"
+    exit_code = 1
+
+    def __init__(self, text: str, *, title: str | None = None) -> None:
+        super().__init__(text)
+        self.text = text
+        if title is not None:
+            self.title = title
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.text, self.title, dict(self.__dict__))
+
+
+class InputError(StudioError):
+    """A request that breaks a rule.
+
+    `field` is the input's name as in the API, `rule` what must hold, `got` what came, `hint` the way out:
+    "num_frames must be 4k+1; got 80, try 77 or 81".
+    """
+
+    title = "Check the input"
+    exit_code = 2
+
+    def __init__(self, field: str, rule: str, *, got: object = None, hint: str = "") -> None:
+        text = f"{field} {rule}"
+        if got is not None:
+            text += f"; got {got}"
+        if hint:
+            text += f", {hint}" if got is not None else f"; {hint}"
+        super().__init__(text)
+        self.field = field
+
+
+class MediaError(InputError):
+    """A media input that is missing, corrupt, too large or expired."""
+
+    title = "This file cannot be used"
+
+
+class WeightsError(StudioError):
+    """Weights that are missing here and cannot be downloaded."""
+
+    title = "Weights not available"
+
+
+class GpuError(StudioError):
+    """A GPU that refused the job or ran out of quota, time or memory."""
+
+    title = "GPU not available"
+
+
+class UnavailableError(StudioError):
+    """A mode that cannot be reached or does not speak our contract."""
+
+    title = "Mode not available"
+
+
+class Cancelled(StudioError):
+    """The user stopped the job; nothing is wrong."""
+
+    title = "Stopped"
+    exit_code = 3
+
+    def __init__(self, text: str = "stopped by the user") -> None:
+        super().__init__(text)
+
+
+def _rebuild(cls: type[StudioError], text: str, title: str, state: dict[str, object]) -> StudioError:
+    # Workers hand errors back pickled; subclasses have other constructors than Exception's.
+    error = cls.__new__(cls)
+    Exception.__init__(error, text)
+    error.__dict__.update(state)
+    error.text, error.title = text, title
+    return error

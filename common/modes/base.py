@@ -1,0 +1,280 @@
+"""A mode: what it takes, which checkpoints serve it, and the one pure function from request to plan."""
+
+from __future__ import annotations
+
+import random
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, get_args
+
+from pydantic import ValidationError
+
+from common import cost
+from common.catalog import (
+    CHECKPOINTS,
+    GENERATIONS,
+    LORAS,
+    MAX_PROMPT_TOKENS,
+    MAX_STEPS,
+    NEGATIVE_PROMPT,
+    Checkpoint,
+    Preset,
+    PresetName,
+    Resolution,
+    Weights,
+)
+from common.contract import MAX_SEED, Backend, MediaHandle, ModeKey, Plan, Request
+from common.errors import InputError
+from common.modes import rules
+
+PRESETS: tuple[PresetName, ...] = get_args(PresetName)
+
+
+@dataclass(frozen=True)
+class MediaSlot:
+    """An input that takes a file of `kind` (image, video, audio); an image slot takes a clip by `image_from`."""
+
+    name: str
+    kind: str
+    label: str
+    required: bool = True
+    many: bool = False
+
+
+@dataclass(frozen=True)
+class Example:
+    """One click's worth of input: field values, media by file name under `common/examples/`."""
+
+    label: str
+    values: dict[str, Any]
+
+
+class Mode(ABC):
+    """A way to make a video. Subclasses are data plus `check`; they own their request class.
+
+    The order of `checkpoints` is the order of the menu; the first is the default.
+    """
+
+    key: ClassVar[ModeKey]
+    title: ClassVar[str]
+    icon: ClassVar[str]
+    about: ClassVar[str]
+    prompt_label: ClassVar[str] = "Prompt"
+    checkpoints: ClassVar[tuple[str, ...]]
+    slots: ClassVar[tuple[MediaSlot, ...]] = ()
+    examples: ClassVar[tuple[Example, ...]] = ()
+    nano_examples: ClassVar[tuple[Example, ...]] = ()
+
+    @property
+    @abstractmethod
+    def request_type(self) -> type[Request]:
+        """The pydantic class of this mode's requests."""
+
+    def check(self, request: Request, checkpoint: Checkpoint, weights: Weights) -> list[str]:
+        """Rules of this mode alone: raises InputError, returns notices. Reads no file."""
+        return []
+
+    def denoising_steps(self, request: Request, steps: int) -> int:
+        """Steps that really run; less than `steps` where a mode starts in the middle (strength)."""
+        return steps
+
+    # ------------------------------------------------------------------ lookups
+
+    def rows(self, allowed: Sequence[str] | None = None) -> list[Checkpoint]:
+        """This mode's checkpoints in menu order, narrowed to those that a Space carries."""
+        return [CHECKPOINTS[k] for k in self.checkpoints if allowed is None or k in allowed]
+
+    def generations(self) -> list[str]:
+        """Generations that have a checkpoint for this mode, in the order of the menu."""
+        have = {c.generation for c in self.rows()}
+        return [g for g in GENERATIONS if g in have]
+
+    def parse(self, values: dict[str, Any]) -> Request:
+        """Raw values (API, command line, panel) into a request; InputError names the first that fails."""
+        try:
+            return self.request_type.model_validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"][:1])
+            if first["type"] == "extra_forbidden":
+                known = ", ".join(self.request_type.model_fields)
+                raise InputError(name, f"is not an input of {self.key}", hint=f"known: {known}") from None
+            if first["type"] == "missing":
+                raise InputError(name, "is required") from None
+            text = f"is not valid: {first['msg'].lower()}"
+            raise InputError(name, text, got=repr(first["input"])) from None
+
+    def media(self, request: Request) -> list[tuple[MediaSlot, MediaHandle]]:
+        """Every handle in a request, with its slot."""
+        found: list[tuple[MediaSlot, MediaHandle]] = []
+        for slot in self.slots:
+            value = getattr(request, slot.name, None)
+            handles: list[object] = list(value) if slot.many and value else [value]
+            found += [(slot, h) for h in handles if isinstance(h, MediaHandle)]
+        return found
+
+    # ------------------------------------------------------------------ the plan
+
+    def plan(
+        self,
+        request: Request,
+        backend: Backend | None = None,
+        *,
+        weights: Weights = "nano",
+        allowed: Sequence[str] | None = None,
+    ) -> Plan:
+        """What a request will do on a backend. Pure: no torch, no file, no network.
+
+        Raises InputError for the first rule that the request breaks. `allowed` narrows the checkpoints to
+        those that a Space carries.
+        """
+        backend = backend or Backend()
+        checkpoint = self._checkpoint(request.checkpoint, allowed)
+        rules.prompt(request.prompt)
+        for slot in self.slots:
+            if slot.required and getattr(request, slot.name) in (None, []):
+                raise InputError(slot.name, "is required", hint=f"give {slot.label.lower()}")
+        requested, effective, notices = _preset(request.preset, checkpoint)
+        preset = checkpoint.presets[effective]
+        size = _size(request, checkpoint, weights)
+        num_frames = checkpoint.default_frames(weights) if request.num_frames is None else request.num_frames
+        rules.frames(num_frames, checkpoint)
+        steps = (
+            checkpoint.steps(effective, weights)
+            if request.num_inference_steps is None
+            else request.num_inference_steps
+        )
+        rules.between("num_inference_steps", steps, 1, MAX_STEPS)
+        cfg, cfg_2 = _guidance(request, checkpoint, preset)
+        shift = preset.flow_shift if request.flow_shift is None else request.flow_shift
+        rules.between("flow_shift", shift, 0.1, 20)
+        rules.between("seed", request.seed, -1, MAX_SEED)
+        notices += self.check(request, checkpoint, weights)
+        notices += _common_notices(request, checkpoint, preset, num_frames, cfg, weights)
+
+        passes = cost.forwards(self.denoising_steps(request, steps), cfg)
+        shape = {"width": size.width, "height": size.height, "num_frames": num_frames}
+        expected = cost.seconds(checkpoint, weights, cost.profile(backend), forward_passes=passes, **shape)
+        tier = backend.gpu_size or checkpoint.gpu_size
+        asked = cost.seconds(checkpoint, weights, cost.zerogpu_profile(tier), forward_passes=passes, **shape)
+        return Plan(
+            mode=self.key,
+            checkpoint=checkpoint.key,
+            weights=weights,
+            preset=effective,
+            requested_preset=requested,
+            width=size.width,
+            height=size.height,
+            num_frames=num_frames,
+            fps=checkpoint.fps,
+            num_inference_steps=steps,
+            guidance_scale=cfg,
+            guidance_scale_2=cfg_2,
+            flow_shift=shift,
+            strength=getattr(request, "strength", None),
+            conditioning_scale=getattr(request, "conditioning_scale", None),
+            seed=random.SystemRandom().randint(0, MAX_SEED) if request.seed == -1 else request.seed,
+            negative_prompt=request.negative_prompt or NEGATIVE_PROMPT,
+            loras=[(key, 1.0) for key in preset.loras],
+            gpu_seconds=cost.reservation(asked),
+            gpu_size=backend.gpu_size,
+            expected_seconds=round(expected, 2),
+            clip_seconds=round(num_frames / checkpoint.fps, 3),
+            notices=notices,
+        )
+
+    def _checkpoint(self, key: str | None, allowed: Sequence[str] | None) -> Checkpoint:
+        rows = self.rows(allowed)
+        if not rows:
+            raise InputError("checkpoint", f"has no choice for {self.key} here")
+        if not key:
+            return rows[0]
+        for row in rows:
+            if row.key == key:
+                return row
+        raise InputError(
+            "checkpoint",
+            f"must be one that {self.key} runs" + (" here" if key in self.checkpoints else ""),
+            got=repr(key),
+            hint="try " + ", ".join(row.key for row in rows),
+        )
+
+
+def _preset(name: str, checkpoint: Checkpoint) -> tuple[PresetName, PresetName, list[str]]:
+    requested: PresetName | None = next((p for p in PRESETS if p == name.strip().lower()), None)
+    if requested is None:
+        raise InputError("preset", "must be fast or quality", got=repr(name))
+    if requested in checkpoint.presets:
+        return requested, requested, []
+    other: PresetName = next(iter(checkpoint.presets))
+    steps = checkpoint.presets[other].num_inference_steps
+    if requested == "fast":
+        text = f"Lightning unavailable for {checkpoint.name} — using Quality preset ({steps} steps)."
+    else:
+        text = f"{checkpoint.name} is distilled and has no Quality preset — using Fast ({steps} steps)."
+    return requested, other, [text]
+
+
+def _size(request: Request, checkpoint: Checkpoint, weights: Weights) -> Resolution:
+    sizes = checkpoint.sizes(weights)
+    if request.width is None and request.height is None:
+        return sizes[0]
+    if request.width is None or request.height is None:
+        missing = "width" if request.width is None else "height"
+        raise InputError(missing, "is required when the other side is given", hint=f"try {sizes[0].size}")
+    size = Resolution(request.width, request.height)
+    rules.size(size, checkpoint, weights)
+    return size
+
+
+def _guidance(request: Request, checkpoint: Checkpoint, preset: Preset) -> tuple[float, float | None]:
+    cfg = preset.guidance_scale if request.guidance_scale is None else request.guidance_scale
+    rules.between("guidance_scale", cfg, 0, 20)
+    if not checkpoint.moe:
+        if request.guidance_scale_2 is not None:
+            # diffusers raises a ValueError here, but only after the text encoder has run.
+            raise InputError(
+                "guidance_scale_2",
+                f"belongs to two-expert (MoE) checkpoints; {checkpoint.key} has one transformer",
+                hint="leave it empty",
+            )
+        return cfg, None
+    cfg_2 = preset.guidance_scale_2 if request.guidance_scale_2 is None else request.guidance_scale_2
+    if cfg_2 is not None:
+        rules.between("guidance_scale_2", cfg_2, 0, 20)
+    return cfg, cfg_2
+
+
+def _common_notices(
+    request: Request, checkpoint: Checkpoint, preset: Preset, num_frames: int, cfg: float, weights: Weights
+) -> list[str]:
+    notices: list[str] = []
+    if preset.note:
+        notices.append(preset.note)
+    if (count := estimate_tokens(request.prompt)) > MAX_PROMPT_TOKENS:
+        notices.append(
+            f"The prompt is about {count} tokens long; the model reads the first {MAX_PROMPT_TOKENS}."
+        )
+    if request.negative_prompt and request.negative_prompt != NEGATIVE_PROMPT and cfg <= 1:
+        notices.append("The negative prompt has no effect at guidance scale 1; use Quality or raise it.")
+    trained = checkpoint.default_frames(weights)
+    if num_frames > trained:
+        notices.append(
+            f"{num_frames} frames is beyond the {trained} that the model was trained on; motion may drift."
+        )
+    return notices
+
+
+def estimate_tokens(prompt: str) -> int:
+    """About how many UMT5 tokens a prompt has: 1.3 a word, 1 a CJK character, 1 a punctuation mark."""
+    cjk = len(re.findall(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]", prompt))
+    words = len(re.findall(r"[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+", prompt))
+    marks = len(re.findall(r"[^\w\s]", prompt))
+    return round(1.3 * words) + cjk + marks + 1
+
+
+def lora_names(plan: Plan) -> list[str]:
+    """The LoRAs of a plan by their published names."""
+    return [LORAS[key].name for key, _ in plan.loras]

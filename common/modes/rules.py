@@ -1,0 +1,71 @@
+"""Rules that every mode shares: each raises an InputError naming the input, the rule and the way out."""
+
+from __future__ import annotations
+
+from common.catalog import Checkpoint, Resolution, Weights
+from common.errors import InputError
+
+MAX_PROMPT_CHARACTERS = 20_000
+MIN_SIDE = 128
+
+
+def prompt(text: str) -> None:
+    """A prompt must say something, and not be a book."""
+    if not text.strip():
+        raise InputError("prompt", "must not be empty", hint="describe what should be seen")
+    if len(text) > MAX_PROMPT_CHARACTERS:
+        raise InputError("prompt", f"must be at most {MAX_PROMPT_CHARACTERS} characters", got=len(text))
+
+
+def between(field: str, value: float, low: float, high: float) -> None:
+    """A number must lie in a closed range."""
+    if not low <= value <= high:
+        raise InputError(field, f"must be between {low} and {high}", got=value)
+
+
+def frames(num_frames: int, checkpoint: Checkpoint) -> None:
+    """Frames are 4k+1: the VAE packs the first frame alone and then four by four. diffusers would round."""
+    most = checkpoint.max_frames
+    if num_frames < 1 or num_frames > most:
+        raise InputError("num_frames", f"must be between 1 and {most}", got=num_frames)
+    if num_frames % 4 != 1:
+        below, above = nearest_frames(num_frames, most)
+        raise InputError("num_frames", "must be 4k+1", got=num_frames, hint=f"try {below} or {above}")
+
+
+def nearest_frames(num_frames: int, most: int) -> tuple[int, int]:
+    """The 4k+1 at or below, and the next above where there is one."""
+    below = max((num_frames - 1) // 4 * 4 + 1, 1)
+    return below, min(below + 4, most)
+
+
+def size(resolution: Resolution, checkpoint: Checkpoint, weights: Weights) -> None:
+    """A size must lie on the checkpoint's grid; under nano it must be one of the few that exist."""
+    sizes = checkpoint.sizes(weights)
+    offered = ", ".join(r.size for r in sizes)
+    if weights == "nano":
+        if resolution not in sizes:
+            raise InputError(
+                "width x height", "must be a Wan-Nano size", got=resolution.size, hint=f"try {offered}"
+            )
+        return
+    grid = checkpoint.grid
+    for side, value in (("width", resolution.width), ("height", resolution.height)):
+        if value < MIN_SIDE:
+            raise InputError(side, f"must be at least {MIN_SIDE}", got=value)
+        if value % grid:
+            below = value // grid * grid
+            raise InputError(
+                side,
+                f"must be a multiple of {grid} for {checkpoint.name}",
+                got=value,
+                hint=f"try {below} or {below + grid}",
+            )
+    most = max(r.area for r in sizes)
+    if resolution.area > most:
+        raise InputError(
+            "width x height",
+            f"must be at most {most} pixels for {checkpoint.name}",
+            got=f"{resolution.size} = {resolution.area}",
+            hint=f"try {offered}",
+        )

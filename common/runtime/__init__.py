@@ -1,0 +1,1 @@
+"""Torch lives here: loading, LoRA, sampling, media."""

@@ -1,0 +1,73 @@
+"""What a Space is told by its environment: weights, checkpoints, tier. Read once, at import.
+
+WAN_WEIGHTS       nano (default) | wan
+WAN_CHECKPOINTS   comma-separated keys that this Space carries; all of the mode's when empty
+WAN_GPU_SIZE      large | xlarge; the first checkpoint's own tier when empty
+WAN_ADMIN         1 lets callers clear caches and unload models
+WAN_GIT_SHA       the commit of this bundle; asked of git when empty
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import cast, get_args
+
+from common.catalog import CHECKPOINTS, GpuSize, Weights
+from common.errors import InputError
+
+
+@dataclass(frozen=True)
+class SpaceSettings:
+    """The environment of one mode Space."""
+
+    weights: Weights = "nano"
+    checkpoints: tuple[str, ...] | None = None
+    gpu_size: GpuSize | None = None
+    admin: bool = False
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None) -> SpaceSettings:
+        """Read `env` (os.environ); InputError for a value that is not on the list."""
+        env = os.environ if env is None else env
+        keys = tuple(k.strip() for k in env.get("WAN_CHECKPOINTS", "").split(",") if k.strip())
+        for key in keys:
+            if key not in CHECKPOINTS:
+                raise InputError("WAN_CHECKPOINTS", "must name checkpoints of the catalog", got=repr(key))
+        size = _one_of(env, "WAN_GPU_SIZE", get_args(GpuSize), "")
+        return cls(
+            weights=cast(Weights, _one_of(env, "WAN_WEIGHTS", get_args(Weights), "nano")),
+            checkpoints=keys or None,
+            gpu_size=cast(GpuSize, size) if size else None,
+            admin=env.get("WAN_ADMIN", "") == "1",
+        )
+
+    def tier(self, first_checkpoint: str) -> GpuSize:
+        """The ZeroGPU tier of this Space's one decorated function."""
+        return self.gpu_size or CHECKPOINTS[first_checkpoint].gpu_size
+
+
+def _one_of(env: Mapping[str, str], name: str, allowed: tuple[str, ...], default: str) -> str:
+    value = env.get(name, "").strip() or default
+    if value and value not in allowed:
+        raise InputError(name, "must be " + " or ".join(allowed), got=repr(value))
+    return value
+
+
+@cache
+def git_sha() -> str:
+    """The commit that this code comes from, or `unknown`."""
+    if sha := os.environ.get("WAN_GIT_SHA"):
+        return sha
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"],
+            cwd=Path(__file__).parent, capture_output=True, text=True, timeout=5, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return done.stdout.strip()

@@ -1,0 +1,1 @@
+"""Every app in one process."""
