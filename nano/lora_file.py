@@ -1,0 +1,64 @@
+"""Lightning-Nano files in the key format of the real lightx2v and Kijai files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nano.kinds import Kind
+
+RANK = 8
+
+# diffusers' name of a linear layer inside a block, and the name in the original Wan code.
+_NAMES = {
+    **{f"attn1.to_{a}": f"self_attn.{b}" for a, b in (("q", "q"), ("k", "k"), ("v", "v"), ("out.0", "o"))},
+    **{f"attn2.to_{a}": f"cross_attn.{b}" for a, b in (("q", "q"), ("k", "k"), ("v", "v"), ("out.0", "o"))},
+    "attn2.add_k_proj": "cross_attn.k_img",
+    "attn2.add_v_proj": "cross_attn.v_img",
+    "ffn.net.0.proj": "ffn.0",
+    "ffn.net.2": "ffn.2",
+}
+
+
+def target_layers(transformer: Any) -> dict[str, str]:
+    """The linear layers that a Lightning file changes: diffusers' full name to the file's name."""
+    found: dict[str, str] = {}
+    for index, block in enumerate(transformer.blocks):
+        present = dict(block.named_modules())
+        for ours, theirs in _NAMES.items():
+            if present.get(ours) is not None:
+                found[f"blocks.{index}.{ours}"] = f"diffusion_model.blocks.{index}.{theirs}"
+    return found
+
+
+def save(path: Path, transformer: Any, pairs: dict[str, tuple[Tensor, Tensor]], alpha: float) -> None:
+    """Writes {diffusers layer name: (down, up)} in the original names, in fp16."""
+    from safetensors.torch import save_file
+
+    tensors: dict[str, Tensor] = {}
+    for ours, theirs in target_layers(transformer).items():
+        down, up = pairs[ours]
+        tensors[f"{theirs}.lora_down.weight"] = down.detach().half().cpu().contiguous()
+        tensors[f"{theirs}.lora_up.weight"] = up.detach().half().cpu().contiguous()
+        tensors[f"{theirs}.alpha"] = torch.tensor(alpha).half()
+    save_file(tensors, path)
+
+
+def save_untrained(kind: Kind, expert: str, path: Path) -> None:
+    """A LoRA that changes the picture a little, so that one which was not applied shows."""
+    from nano.parts import new_transformer, seeded
+
+    transformer = new_transformer(kind, expert)
+
+    def build() -> dict[str, tuple[Tensor, Tensor]]:
+        modules = dict(transformer.named_modules())
+        pairs: dict[str, tuple[Tensor, Tensor]] = {}
+        for name in target_layers(transformer):
+            rows, columns = modules[name].weight.shape
+            pairs[name] = torch.randn(RANK, columns) / columns**0.5, torch.randn(rows, RANK) * 0.05
+        return pairs
+
+    save(path, transformer, seeded(f"lora/{kind.name}/{expert}", build), alpha=float(RANK))

@@ -1,0 +1,173 @@
+"""Every kind loads in its real pipeline and makes a finite, repeatable clip; LoRA files really load."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import nano
+
+PROMPT = "a red circle moving right on a black background"
+CHINESE_JUNK = "色调艳丽，过曝，静态，细节模糊不清，字幕"
+
+
+@pytest.fixture(scope="module")
+def load():
+    """Pipelines by (kind, class name), loaded once for this file."""
+    import diffusers
+    import torch
+
+    diffusers.utils.logging.set_verbosity_error()
+    made = {}
+
+    def _load(kind: str, class_name: str | None = None):
+        class_name = class_name or nano.kind_named(kind).pipeline
+        if (kind, class_name) not in made:
+            pipe = getattr(diffusers, class_name).from_pretrained(nano.find(kind), dtype=torch.float32)
+            pipe.set_progress_bar_config(disable=True)
+            made[kind, class_name] = pipe
+        return made[kind, class_name]
+
+    return _load
+
+
+def clip(pipe, kind: str, prompt: str = PROMPT, seed: int = 0) -> np.ndarray:
+    import torch
+    from PIL import Image
+
+    images = {}
+    if type(pipe).__name__ == "WanImageToVideoPipeline":
+        images["image"] = Image.new("RGB", (128, 128), "navy")
+    if kind == "flf2v":
+        images["last_image"] = Image.new("RGB", (128, 128), "beige")
+    result = pipe(
+        prompt=prompt,
+        negative_prompt=CHINESE_JUNK,
+        height=128,
+        width=128,
+        num_frames=5,
+        num_inference_steps=2,
+        guidance_scale=4.0,
+        generator=torch.Generator().manual_seed(seed),
+        output_type="np",
+        max_sequence_length=512,
+        **images,
+    )
+    return result.frames[0]
+
+
+@pytest.mark.parametrize("kind", nano.KINDS)
+def test_each_kind_makes_a_repeatable_clip(load, kind):
+    pipe = load(kind)
+    first = clip(pipe, kind)
+    assert first.shape == (5, 128, 128, 3)
+    assert np.isfinite(first).all() and first.std() > 0.01
+    assert np.array_equal(first, clip(pipe, kind))
+    assert abs(first - clip(pipe, kind, seed=1)).mean() > 1e-3
+
+
+def test_prompts_matter(load):
+    pipe = load("dense")
+    other = clip(pipe, "dense", "a blue star growing on a beige background")
+    assert abs(clip(pipe, "dense") - other).mean() > 1e-3
+
+
+def test_one_ti2v_folder_serves_both_pipelines(load):
+    pipe = load("ti2v", "WanImageToVideoPipeline")
+    assert pipe.config.expand_timesteps
+    assert np.isfinite(clip(pipe, "ti2v")).all()
+
+
+def test_moe_has_two_different_experts(load):
+    import torch
+
+    for kind, boundary in (("moe", 0.875), ("i2v-moe", 0.9)):
+        pipe = load(kind)
+        assert pipe.config.boundary_ratio == boundary
+        high, low = (
+            pipe.transformer.blocks[0].ffn.net[2].weight,
+            pipe.transformer_2.blocks[0].ffn.net[2].weight,
+        )
+        assert not torch.equal(high, low)
+
+
+def test_channel_layouts_are_the_real_ones(load):
+    def channels(kind: str) -> tuple[int, int]:
+        config = load(kind).transformer.config
+        return config.in_channels, config.out_channels
+
+    assert {kind: channels(kind) for kind in nano.KINDS} == {
+        "dense": (16, 16),
+        "moe": (16, 16),
+        "i2v-clip": (36, 16),
+        "i2v-moe": (36, 16),
+        "flf2v": (36, 16),
+        "ti2v": (48, 48),
+        "vace": (16, 16),
+    }
+    assert load("vace").transformer.config.vace_in_channels == 96
+    assert load("i2v-moe").image_encoder is None
+    vae = load("ti2v").vae.config
+    assert (vae.z_dim, vae.scale_factor_spatial, vae.scale_factor_temporal) == (48, 16, 4)
+
+
+@pytest.mark.parametrize("kind", ["dense", "moe", "i2v-clip", "i2v-moe"])
+def test_lora_files_load_and_change_the_clip(load, kind):
+    pipe = load(kind)
+    before = clip(pipe, kind)
+    files = nano.lora(kind)
+    assert tuple(files) == nano.kind_named(kind).experts
+    for component, path in files.items():
+        second = {"load_into_transformer_2": True} if component == "transformer_2" else {}
+        pipe.load_lora_weights(
+            str(path.parent), weight_name=path.name, adapter_name=f"fast_{component}", **second
+        )
+        names = [name for name, _ in getattr(pipe, component).named_parameters()]
+        assert sum(f"lora_A.fast_{component}" in name for name in names) >= 40
+    changed = clip(pipe, kind)
+    pipe.unload_lora_weights()
+    assert abs(changed - before).mean() > 1e-3
+    assert np.array_equal(before, clip(pipe, kind))
+
+
+def test_kinds_without_lightning_say_so():
+    with pytest.raises(KeyError, match="no Lightning LoRA for 'vace'"):
+        nano.lora("vace")
+
+
+def test_an_unknown_kind_is_answered_with_the_known_ones():
+    with pytest.raises(KeyError, match="dense, moe, i2v-clip, i2v-moe, flf2v, ti2v, vace"):
+        nano.find("t2v")
+
+
+def test_the_tokenizer_survives_any_text():
+    from transformers import T5TokenizerFast
+
+    tokenizer = T5TokenizerFast.from_pretrained(nano.find("dense") / "tokenizer")
+    texts = ["", PROMPT, "🎬🔴➡️", CHINESE_JUNK, "word " * 600, "A Red circle, moving right."]
+    ids = tokenizer(texts, padding="max_length", max_length=512, truncation=True, return_tensors="pt")
+    assert ids.input_ids.shape == (len(texts), 512)
+    assert ids.input_ids.max() < len(tokenizer)
+    known = ids.input_ids[1][: int(ids.attention_mask[1].sum())]
+    assert tokenizer.unk_token_id not in known
+
+
+def test_another_cache_folder_gives_the_same_bytes(tmp_path, monkeypatch):
+    def digest(folder: Path) -> dict[str, bytes]:
+        files = [p for part in folder.iterdir() if part.is_dir() for p in part.resolve().iterdir()]
+        return {f"{p.parent.name.rsplit('-', 1)[0]}/{p.name}": p.read_bytes() for p in files if p.is_file()}
+
+    usual = digest(nano.find("i2v-moe"))
+    monkeypatch.setenv("WAN_STUDIO_CACHE", str(tmp_path / "cache"))
+    assert digest(nano.find("i2v-moe")) == usual
+    assert (tmp_path / "cache").is_dir()
+
+
+def test_importing_nano_loads_no_torch():
+    code = "import sys, nano; assert nano.KINDS; sys.exit('torch' in sys.modules)"
+    root = Path(nano.__file__).parent.parent
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
