@@ -1,1 +1,92 @@
-"""Every app in one process."""
+"""Every app of the federation in one process: the modes under `/<mode>/`, the Studio at `/`."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from common.catalog import CHECKPOINTS, Weights
+from common.modes import MODES
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+SPACES = Path(__file__).parent / "spaces"
+
+
+def load_space(key: str) -> ModuleType:
+    """Import `spaces/<key>/app.py` by its path, once; the folder `spaces` is no package.
+
+    The module has `service` (common.service.Service) and `demo` (gr.Blocks).
+    """
+    name = f"wan_space_{key}"
+    if name in sys.modules:
+        return sys.modules[name]
+    path = SPACES / key / "app.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec and spec.loader, path
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def prepare_environment(weights: Weights) -> None:
+    """Set what the Spaces read at import. Before gradio is imported, or its cache is elsewhere.
+
+    One cache folder for all apps lets a result go from mode to mode as a path, without a copy.
+    """
+    os.environ["WAN_WEIGHTS"] = weights
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    os.environ.setdefault("GRADIO_TEMP_DIR", str(Path(tempfile.gettempdir()) / "wan-studio"))
+
+
+def download_notice(weights: Weights) -> str:
+    """What `--weights wan` will fetch and from where, before anything is fetched."""
+    from common import cost
+
+    if weights == "nano":
+        return "Weights: Wan-Nano (embedded, nothing to download)"
+    keys = dict.fromkeys(key for mode in MODES.values() for key in mode.checkpoints)
+    lines = ["Weights: Wan. Each checkpoint is downloaded from the Hub when it is first used:"]
+    for key in keys:
+        row = CHECKPOINTS[key]
+        lines.append(
+            f"  {row.key:24} {cost.download_bytes(row) / 1e9:6.0f} GB  https://huggingface.co/{row.repo}"
+        )
+    return "\n".join(lines)
+
+
+def build_app(modes: Sequence[str] | None = None) -> FastAPI:
+    """One FastAPI app with every mode mounted at `/<mode>/` and the Studio, mounted last, at `/`."""
+    import gradio as gr
+    from fastapi import FastAPI
+
+    from common.space import page_options
+
+    app = FastAPI(title="Wan Studio")
+    for key in modes or MODES:
+        demo = load_space(key).demo
+        app = gr.mount_gradio_app(app, demo, path=f"/{key}", mcp_server=True, **page_options())
+    return app
+
+
+def serve(host: str, port: int, weights: Weights, modes: Sequence[str] | None = None) -> None:
+    """Build and serve until Ctrl-C."""
+    prepare_environment(weights)
+    print(download_notice(weights), flush=True)
+    import uvicorn
+
+    app = build_app(modes)
+    print(f"Wan Studio is at http://{host}:{port}", flush=True)
+    uvicorn.run(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=3)
