@@ -23,7 +23,7 @@ test: setup
 	$(BIN)/pytest -m "not slow"
 
 test-slow: setup
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow --timeout 1200
 
 lint: setup
 	$(BIN)/ruff check .

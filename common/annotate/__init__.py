@@ -1,0 +1,1 @@
+"""Control-video makers, one a file, used by the Spaces alone."""
