@@ -34,7 +34,7 @@ PRESETS: tuple[PresetName, ...] = get_args(PresetName)
 
 @dataclass(frozen=True)
 class MediaSlot:
-    """An input that takes a file of `kind` (image, video, audio); an image slot takes a clip by `image_from`."""
+    """An input that takes a file of `kind` (image, video, audio); image slots take clips by `image_from`."""
 
     name: str
     kind: str

@@ -14,7 +14,9 @@ INVENTORY = {
     "wan2.1-t2v-14b": ("2.1", "Wan-AI/Wan2.1-T2V-14B-Diffusers", 16, 81, 50, False, 16, "large"),
     "wan2.1-i2v-14b-480p": ("2.1", "Wan-AI/Wan2.1-I2V-14B-480P-Diffusers", 16, 81, 40, False, 16, "large"),
     "wan2.1-i2v-14b-720p": ("2.1", "Wan-AI/Wan2.1-I2V-14B-720P-Diffusers", 16, 81, 40, False, 16, "large"),
-    "wan2.1-flf2v-14b-720p": ("2.1", "Wan-AI/Wan2.1-FLF2V-14B-720P-diffusers", 16, 81, 50, False, 16, "large"),
+    "wan2.1-flf2v-14b-720p": (
+        "2.1", "Wan-AI/Wan2.1-FLF2V-14B-720P-diffusers", 16, 81, 50, False, 16, "large",
+    ),
     "wan2.1-vace-1.3b": ("2.1", "Wan-AI/Wan2.1-VACE-1.3B-diffusers", 16, 81, 50, False, 16, "large"),
     "wan2.1-vace-14b": ("2.1", "Wan-AI/Wan2.1-VACE-14B-diffusers", 16, 81, 50, False, 16, "large"),
     "wan2.2-ti2v-5b": ("2.2", "Wan-AI/Wan2.2-TI2V-5B-Diffusers", 24, 121, 50, False, 32, "large"),
