@@ -392,3 +392,45 @@ CHECKPOINTS: Final[Mapping[str, Checkpoint]] = {
         ),
     )
 }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Annotator:
+    """A model that turns a source video into a control video or a mask; downloaded only when asked for.
+
+    `files` are the parts of the repository that are needed (all of it when empty); `package` is what must be
+    installed beside our own dependencies.
+    """
+
+    key: str
+    name: str
+    repo: str
+    megabytes: int
+    package: str = ""
+    files: tuple[str, ...] = ()
+    licence: str = "Apache-2.0"
+
+
+ANNOTATORS: Final[Mapping[str, Annotator]] = {
+    a.key: a
+    for a in (
+        Annotator("dpt-hybrid", "MiDaS DPT-Hybrid (depth)", "Intel/dpt-hybrid-midas", 490),
+        Annotator(
+            "depth-anything", "Depth Anything V2 Small (depth)", "depth-anything/Depth-Anything-V2-Small-hf",
+            99,
+        ),
+        Annotator(
+            "dwpose", "DWPose (whole-body pose)", "yzd-v/DWPose", 352, package="onnxruntime",
+            files=("yolox_l.onnx", "dw-ll_ucoco_384.onnx"),
+        ),
+        Annotator(
+            "raft-large", "RAFT Large (optical flow)", "download.pytorch.org/models", 21,
+            package="torchvision", files=("raft_large_C_T_SKHT_V2-ff5fadd5.pth",), licence="BSD-3-Clause",
+        ),
+        Annotator("sam2", "SAM 2.1 Hiera Small (mask tracking)", "facebook/sam2.1-hiera-small", 184),
+        Annotator(
+            "grounding-dino", "Grounding DINO Tiny (boxes from words)", "IDEA-Research/grounding-dino-tiny",
+            690,
+        ),
+    )
+}  # fmt: skip

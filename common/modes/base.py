@@ -76,6 +76,10 @@ class Mode(ABC):
         """Rules of this mode alone: raises InputError, returns notices. Reads no file."""
         return []
 
+    def frames(self, request: Request, checkpoint: Checkpoint, weights: Weights) -> int:
+        """Frames of the clip; a mode that starts from a clip takes them from there."""
+        return checkpoint.default_frames(weights) if request.num_frames is None else request.num_frames
+
     def denoising_steps(self, request: Request, steps: int) -> int:
         """Steps that really run; less than `steps` where a mode starts in the middle (strength)."""
         return steps
@@ -139,7 +143,7 @@ class Mode(ABC):
         requested, effective, notices = _preset(request.preset, checkpoint)
         preset = checkpoint.presets[effective]
         size = _size(request, checkpoint, weights)
-        num_frames = checkpoint.default_frames(weights) if request.num_frames is None else request.num_frames
+        num_frames = self.frames(request, checkpoint, weights)
         rules.frames(num_frames, checkpoint)
         steps = (
             checkpoint.steps(effective, weights)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from common.catalog import Checkpoint, Resolution, Weights
+from common.contract import MediaHandle
 from common.errors import InputError
 
 MAX_PROMPT_CHARACTERS = 20_000
@@ -69,3 +70,52 @@ def size(resolution: Resolution, checkpoint: Checkpoint, weights: Weights) -> No
             got=f"{resolution.size} = {resolution.area}",
             hint=f"try {offered}",
         )
+
+
+def clip_length(clip: MediaHandle | None, fps: int) -> int | None:
+    """Frames of a clip once it is resampled to `fps`; None while nobody has opened it."""
+    if clip is None or not clip.frames:
+        return None
+    return max(round(clip.frames * fps / (clip.fps or fps)), 1)
+
+
+def frames_of_clip(
+    asked: int | None,
+    clip: MediaHandle | None,
+    checkpoint: Checkpoint,
+    weights: Weights,
+    *,
+    field: str = "video",
+) -> int:
+    """Frames to make from a clip: as asked, else all of it cut to 4k+1; never more than it has.
+
+    diffusers crashes on a control video longer than num_frames, and takes a shorter one for the whole.
+    """
+    have = clip_length(clip, checkpoint.fps)
+    most = min(checkpoint.max_frames, max(checkpoint.default_frames(weights), 1))
+    if asked is None:
+        return (
+            checkpoint.default_frames(weights) if have is None else nearest_frames(min(have, most), most)[0]
+        )
+    if have is not None and asked > have:
+        fits = nearest_frames(have, most)[0]
+        raise InputError(
+            "num_frames",
+            f"must not exceed what {field} has: {have} frames at {checkpoint.fps} fps",
+            got=asked,
+            hint=f"try {fits} or leave it empty",
+        )
+    return asked
+
+
+def clip_notices(field: str, clip: MediaHandle | None, num_frames: int, checkpoint: Checkpoint) -> list[str]:
+    """What is dropped from a clip, said before it happens."""
+    have = clip_length(clip, checkpoint.fps)
+    if clip is None or have is None:
+        return []
+    notices: list[str] = []
+    if clip.fps and abs(clip.fps - checkpoint.fps) > 0.5:
+        notices.append(f"{field} is resampled from {clip.fps:g} to {checkpoint.fps} fps.")
+    if have > num_frames:
+        notices.append(f"{field} has {have} frames at {checkpoint.fps} fps; the first {num_frames} are used.")
+    return notices
