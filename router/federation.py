@@ -1,0 +1,98 @@
+"""Where each mode runs: one table from mode to places, read from one variable.
+
+    WAN_FEDERATION='{"t2v": ["owner/wan-t2v", "https://other.example"], "i2v": "owner/wan-i2v"}'
+
+A place is a Space id (`owner/name`) or the URL of a running app; a mode may have several, in order of
+preference. The launcher sets it to its own mounts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+from urllib.parse import urlparse
+
+from common.contract import ModeKey
+from common.errors import InputError
+from common.modes import COMING, MODES
+
+VARIABLE = "WAN_FEDERATION"
+_SPACE_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+@dataclass(frozen=True)
+class Place:
+    """One running (or sleeping) copy of a mode. `where` is a Space id or a URL ending in `/`.
+
+    `mount` says that it is served by this very machine out of the same cache folder, so that a file can be
+    handed over by its path.
+    """
+
+    mode: ModeKey
+    where: str
+    mount: bool = False
+
+    @property
+    def is_space(self) -> bool:
+        """A Space id of the Hub, not a URL."""
+        return "://" not in self.where
+
+    @property
+    def public(self) -> bool:
+        """Whether another machine can fetch this place's files by URL."""
+        if self.is_space:
+            return True
+        host = urlparse(self.where).hostname or ""
+        return not (host in ("localhost", "::1") or host.startswith("127."))
+
+
+Federation = Mapping[ModeKey, tuple[Place, ...]]
+
+
+def parse(text: str) -> Federation:
+    """The table from its JSON; InputError for an unknown mode or a place that is neither URL nor Space id."""
+    try:
+        raw = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(VARIABLE, f"must be JSON: {error}", hint='try {"t2v": "owner/space"}') from None
+    if not isinstance(raw, dict):
+        raise InputError(
+            VARIABLE, "must be a JSON object from mode to place", hint='try {"t2v": "owner/space"}'
+        )
+    table: dict[ModeKey, tuple[Place, ...]] = {}
+    for key, places in cast(dict[str, object], raw).items():
+        if key not in MODES and key not in COMING:
+            known = ", ".join([*MODES, *COMING])
+            raise InputError(VARIABLE, "must name modes", got=repr(key), hint=f"try {known}")
+        mode = cast(ModeKey, key)
+        many = cast(list[object], places) if isinstance(places, list) else [places]
+        table[mode] = tuple(_place(mode, where) for where in many)
+    return table
+
+
+def _place(mode: ModeKey, where: object) -> Place:
+    if isinstance(where, str):
+        if urlparse(where).scheme in ("http", "https"):
+            return Place(mode, where.rstrip("/") + "/")
+        if _SPACE_ID.fullmatch(where):
+            return Place(mode, where)
+    raise InputError(
+        VARIABLE, "must hold URLs or Space ids", got=f"{mode}: {where!r}", hint="try owner/wan-" + mode
+    )
+
+
+def mounted(base_url: str) -> Federation:
+    """Every built mode mounted under one address on this machine, as the launcher serves them."""
+    base = base_url.rstrip("/")
+    return {key: (Place(key, f"{base}/{key}/", mount=True),) for key in MODES}
+
+
+def from_env(env: Mapping[str, str] | None = None) -> Federation:
+    """The table of `WAN_FEDERATION`; empty when it is not set."""
+    env = os.environ if env is None else env
+    text = env.get(VARIABLE, "").strip()
+    return parse(text) if text else {}

@@ -1,0 +1,170 @@
+"""How each mode is: manifests read in the background, so that the sidebar tells the truth and heals itself."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+
+import httpx
+from huggingface_hub import HfApi, constants
+from huggingface_hub.errors import HfHubHTTPError
+from pydantic import ValidationError
+
+from common.contract import CONTRACT_VERSION, Manifest, ModeKey
+from router.federation import Federation, Place
+
+State = Literal["ready", "starting", "asleep", "building", "down", "skewed"]
+
+READY_SECONDS = 20.0
+RETRY_SECONDS = 2.0
+TIMEOUT = httpx.Timeout(5.0, connect=2.0)
+
+
+@dataclass(frozen=True)
+class Status:
+    """What we know of one place: its state, what to tell a user, and its manifest once it is ready."""
+
+    place: Place
+    state: State
+    text: str
+    manifest: Manifest | None = None
+    url: str | None = None
+
+
+Probe = Callable[[Place], Status]
+
+
+def probe(place: Place, token: str | None = None) -> Status:
+    """Ask a place how it is. Never raises: every failure is a state with a sentence and a way out."""
+    url = place.where
+    if place.is_space:
+        asleep = _space_state(place, token)
+        if isinstance(asleep, Status):
+            return asleep
+        url = asleep
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    try:
+        reply = httpx.post(
+            f"{url}gradio_api/run/manifest", json={"data": []}, timeout=TIMEOUT, headers=headers
+        )
+        reply.raise_for_status()
+        manifest = Manifest.model_validate(reply.json()["data"][0])
+    except httpx.TimeoutException:
+        return Status(place, "down", "does not answer; it is asked again every few seconds")
+    except httpx.HTTPError as error:
+        return Status(place, "down", f"cannot be reached ({type(error).__name__}); it is asked again soon")
+    except (ValueError, KeyError, IndexError, TypeError, ValidationError):
+        return Status(place, "skewed", "answers, but not as a Wan Studio mode; deploy it again")
+    if manifest.contract != CONTRACT_VERSION:
+        text = f"speaks contract {manifest.contract}, this Studio {CONTRACT_VERSION}; deploy both again"
+        return Status(place, "skewed", text, manifest)
+    if manifest.mode != place.mode:
+        return Status(place, "skewed", f"is a {manifest.mode} Space; mend WAN_FEDERATION", manifest)
+    return Status(place, "ready", "", manifest, url)
+
+
+_STAGES: dict[str, tuple[State, str]] = {
+    "SLEEPING": ("asleep", "is asleep; opening its page wakes it in a minute or two"),
+    "PAUSED": ("asleep", "is paused by its owner; restart it on its page"),
+    "STOPPED": ("asleep", "is stopped; restart it on its page"),
+    "BUILDING": ("building", "is being built; it will appear by itself"),
+    "RUNNING_BUILDING": ("building", "is being rebuilt; it will appear by itself"),
+    "APP_STARTING": ("starting", "is starting; it will appear by itself"),
+    "BUILD_ERROR": ("down", "could not be built; see its logs"),
+    "RUNTIME_ERROR": ("down", "stopped with an error; see its logs"),
+    "CONFIG_ERROR": ("down", "has a configuration error; see its page"),
+    "NO_APP_FILE": ("down", "has no app file; deploy it again"),
+}
+
+
+def _space_state(place: Place, token: str | None) -> Status | str:
+    """A status for a Space that cannot answer now, or the URL of one that can."""
+    # The client's constructor fails on a sleeping Space and loops for ever on a building one: ask first.
+    api = HfApi(endpoint=constants.ENDPOINT, token=token or False)
+    try:
+        info = api.space_info(place.where, timeout=5)
+    except HfHubHTTPError as error:
+        code = error.response.status_code if error.response is not None else "?"
+        return Status(
+            place, "down", f"is not to be found on the Hub (HTTP {code}); is the name right, or private?"
+        )
+    except Exception as error:  # the Hub's transport has its own error classes, which differ by version
+        return Status(
+            place, "down", f"cannot be asked about: the Hub did not answer ({type(error).__name__})"
+        )
+    stage = str(info.runtime.stage) if info.runtime else "RUNNING"
+    if stage in _STAGES:
+        state, text = _STAGES[stage]
+        return Status(place, state, text)
+    if not info.host:
+        return Status(place, "starting", "has no address yet; it will appear by itself")
+    return info.host.rstrip("/") + "/"
+
+
+class Watcher:
+    """Keeps a Status for every place, in a daemon thread; a place that fails is asked again soon."""
+
+    def __init__(
+        self,
+        federation: Federation,
+        *,
+        probe: Probe = probe,
+        ready_seconds: float = READY_SECONDS,
+        retry_seconds: float = RETRY_SECONDS,
+    ) -> None:
+        self.federation = federation
+        self._probe = probe
+        self._ready, self._retry = ready_seconds, retry_seconds
+        self._status = {
+            place: Status(place, "starting", "is being asked")
+            for places in federation.values()
+            for place in places
+        }
+        self._due = dict.fromkeys(self._status, 0.0)
+        self._stop = threading.Event()
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin watching; a second call does nothing."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="federation", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; the last known states stay."""
+        self._stop.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(timeout=10)
+
+    def ask_again(self, place: Place) -> None:
+        """Ask a place right away, as after a job that failed on it."""
+        self._due[place] = 0.0
+        self._wake.set()
+
+    def status(self, mode: ModeKey) -> Status | None:
+        """The best status of a mode: a ready place first, in the order of the table. None when it has none."""
+        found = [self._status[place] for place in self.federation.get(mode, ())]
+        return next((s for s in found if s.state == "ready"), found[0] if found else None)
+
+    def ready(self, mode: ModeKey) -> list[Status]:
+        """Every ready place of a mode, in the order of the table."""
+        found = [self._status[place] for place in self.federation.get(mode, ())]
+        return [s for s in found if s.state == "ready"]
+
+    def _run(self) -> None:
+        with ThreadPoolExecutor(max_workers=8, thread_name_prefix="probe") as pool:
+            while not self._stop.is_set():
+                now = time.monotonic()
+                due = [place for place, at in self._due.items() if at <= now]
+                for status in pool.map(self._probe, due):
+                    self._status[status.place] = status
+                    wait = self._ready if status.state == "ready" else self._retry
+                    self._due[status.place] = time.monotonic() + wait
+                self._wake.wait(timeout=min(0.5, self._retry))
+                self._wake.clear()
