@@ -60,9 +60,7 @@ def parse(text: str) -> Federation:
     except json.JSONDecodeError as error:
         raise InputError(VARIABLE, f"must be JSON: {error}", hint='try {"t2v": "owner/space"}') from None
     if not isinstance(raw, dict):
-        raise InputError(
-            VARIABLE, "must be a JSON object from mode to place", hint='try {"t2v": "owner/space"}'
-        )
+        raise InputError(VARIABLE, "must map modes to places", hint='try {"t2v": "owner/space"}')
     table: dict[ModeKey, tuple[Place, ...]] = {}
     for key, places in cast(dict[str, object], raw).items():
         if key not in MODES and key not in COMING:

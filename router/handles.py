@@ -131,7 +131,7 @@ def _open(handle: MediaHandle, source: Place | None, headers: Mapping[str, str])
             yield _Chunks(reply.iter_bytes(CHUNK))
         return
     try:
-        stream: IO[bytes] = Path(handle.path).open("rb")
+        stream: IO[bytes] = Path(handle.path).open("rb")  # noqa: SIM115 - closed below
     except OSError:
         raise _gone(handle) from None
     with stream:

@@ -1,4 +1,4 @@
-"""How each mode is: manifests read in the background, so that the sidebar tells the truth and heals itself."""
+"""How each mode is: manifests read in the background, so that the sidebar is true and heals itself."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ class Watcher:
         self._wake.set()
 
     def status(self, mode: ModeKey) -> Status | None:
-        """The best status of a mode: a ready place first, in the order of the table. None when it has none."""
+        """The best status of a mode: a ready place first, in the order of the table; None without one."""
         found = [self._status[place] for place in self.federation.get(mode, ())]
         return next((s for s in found if s.state == "ready"), found[0] if found else None)
 
