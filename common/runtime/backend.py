@@ -1,0 +1,53 @@
+"""Which machine this is, and in which number formats models run on it."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from common.contract import Backend, Device
+from common.settings import SpaceSettings
+
+ZEROGPU_BYTES = {"large": 48 * 10**9, "xlarge": 96 * 10**9}
+
+
+def on_zerogpu() -> bool:
+    """Whether the `spaces` package lends us a GPU call by call."""
+    return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
+
+
+def detect(settings: SpaceSettings, first_checkpoint: str) -> Backend:
+    """The machine behind a Space; `gpu_size` is set on ZeroGPU alone."""
+    if on_zerogpu():
+        tier = settings.tier(first_checkpoint)
+        return Backend(device="cuda", name=f"ZeroGPU {tier}", memory_bytes=ZEROGPU_BYTES[tier], gpu_size=tier)
+    if torch.cuda.is_available():
+        card = torch.cuda.get_device_properties(0)
+        return Backend(device="cuda", name=card.name, memory_bytes=card.total_memory)
+    if torch.backends.mps.is_available():
+        most = int(torch.mps.recommended_max_memory())
+        return Backend(device="mps", name="Apple GPU", memory_bytes=most)
+    return Backend(device="cpu", name=f"CPU ({os.cpu_count()} cores)", memory_bytes=_ram())
+
+
+def dtype_of(part: str, device: Device) -> torch.dtype:
+    """The format of a component: bf16 on a GPU, but VAE and CLIP in fp32 everywhere."""
+    if part in ("vae", "image_encoder") or device == "cpu":
+        return torch.float32
+    return torch.bfloat16
+
+
+def free_memory(device: Device) -> None:
+    """Gives cached memory back to the device."""
+    if device == "cuda" and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    elif device == "mps":
+        torch.mps.empty_cache()
+
+
+def _ram() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):  # Windows has no sysconf
+        return 0

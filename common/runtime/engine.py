@@ -1,0 +1,233 @@
+"""One mode at work on one machine: plans, checks inputs, makes videos, says what it has."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from common import cost
+from common.catalog import CHECKPOINTS
+from common.contract import (
+    CheckpointInfo,
+    Done,
+    Event,
+    Lineage,
+    Manifest,
+    Notice,
+    Parent,
+    Plan,
+    Request,
+)
+from common.errors import InputError, StudioError
+from common.modes.base import PRESETS, Mode
+from common.runtime import backend as machine
+from common.runtime import generate, load, lora, media, preview, weights
+from common.runtime.job import Job, Made, stream
+from common.runtime.residency import HOUSE
+from common.runtime.turns import LINE
+from common.runtime.video import read_lineage, write_video
+from common.settings import SpaceSettings, git_sha
+
+Note = Callable[[str], None]
+Inputs = Callable[[Any, Plan, Note], dict[str, Any]]
+"""A mode's own pipeline arguments from its request; opens media, says what it changed, loads no model."""
+
+Carried = tuple[str | None, Event | StudioError]
+"""What crosses from a GPU worker. Errors travel as values: raised, ZeroGPU keeps only their class name and
+kills the worker with everything that it had loaded."""
+
+
+class Engine:
+    """A `common.service.Service` made of a mode, a diffusers pipeline class by name, and `inputs`."""
+
+    def __init__(self, mode: Mode, pipeline: str, inputs: Inputs, settings: SpaceSettings) -> None:
+        rows = mode.rows(settings.checkpoints)
+        if not rows:
+            raise InputError("WAN_CHECKPOINTS", f"has no checkpoint for {mode.key}")
+        self.mode, self.pipeline, self.inputs, self.settings = mode, pipeline, inputs, settings
+        self.backend = machine.detect(settings, rows[0].key)
+        # On ZeroGPU what is parked on the GPU moves with every new worker: one checkpoint a Space.
+        self.allowed = tuple(r.key for r in rows[: 1 if self.backend.gpu_size else None])
+        self.on_gpu: Callable[[Any, Plan], Iterator[Carried]] = self.run
+
+    # ------------------------------------------------------------------ the service
+
+    def plan(self, request: Request) -> Plan:
+        """The plan on this machine; InputError for a rule broken."""
+        return self.mode.plan(request, self.backend, weights=self.settings.weights, allowed=self.allowed)
+
+    def preflight(self, request: Request, plan: Plan) -> Request:
+        """Opens every media input on the CPU; returns the request with its handles measured."""
+        filled: dict[str, Any] = {}
+        for slot, handle in self.mode.media(request):
+            known = media.measured(handle, slot.name)
+            if slot.many:
+                filled.setdefault(slot.name, []).append(known)
+            else:
+                filled[slot.name] = known
+        request = request.model_copy(update=filled)
+        self.inputs(request, plan, lambda _: None)
+        return request
+
+    def generate(self, request: Request, plan: Plan) -> Iterator[tuple[str | None, Event]]:
+        """Makes the video through the Space's GPU function; raises what went wrong there."""
+        carried = self.on_gpu(request, plan)
+        try:
+            for path, item in carried:
+                if isinstance(item, StudioError):
+                    raise item
+                yield path, item
+        finally:
+            close = getattr(carried, "close", None)
+            if close is not None:
+                close()
+
+    def manifest(self) -> Manifest:
+        """What this Space is and has."""
+        rows = self.mode.rows(self.allowed)
+        loaded = [r.key for r in rows if HOUSE.holds(self._key(r.key))]
+        return Manifest(
+            git_sha=git_sha(),
+            mode=self.mode.key,
+            checkpoints=[
+                CheckpointInfo(
+                    key=r.key, name=r.name, generation=r.generation,
+                    presets=list(r.presets), moe=r.moe, fps=r.fps,
+                )
+                for r in rows
+            ],
+            default_checkpoint=rows[0].key,
+            weights=self.settings.weights,
+            backend=self.backend,
+            presets=[p for p in PRESETS if any(p in r.presets for r in rows)],
+            fields=self.mode.request_type.model_json_schema(),
+            loaded=loaded,
+            cache_bytes=sum(f.stat().st_size for f in output_folder().glob("*.mp4")),
+            versions=versions(),
+        )  # fmt: skip
+
+    # ------------------------------------------------------------------ what the Space's app.py calls
+
+    def gpu_seconds(self, request: Any, plan: Plan) -> int:
+        """For `@spaces.GPU(duration=)`: called in the parent with the arguments of the function."""
+        return plan.gpu_seconds
+
+    def run(self, request: Request, plan: Plan) -> Iterator[Carried]:
+        """The body of the GPU function. Closing it stops the job within a step."""
+        try:
+            for text in plan.notices:
+                yield None, Notice(text=text, t=0.0)
+            yield from stream(lambda job: self._work(request, plan, job), LINE)
+        except StudioError as error:
+            yield None, error
+
+    def warm(self) -> None:
+        """Imports diffusers in the background (about 6 s), so that the first video need not wait for it."""
+        if self.backend.gpu_size is None:
+            threading.Thread(target=load.pipeline_class, args=(self.pipeline,), daemon=True).start()
+
+    def park(self) -> None:
+        """Loads the one resident checkpoint with its LoRAs: at import, so that ZeroGPU packs it."""
+        checkpoint = CHECKPOINTS[self.allowed[0]]
+        pipe = self._pipe(checkpoint.key, print)
+        for preset in checkpoint.presets.values():
+            for key in preset.loras:
+                lora.attach(pipe, key, checkpoint, self.settings.weights, print)
+
+    def unload(self) -> None:
+        """Lets the loaded pipeline and the shared components go."""
+        HOUSE.unload(self.backend.device)
+        load.forget_shared(self.backend)
+
+    def clear_cache(self) -> int:
+        """Deletes the videos made here; how many bytes that freed."""
+        files = list(output_folder().glob("*.mp4"))
+        freed = sum(f.stat().st_size for f in files)
+        for file in files:
+            file.unlink(missing_ok=True)
+        return freed
+
+    # ------------------------------------------------------------------ the work
+
+    def _work(self, request: Request, plan: Plan, job: Job) -> Made:
+        checkpoint = CHECKPOINTS[plan.checkpoint]
+        job.stage("load", f"Loading {checkpoint.name}")
+        inputs = self.inputs(request, plan, job.note)
+        pipe = self._pipe(plan.checkpoint, job.note)
+        job.check()
+        lora.apply(pipe, plan, checkpoint, self.settings.weights, job.note)
+        steps = self.mode.denoising_steps(request, plan.num_inference_steps)
+        frames = generate.make(pipe, request.prompt, plan, inputs, steps, job)
+        job.stage("save", "Writing the video")
+        lineage = self._lineage(request, plan)
+        draft = output_folder() / f"{plan.mode}-{plan.seed}-{os.urandom(4).hex()}.mp4"
+        write_video(frames, plan.fps, draft, lineage)
+        digest = media.sha256(draft)
+        path = draft.replace(draft.with_name(f"{plan.mode}-{plan.seed}-{digest[:8]}.mp4"))
+        done = Done(
+            plan=plan, seed=plan.seed, seconds=job.seconds(), lineage=lineage, sha256=digest, t=job.seconds()
+        )
+        return Made(path, done)
+
+    def _key(self, checkpoint: str) -> tuple[str, ...]:
+        return (self.pipeline, checkpoint, self.settings.weights, self.backend.device)
+
+    def _pipe(self, key: str, say: Note) -> Any:
+        def build() -> Any:
+            checkpoint = CHECKPOINTS[key]
+            folder = weights.resolve(checkpoint, self.settings.weights, say)
+            need, have = cost.weight_bytes(checkpoint, self.settings.weights), self.backend.memory_bytes
+            if have and need > have:
+                say(f"{checkpoint.name} needs {need / 1e9:.0f} GB of memory; here are {have / 1e9:.0f} GB.")
+            pipe = load.build(self.pipeline, folder, self.backend)
+            if self.backend.gpu_size is None:  # on ZeroGPU only a worker has a GPU to encode with
+                preview.prepare(pipe.vae)
+            return pipe
+
+        return HOUSE.get(self._key(key), self.backend.device, build)
+
+    def _lineage(self, request: Request, plan: Plan) -> Lineage:
+        parents: list[Parent] = []
+        for slot, handle in self.mode.media(request):
+            path = media.local_file(handle, slot.name)
+            before = read_lineage(path)
+            digest = handle.sha256 or media.sha256(path)
+            parents.append(Parent(sha256=digest, mode=before.plan.mode if before else None, role=slot.name))
+        # Paths name a user's folders: the parents' hashes say what the media were.
+        values = request.model_dump(mode="json", exclude={s.name for s in self.mode.slots}, exclude_none=True)
+        return Lineage(
+            request=values,
+            plan=plan,
+            seed=plan.seed,
+            versions=versions(),
+            git_sha=git_sha(),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            parents=parents,
+        )
+
+
+def output_folder() -> Path:
+    """Where videos go: inside Gradio's cache, so that its file route may serve them."""
+    root = os.environ.get("GRADIO_TEMP_DIR") or str(Path(tempfile.gettempdir()) / "gradio")
+    folder = Path(root).resolve() / "wan-studio"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of what decides how a video looks."""
+    found: dict[str, str] = {}
+    for name in ("wan-studio", "torch", "diffusers", "transformers", "peft", "gradio", "spaces"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

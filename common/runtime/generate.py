@@ -1,0 +1,125 @@
+"""Runs a diffusers pipeline as a plan says, telling every step and stopping within one."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from common.catalog import MAX_PROMPT_TOKENS
+from common.contract import Plan, Preview, Step
+from common.errors import GpuError, StudioError
+from common.runtime import preview
+from common.runtime.job import Job
+
+log = logging.getLogger(__name__)
+
+
+def make(
+    pipe: Any, prompt: str, plan: Plan, inputs: dict[str, Any], steps: int, job: Job
+) -> NDArray[np.uint8]:
+    """The frames [frames, height, width, 3] of a plan.
+
+    Scheduler, seed and guidance are set anew on each call: workers are reused in whatever state they are.
+    """
+    try:
+        with torch.no_grad():
+            return _make(pipe, prompt, plan, inputs, steps, job)
+    except torch.OutOfMemoryError as error:
+        _recover(pipe)
+        raise GpuError(
+            f"Out of GPU memory at {plan.width}x{plan.height}, {plan.num_frames} frames; "
+            "try fewer frames or a smaller size"
+        ) from error
+
+
+def _make(
+    pipe: Any, prompt: str, plan: Plan, inputs: dict[str, Any], steps: int, job: Job
+) -> NDArray[np.uint8]:
+    pipe.scheduler = fresh_scheduler(pipe.scheduler, plan.flow_shift)
+    job.stage("encode", "Reading the prompt")
+    embeds, negative = pipe.encode_prompt(
+        prompt=prompt,
+        negative_prompt=plan.negative_prompt,
+        do_classifier_free_guidance=plan.guidance_scale > 1,
+        max_sequence_length=MAX_PROMPT_TOKENS,
+    )
+    optional: dict[str, Any] = {}
+    if plan.guidance_scale_2 is not None:
+        optional["guidance_scale_2"] = plan.guidance_scale_2
+    job.stage("denoise", f"Denoising, {steps} steps")
+    output = pipe(
+        prompt_embeds=embeds,
+        negative_prompt_embeds=negative,
+        height=plan.height,
+        width=plan.width,
+        num_frames=plan.num_frames,
+        num_inference_steps=plan.num_inference_steps,
+        guidance_scale=plan.guidance_scale,
+        # On the CPU always: a ZeroGPU worker has no CUDA generator, and seeds mean the same everywhere.
+        generator=torch.Generator("cpu").manual_seed(plan.seed),
+        output_type="pt",
+        max_sequence_length=MAX_PROMPT_TOKENS,
+        callback_on_step_end=_Watch(job, plan, steps),
+        **optional,
+        **inputs,
+    )
+    frames = output.frames[0]
+    if not torch.isfinite(frames).all():
+        raise StudioError("The model produced invalid numbers; try another seed or fewer frames")
+    job.check()
+    return (frames * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+
+
+def fresh_scheduler(old: Any, flow_shift: float) -> Any:
+    """A scheduler without history: UniPC remembers the outputs of a run that was stopped."""
+    return type(old).from_config(
+        old.config, flow_shift=flow_shift, prediction_type="flow_prediction", use_flow_sigmas=True
+    )
+
+
+class _Watch:
+    """diffusers' step callback: tells progress and preview, and stops by an exception.
+
+    `pipe._interrupt` would skip the steps but still decode.
+    """
+
+    def __init__(self, job: Job, plan: Plan, steps: int) -> None:
+        self.job, self.plan, self.steps = job, plan, steps
+        self.started = time.monotonic()
+        self.done = 0
+        self.can_preview = True
+
+    def __call__(self, pipe: Any, index: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        self.job.check()
+        self.done += 1  # counted here: Animate restarts `index` with every segment
+        each = (time.monotonic() - self.started) / self.done
+        left = max(self.steps - self.done, 0)
+        self.job.say(
+            Step(index=self.done, total=self.steps, eta_seconds=round(each * left, 2), t=self.job.seconds())
+        )
+        if self.can_preview:
+            self._preview(pipe)
+        if self.done == self.steps:
+            self.job.stage("decode", "Decoding the frames")
+        self.job.check()
+        return tensors
+
+    def _preview(self, pipe: Any) -> None:
+        try:
+            picture = preview.render(pipe.vae, pipe.scheduler.model_outputs[-1], self.plan.clip_seconds)
+        except Exception:  # a preview must never cost the job
+            log.warning("preview failed", exc_info=True)
+            self.can_preview = False
+            return
+        self.job.say(Preview(webp_base64=picture, t=self.job.seconds()))
+
+
+def _recover(pipe: Any) -> None:
+    from common.runtime.backend import free_memory
+
+    free_memory(pipe.device.type)

@@ -1,0 +1,96 @@
+"""Builds pipelines from a diffusers folder, sharing text encoder, tokenizer, VAE and CLIP between them.
+
+`from_pipe` is not used: it casts the shared modules to float32 in place. Constructors take the same objects.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from common.contract import Backend
+from common.errors import WeightsError
+from common.runtime.backend import dtype_of, free_memory
+
+SHARED = ("text_encoder", "tokenizer", "vae", "image_encoder", "image_processor")
+
+PartKey = tuple[str, str, tuple[tuple[str, str], ...]]
+_parts: dict[PartKey, Any] = {}
+_lock = threading.Lock()
+
+
+def pipeline_class(name: str) -> Any:
+    """A class of diffusers by name: importing it takes seconds, and a page must be up before its first video."""
+    return getattr(importlib.import_module("diffusers"), name)
+
+
+def build(pipeline: str, folder: Path, backend: Backend) -> Any:
+    """A diffusers pipeline of class `pipeline` on the backend's device; its scheduler is its own."""
+    index = json.loads((folder / "model_index.json").read_text())
+    made = pipeline_class(pipeline)
+    arguments: dict[str, Any] = {}
+    for name in inspect.signature(made.__init__).parameters:
+        entry = index.get(name)
+        if isinstance(entry, list):
+            arguments[name] = _part(folder / name, entry, backend) if entry[0] else None
+        elif entry is not None:
+            arguments[name] = entry  # boundary_ratio, expand_timesteps
+    missing = {"tokenizer", "text_encoder", "transformer", "vae", "scheduler"} - arguments.keys()
+    if missing:
+        raise WeightsError(f"{folder} lacks {', '.join(sorted(missing))}; it is not a Wan pipeline")
+    if "image_processor" in inspect.signature(made.__init__).parameters:
+        arguments.setdefault("image_processor", None)
+        arguments.setdefault("image_encoder", None)
+    pipe = made(**arguments)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def _part(folder: Path, entry: list[str], backend: Backend) -> Any:
+    if folder.name not in SHARED:
+        return _load(folder, entry, backend)
+    key = (folder.name, backend.device, _content(folder))
+    with _lock:
+        if key not in _parts:
+            _parts[key] = _load(folder, entry, backend)
+        return _parts[key]
+
+
+def _content(folder: Path) -> tuple[tuple[str, str], ...]:
+    # In the Hub's cache a file's target is named by its hash, so equal encoders of two repositories are one.
+    files = sorted(f for f in folder.resolve().iterdir() if f.is_file())
+    targets = [(f.name, f.resolve()) for f in files]
+    return tuple((name, t.name if t.parent.name == "blobs" else str(t)) for name, t in targets)
+
+
+def _load(folder: Path, entry: list[str], backend: Backend) -> Any:
+    library, name = entry
+    kind: Any = getattr(importlib.import_module(library), name)
+    try:
+        if issubclass(kind, torch.nn.Module):
+            # The dtype goes to from_pretrained: .to(bf16) would break the modules that stay in fp32.
+            module = kind.from_pretrained(folder, torch_dtype=dtype_of(folder.name, backend.device))
+            return module.eval().requires_grad_(False).to(backend.device)
+        return kind.from_pretrained(folder)
+    except torch.OutOfMemoryError:
+        raise
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise WeightsError(f"{folder} cannot be loaded as {name}: {str(error)[:300]}") from error
+
+
+def forget_shared(backend: Backend) -> None:
+    """Drops the shared components; pipelines that hold them keep theirs."""
+    with _lock:
+        _parts.clear()
+    free_memory(backend.device)
+
+
+def shared_count() -> int:
+    """How many shared components are loaded."""
+    return len(_parts)

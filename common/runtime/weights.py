@@ -1,0 +1,159 @@
+"""Where the weights of a checkpoint or LoRA lie on this machine, downloaded only after saying so.
+
+Wan-Nano and the real models both end as a folder in diffusers' layout, so that one loader serves them.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nano
+from common import cost
+from common.catalog import Checkpoint, Lora, Target, Weights
+from common.errors import WeightsError
+
+Say = Callable[[str], None]
+
+HUB_TIMEOUT = 10.0
+COMPONENTS = (
+    "scheduler", "tokenizer", "text_encoder", "transformer", "transformer_2", "vae",
+    "image_encoder", "image_processor",
+)  # fmt: skip
+
+
+def resolve(checkpoint: Checkpoint, weights: Weights, say: Say) -> Path:
+    """The diffusers folder of a checkpoint. `say` is told before anything is downloaded."""
+    if weights == "nano":
+        try:
+            return nano.find(checkpoint.kind)
+        except KeyError as error:
+            raise WeightsError(
+                f"Wan-Nano has no {checkpoint.kind} model for {checkpoint.name} yet"
+            ) from error
+    return _cached(checkpoint.repo) or _download(checkpoint, say)
+
+
+def resolve_lora(lora: Lora, checkpoint: Checkpoint, weights: Weights, say: Say) -> list[tuple[Target, Path]]:
+    """The files of a LoRA, each with the transformer that it goes into."""
+    if weights == "nano":
+        try:
+            files = nano.lora(checkpoint.kind)
+        except KeyError as error:
+            raise WeightsError(
+                f"Wan-Nano has no Lightning LoRA for {checkpoint.name}; use Quality"
+            ) from error
+        return [(f.target, files[f.target]) for f in lora.files if f.target in files]
+    return [(f.target, _lora_file(lora, f.weight_name, say)) for f in lora.files]
+
+
+def _cached(repo: str) -> Path | None:
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = Path(snapshot_download(repo, local_files_only=True))
+    except Exception:  # whatever the reason: it is not here
+        return None
+    return folder if is_complete(folder) else None
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether every component that model_index.json names is there, with all shards of its weights."""
+    try:
+        index: dict[str, Any] = json.loads((folder / "model_index.json").read_text())
+        parts = [k for k, v in index.items() if isinstance(v, list) and v[0] and not k.startswith("_")]
+        for part in parts:
+            if not any((folder / part).iterdir()):
+                return False
+            for shards in (folder / part).glob("*.safetensors.index.json"):
+                names = set(json.loads(shards.read_text())["weight_map"].values())
+                if not all((folder / part / name).exists() for name in names):
+                    return False
+            wants = part in ("text_encoder", "transformer", "transformer_2", "vae", "image_encoder")
+            if wants and not any((folder / part).glob("*.safetensors")):
+                return False
+    except (OSError, ValueError, KeyError):
+        return False
+    return True
+
+
+def _download(checkpoint: Checkpoint, say: Say) -> Path:
+    from huggingface_hub import HfApi, constants, snapshot_download
+
+    size = cost.download_bytes(checkpoint)
+    text = f"Downloading {checkpoint.name}, about {_gb(size)}, from {constants.ENDPOINT}/{checkpoint.repo}"
+    say(f"{text} to {constants.HF_HUB_CACHE}. Files that are there already are kept.")
+    try:
+        # Asked first: snapshot_download retries an unreachable hub for long.
+        HfApi().model_info(checkpoint.repo, timeout=HUB_TIMEOUT)
+        _check_space(size, Path(constants.HF_HUB_CACHE), checkpoint)
+        folder = Path(
+            snapshot_download(
+                checkpoint.repo,
+                allow_patterns=["model_index.json", *(f"{part}/*" for part in COMPONENTS)],
+                etag_timeout=HUB_TIMEOUT,
+            )
+        )
+    except Exception as error:
+        raise explain(error, checkpoint.name, checkpoint.repo) from error
+    if not is_complete(folder):
+        raise WeightsError(
+            f"The download of {checkpoint.repo} in {folder} is incomplete; delete it, try again"
+        )
+    return folder
+
+
+def _lora_file(lora: Lora, name: str, say: Say) -> Path:
+    from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
+
+    if isinstance(found := try_to_load_from_cache(lora.repo, name), str):
+        return Path(found)
+    say(f"Downloading the LoRA {name} from {constants.ENDPOINT}/{lora.repo}.")
+    try:
+        return Path(hf_hub_download(lora.repo, name, etag_timeout=HUB_TIMEOUT))
+    except Exception as error:
+        raise explain(error, lora.name, f"{lora.repo}/{name}") from error
+
+
+def _check_space(size: int, cache: Path, checkpoint: Checkpoint) -> None:
+    place = next(p for p in (cache, *cache.parents) if p.exists())
+    have = sum(f.stat().st_size for f in cache.glob(f"models--{checkpoint.repo.replace('/', '--')}/blobs/*"))
+    free = shutil.disk_usage(place).free
+    if free < size - have:
+        raise WeightsError(
+            f"{checkpoint.name} needs {_gb(size - have)} more on the disk of {place}, "
+            f"which has {_gb(free)} free; "
+            "make room or set HF_HOME to another disk"
+        )
+
+
+def explain(error: Exception, name: str, where: str) -> WeightsError:
+    """What went wrong at the hub, as a sentence with a way out."""
+    from huggingface_hub import constants, errors
+
+    if isinstance(error, WeightsError):
+        return error
+    if isinstance(error, errors.GatedRepoError):
+        text = f"{where} is gated: accept its licence on the Hub and log in with `hf auth login`"
+    elif isinstance(error, errors.RepositoryNotFoundError):
+        text = f"{where} does not exist on {constants.ENDPOINT}, or is private"
+    elif isinstance(error, errors.RevisionNotFoundError | errors.RemoteEntryNotFoundError):
+        text = f"{where} is not on {constants.ENDPOINT}; it may have been renamed"
+    elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        text = f"the disk of {constants.HF_HUB_CACHE} is full; make room or set HF_HOME to another disk"
+    elif isinstance(error, errors.OfflineModeIsEnabled):
+        text = f"{where} is not in {constants.HF_HUB_CACHE}, and HF_HUB_OFFLINE forbids downloads"
+    else:
+        text = (
+            f"{constants.ENDPOINT} cannot be reached ({type(error).__name__}); check the network, "
+            "or use the embedded demo weights with --weights nano"
+        )
+    return WeightsError(f"{name}: {text}")
+
+
+def _gb(size: int) -> str:
+    return f"{size / 1e9:.1f} GB"
