@@ -7,10 +7,8 @@ import json
 import sys
 from typing import Any
 
-from common.catalog import Weights
-from common.errors import StudioError
+from common.errors import InputError, StudioError
 from common.modes import MODES
-from common.modes.base import Mode
 
 SHORT = {"frames": "num_frames", "steps": "num_inference_steps", "guidance": "guidance_scale"}
 
@@ -73,8 +71,6 @@ def _request(command: argparse.ArgumentParser) -> None:
 
 def values(args: argparse.Namespace) -> dict[str, Any]:
     """The request's raw values from the command line; InputError for a flag that cannot be read."""
-    from common.errors import InputError
-
     mode = MODES[args.mode]
     raw: dict[str, Any] = {
         name.removeprefix("field_"): value
@@ -120,20 +116,26 @@ def plan_command(args: argparse.Namespace) -> int:
 
 def generate_command(args: argparse.Namespace) -> int:
     """Make a video, here or on a server."""
-    from common.job import run_here, run_there
+    from common.terminal import follow
 
-    mode: Mode = MODES[args.mode]
-    weights: Weights = args.weights
+    mode = MODES[args.mode]
     raw = values(args)
     if args.server:
-        result = run_there(args.server, mode, raw, args.out)
+        from common.remote import RemoteRunner
+
+        runner = RemoteRunner(mode, f"{args.server.rstrip('/')}/{mode.key}/")
     else:
-        mode.plan(mode.parse(raw), weights=weights)  # the quick no, before torch is imported
-        result = run_here(mode, raw, weights, args.out)
-    if args.json:
-        print(json.dumps(result, ensure_ascii=False))
-    else:
-        print(result["file"])
+        mode.plan(mode.parse(raw), weights=args.weights)  # the quick no, before torch is imported
+        import launch
+
+        launch.prepare_environment(args.weights)
+        if args.weights == "wan":
+            print(launch.download_notice("wan", [mode.key]), file=sys.stderr)
+        from common.runner import LocalRunner
+
+        runner = LocalRunner(launch.load_space(mode.key).service)
+    result = follow(runner, raw, args.out)
+    print(json.dumps(result, ensure_ascii=False) if args.json else result["file"])
     return 0
 
 
@@ -167,7 +169,7 @@ COMMANDS = {
 def main(argv: list[str] | None = None) -> int:
     """Entry point: 0 done, 2 bad input, 3 cancelled, 1 anything else."""
     argv = sys.argv[1:] if argv is None else argv
-    if not argv or argv[0].startswith("-") and argv[0] not in ("-h", "--help"):
+    if not argv or (argv[0].startswith("-") and argv[0] not in ("-h", "--help")):
         argv = ["studio", *argv]
     args = parser().parse_args(argv)
     try:

@@ -51,13 +51,15 @@ def prepare_environment(weights: Weights) -> None:
     os.environ.setdefault("GRADIO_TEMP_DIR", str(Path(tempfile.gettempdir()) / "wan-studio"))
 
 
-def download_notice(weights: Weights) -> str:
+def download_notice(weights: Weights, modes: Sequence[str] | None = None) -> str:
     """What `--weights wan` will fetch and from where, before anything is fetched."""
     from common import cost
 
     if weights == "nano":
         return "Weights: Wan-Nano (embedded, nothing to download)"
-    keys = dict.fromkeys(key for mode in MODES.values() for key in mode.checkpoints)
+    keys = dict.fromkeys(
+        key for name, mode in MODES.items() if not modes or name in modes for key in mode.checkpoints
+    )
     lines = ["Weights: Wan. Each checkpoint is downloaded from the Hub when it is first used:"]
     for key in keys:
         row = CHECKPOINTS[key]
@@ -84,7 +86,7 @@ def build_app(modes: Sequence[str] | None = None) -> FastAPI:
 def serve(host: str, port: int, weights: Weights, modes: Sequence[str] | None = None) -> None:
     """Build and serve until Ctrl-C."""
     prepare_environment(weights)
-    print(download_notice(weights), flush=True)
+    print(download_notice(weights, modes), flush=True)
     import uvicorn
 
     app = build_app(modes)

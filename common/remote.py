@@ -1,0 +1,234 @@
+"""The runner of a mode that lives elsewhere: every job through a `gradio_client` of its own.
+
+The rules behind it, each learnt the hard way: `/cancel` kills by session, so a shared client lets one visitor
+cancel another's job; iterating a job hangs for ever when the mode dies, so the thread polls; a POST from the
+event loop to its own process deadlocks, so cancel is sent from a thread; `token=None` would send this
+machine's own Hub token, so it is `False` unless a token was meant.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
+from concurrent.futures import CancelledError, Executor, ThreadPoolExecutor
+from typing import Any, cast
+
+import httpx
+from gradio_client import Client, handle_file
+from gradio_client.client import Job
+from gradio_client.exceptions import AppError
+from pydantic import TypeAdapter
+
+from common.contract import Event, Manifest, MediaHandle, Plan
+from common.errors import GpuError, InputError, MediaError, StudioError, UnavailableError, WeightsError
+from common.modes.base import Mode
+from common.runner import Progress, given
+
+POLL_SECONDS = 0.02
+SILENCE_SECONDS = 5.0
+"""A mode at work says something twice a second; one that is silent this long is asked whether it lives."""
+LIFE_SECONDS = 4.0
+TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+
+Deliver = Callable[[MediaHandle], dict[str, Any]]
+"""Turns a handle into what the mode is given for it; may move bytes, and runs in the job's own thread."""
+
+_EVENT: TypeAdapter[Event] = TypeAdapter(Event)
+_POOL = ThreadPoolExecutor(max_workers=256, thread_name_prefix="remote-job")
+
+
+def upload(handle: MediaHandle) -> dict[str, Any]:
+    """The plain way: the client uploads a local file, or passes a URL on."""
+    try:
+        return cast(dict[str, Any], handle_file(handle.path))
+    except ValueError:
+        raise MediaError("file", "does not exist", got=handle.path) from None
+
+
+class RemoteRunner:
+    """Runs the jobs of one mode through its Space's API, at `url` (ending in `/`).
+
+    `deliver` decides how media travel; what it returns is sent as it is. `token` is for private Spaces.
+    """
+
+    def __init__(
+        self,
+        mode: Mode,
+        url: str,
+        *,
+        token: str | None = None,
+        deliver: Deliver | None = None,
+        manifest: Manifest | None = None,
+        executor: Executor = _POOL,
+    ) -> None:
+        self.mode = mode
+        self.url = url
+        self._token = token
+        self._deliver = deliver
+        self._manifest = manifest
+        self._executor = executor
+
+    async def manifest(self) -> Manifest:
+        if self._manifest is None:
+            async with httpx.AsyncClient(timeout=TIMEOUT, headers=self._headers()) as client:
+                try:
+                    reply = await client.post(f"{self.url}gradio_api/run/manifest", json={"data": []})
+                    reply.raise_for_status()
+                except httpx.HTTPError as error:
+                    raise _unreachable(self.mode, error) from None
+            self._manifest = Manifest.model_validate(reply.json()["data"][0])
+        return self._manifest
+
+    async def plan(self, values: Mapping[str, Any]) -> Plan:
+        # Computed here with the backend that the manifest told: a label must not cost a request a keystroke.
+        shown = await self.manifest()
+        allowed = [c.key for c in shown.checkpoints]
+        request = self.mode.parse(given(values))
+        return self.mode.plan(request, shown.backend, weights=shown.weights, allowed=allowed)
+
+    async def stream(
+        self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None
+    ) -> AsyncGenerator[Progress, None]:
+        loop = asyncio.get_running_loop()
+        updates: asyncio.Queue[Progress | BaseException | None] = asyncio.Queue()
+        stop = threading.Event()
+
+        def tell(item: Progress | BaseException | None) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(updates.put_nowait, item)
+
+        def work() -> None:
+            try:
+                self._follow(given(values), dict(headers or {}), tell, stop)
+            except BaseException as error:
+                tell(error)
+            finally:
+                tell(None)
+
+        self._executor.submit(work)
+        try:
+            while (item := await updates.get()) is not None:
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+        finally:
+            stop.set()  # the thread cancels the job and ends; waiting here would hold the event loop
+
+    # ------------------------------------------------------------------ in the job's thread
+
+    def _headers(self, visitor: Mapping[str, str] | None = None) -> dict[str, str]:
+        headers = {"authorization": f"Bearer {self._token}"} if self._token else {}
+        if visitor and (ip_token := visitor.get("x-ip-token")):
+            headers["x-ip-token"] = ip_token  # ZeroGPU bills the visitor by it
+        return headers
+
+    def _client(self, visitor: Mapping[str, str]) -> Client:
+        try:
+            return Client(
+                self.url,
+                token=self._token or cast(Any, False),
+                verbose=False,
+                headers=self._headers(visitor),
+                download_files=False,
+                ssl_verify=self.url.startswith("https"),
+                httpx_kwargs={"timeout": TIMEOUT},
+                analytics_enabled=False,
+            )
+        except Exception as error:  # httpx errors, ValueError for 503 and 404, JSONDecodeError for a page
+            raise _unreachable(self.mode, error) from None
+
+    def _follow(
+        self,
+        values: dict[str, Any],
+        visitor: Mapping[str, str],
+        tell: Callable[[Progress], None],
+        stop: threading.Event,
+    ) -> None:
+        media = self._media(values)
+        client = self._client(visitor)
+        try:
+            if stop.is_set():
+                return
+            if self._deliver is not None:
+                # What `deliver` returns is final; the client would upload any path a second time.
+                for endpoint in client.endpoints.values():
+                    endpoint._upload_file = lambda f, data_index: f
+            job = client.submit(**{**values, **media}, api_name="/generate")
+            self._poll(job, tell, stop)
+        finally:
+            client.close()
+
+    def _media(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        deliver = self._deliver or upload
+        found: dict[str, Any] = {}
+        for slot in self.mode.slots:
+            value = values.get(slot.name)
+            if value in (None, []):
+                continue
+            items = [deliver(MediaHandle.model_validate(v)) for v in (value if slot.many else [value])]
+            found[slot.name] = items if slot.many else items[0]
+        return found
+
+    def _poll(self, job: Job, tell: Callable[[Progress], None], stop: threading.Event) -> None:
+        seen, heard, strikes = 0, time.monotonic(), 0
+        while True:
+            done = job.done()
+            outputs = job.outputs()
+            for video, event in outputs[seen:]:
+                tell((video and MediaHandle.model_validate(video), _EVENT.validate_python(event)))
+            if len(outputs) > seen:
+                seen, heard, strikes = len(outputs), time.monotonic(), 0
+            if stop.is_set():
+                if not done:
+                    job.cancel()
+                return
+            if done:
+                break
+            if time.monotonic() - heard > SILENCE_SECONDS:
+                strikes = 0 if self._alive() else strikes + 1
+                heard = time.monotonic()
+                if strikes >= 2:
+                    raise UnavailableError(f"{self.mode.title} stopped answering; try again in a minute")
+            time.sleep(POLL_SECONDS)
+        try:
+            job.result()
+        except (AppError, ValueError) as error:
+            raise _studio_error(error) from None
+        except CancelledError:
+            raise UnavailableError(f"{self.mode.title} cancelled the job") from None
+        except Exception as error:
+            raise _unreachable(self.mode, error) from None
+
+    def _alive(self) -> bool:
+        try:
+            reply = httpx.post(
+                f"{self.url}gradio_api/run/manifest",
+                json={"data": []},
+                headers=self._headers(),
+                timeout=LIFE_SECONDS,
+            )
+        except httpx.HTTPError:
+            return False
+        return reply.is_success
+
+
+_BY_TITLE: Mapping[str, type[StudioError]] = {
+    cls.title: cls for cls in (MediaError, InputError, WeightsError, GpuError, UnavailableError)
+}
+
+
+def _studio_error(error: Exception) -> StudioError:
+    """The StudioError behind a mode's `gr.Error`, by its title; ZeroGPU's own titles become GpuError."""
+    title, text = getattr(error, "title", "Error"), getattr(error, "message", None) or str(error)
+    cls = GpuError if title.startswith("ZeroGPU") else _BY_TITLE.get(title, StudioError)
+    known = cls.__new__(cls)
+    StudioError.__init__(known, text, title=title)
+    return known
+
+
+def _unreachable(mode: Mode, error: Exception) -> UnavailableError:
+    return UnavailableError(
+        f"{mode.title} cannot be reached ({type(error).__name__}); it may be starting or down, try again soon"
+    )

@@ -1,0 +1,71 @@
+"""A job followed on a terminal: a progress bar, the file where it was asked for, and what `--json` prints."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+from tqdm import tqdm
+
+from common.contract import Done, MediaHandle, Notice, Stage, Step
+from common.errors import Cancelled, StudioError
+from common.runner import Runner
+
+
+def follow(runner: Runner, values: dict[str, Any], out: str | None) -> dict[str, Any]:
+    """Runs a job to its end; returns `{"file", "plan", "seed", "seconds", "notices"}`.
+
+    `out` is the file to write (`./<mode>-<seed>.mp4`). Raises StudioError; Ctrl-C cancels the job.
+    """
+    try:
+        video, done, notices = asyncio.run(_run(runner, values))
+    except KeyboardInterrupt:
+        raise Cancelled() from None
+    target = Path(out) if out else Path(f"{runner.mode.key}-{done.seed}.mp4")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _fetch(video, target)
+    return {
+        "file": str(target),
+        "plan": done.plan.model_dump(mode="json"),
+        "seed": done.seed,
+        "seconds": done.seconds,
+        "notices": notices,
+    }
+
+
+async def _run(runner: Runner, values: dict[str, Any]) -> tuple[MediaHandle, Done, list[str]]:
+    notices: list[str] = []
+    last: tuple[MediaHandle, Done] | None = None
+    quiet = not sys.stderr.isatty()
+    with tqdm(disable=quiet, file=sys.stderr, leave=False, unit="step") as bar:
+        async for video, event in runner.stream(values):
+            if isinstance(event, Stage):
+                bar.set_description(event.text)
+            elif isinstance(event, Step):
+                bar.total, bar.n = event.total, event.index
+                bar.refresh()
+            elif isinstance(event, Notice):
+                notices.append(event.text)
+                bar.write(f"note: {event.text}", file=sys.stderr)
+            elif isinstance(event, Done) and video is not None:
+                last = video, event
+    if last is None:
+        raise StudioError("the job ended without a video")
+    return *last, notices
+
+
+def _fetch(video: MediaHandle, target: Path) -> None:
+    if Path(video.path).is_file():
+        shutil.copyfile(video.path, target)
+        return
+    if not video.url:
+        raise StudioError(f"the server named no address for {video.path}")
+    with httpx.stream("GET", video.url, timeout=60, follow_redirects=True) as reply:
+        reply.raise_for_status()
+        with target.open("wb") as file:
+            for part in reply.iter_bytes():
+                file.write(part)
