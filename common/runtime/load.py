@@ -26,7 +26,7 @@ _lock = threading.Lock()
 
 
 def pipeline_class(name: str) -> Any:
-    """A class of diffusers by name: importing it takes seconds, and a page must be up before its first video."""
+    """A class of diffusers by name: importing it takes seconds, and a page must be up before that."""
     return getattr(importlib.import_module("diffusers"), name)
 
 
@@ -73,9 +73,10 @@ def _load(folder: Path, entry: list[str], backend: Backend) -> Any:
     library, name = entry
     kind: Any = getattr(importlib.import_module(library), name)
     try:
-        if issubclass(kind, torch.nn.Module):
+        is_model = torch.nn.Module in kind.__mro__
+        if is_model:
             # The dtype goes to from_pretrained: .to(bf16) would break the modules that stay in fp32.
-            module = kind.from_pretrained(folder, torch_dtype=dtype_of(folder.name, backend.device))
+            module: Any = kind.from_pretrained(folder, torch_dtype=dtype_of(folder.name, backend.device))
             return module.eval().requires_grad_(False).to(backend.device)
         return kind.from_pretrained(folder)
     except torch.OutOfMemoryError:

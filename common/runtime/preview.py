@@ -28,8 +28,7 @@ _maps: WeakKeyDictionary[Any, Tensor] = WeakKeyDictionary()
 @torch.no_grad()
 def rgb_map(vae: Any) -> Tensor:
     """[channels + 1, 3]: what to multiply normalised latents (and a one) by to get RGB in 0..1."""
-    if vae not in log = logging.getLogger(__name__)
-_maps:
+    if vae not in _maps:
         _maps[vae] = _fit(vae)
     return _maps[vae]
 
