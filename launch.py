@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import sys
 import tempfile
@@ -49,6 +50,12 @@ def prepare_environment(weights: Weights) -> None:
     os.environ["WAN_WEIGHTS"] = weights
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     os.environ.setdefault("GRADIO_TEMP_DIR", str(Path(tempfile.gettempdir()) / "wan-studio"))
+    for noisy in ("torchao", "torch.utils._pytree", "diffusers.quantizers.torchao.torchao_quantizer"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    if weights == "nano":
+        # torchao's compiled kernels are for other torch builds than a laptop's; it says so five times.
+        os.environ.setdefault("TORCHAO_FORCE_SKIP_LOADING_SO_FILES", "1")
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 
 def download_notice(weights: Weights, modes: Sequence[str] | None = None) -> str:
@@ -74,7 +81,7 @@ def build_app(modes: Sequence[str] | None = None) -> FastAPI:
     import gradio as gr
     from fastapi import FastAPI
 
-    from common.space import page_options
+    from common.theme import page_options
 
     app = FastAPI(title="Wan Studio")
     for key in modes or MODES:

@@ -1,0 +1,81 @@
+"""The command line as a user types it: exit codes, one line on stderr, nothing written on bad input."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli import main
+
+
+@pytest.mark.parametrize(
+    ("argv", "text"),
+    [
+        (["t2v", ""], "prompt must not be empty"),
+        (["t2v", "a fox", "--frames", "80"], "num_frames must be 4k+1; got 80, try 77 or 81"),
+        (["t2v", "a fox", "--size", "832x480"], "must be a Wan-Nano size; got 832x480, try 128x128"),
+        (["t2v", "a fox", "--size", "big"], "size must be WIDTHxHEIGHT; got 'big'"),
+        (["t2v", "a fox", "--steps", "99"], "num_inference_steps must be between 1 and 50; got 99"),
+        (["t2v", "a fox", "--seed", "-5"], "seed must be between"),
+        (["t2v", "a fox", "--checkpoint", "wan3"], "checkpoint must be one that t2v runs; got 'wan3'"),
+        (["t2v", "a fox", "--preset", "turbo"], "preset must be fast or quality; got 'turbo'"),
+        (["t2v", "a fox", "--set", "colour=red"], "colour is not an input of t2v"),
+        (["t2v", "a fox", "--set", "colour"], "set must be KEY=VALUE; got 'colour'"),
+        (["i2v", "a fox"], "image is required"),
+    ],
+)
+def test_bad_input_is_exit_2_and_one_line(
+    argv: list[str], text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["generate", *argv]) == 2
+    error = capsys.readouterr().err
+    assert text in error and error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_plan_needs_no_torch_and_prints_json() -> None:
+    code = (
+        "import sys, cli; rc = cli.main(['plan', 't2v', 'a fox', '--json', '--weights', 'wan', '--seed', '5'])\n"
+        "assert 'torch' not in sys.modules and 'gradio' not in sys.modules; sys.exit(rc)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    plan = json.loads(done.stdout)
+    assert (plan["width"], plan["num_frames"], plan["seed"]) == (832, 81, 5)
+
+
+def test_modes_lists_every_checkpoint(capsys: pytest.CaptureFixture) -> None:
+    assert main(["modes", "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert [m["mode"] for m in data][:2] == ["t2v", "i2v"]
+    assert {c["key"] for c in data[0]["checkpoints"]} >= {"wan2.1-t2v-1.3b", "wan2.2-t2v-a14b"}
+
+
+def test_generate_here_writes_the_file_and_tells_about_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    out = tmp_path / "deep" / "clip.mp4"
+    argv = ["generate", "t2v", "a red circle moving right on a black background", "--frames", "5"]
+    assert main([*argv, "--steps", "2", "--seed", "3", "--out", str(out), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["file"] == str(out) and said["seed"] == 3 and said["plan"]["num_frames"] == 5
+    assert out.read_bytes()[4:8] == b"ftyp"
+
+
+def test_a_missing_image_is_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    argv = [
+        "generate",
+        "i2v",
+        "it moves",
+        "--image",
+        str(tmp_path / "none.png"),
+        "--out",
+        str(tmp_path / "o.mp4"),
+    ]
+    assert main(argv) == 2
+    assert "image" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
