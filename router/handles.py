@@ -55,11 +55,14 @@ def deliver(
     target_url: str,
     traffic: Traffic,
     *,
-    private: bool = False,
-    headers: Mapping[str, str] | None = None,
+    token: str | None = None,
 ) -> dict[str, Any]:
-    """The FileData that `target` is to be given. Raises MediaError for a file that is gone."""
-    chosen = way(handle, source, target, private=private)
+    """The FileData that `target` is to be given. Raises MediaError for a file that is gone.
+
+    A federation with a `token` is private: a Space could not fetch from another, so files are relayed.
+    """
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    chosen = way(handle, source, target, private=token is not None)
     data: dict[str, Any] = {"orig_name": handle.orig_name, "meta": {"_type": "gradio.FileData"}}
     if chosen == "path":
         if not Path(handle.path).is_file():
@@ -67,10 +70,10 @@ def deliver(
         traffic.add("path")
         return data | {"path": handle.path}
     if chosen == "url":
-        _still_there(str(handle.url), headers or {})
+        _still_there(str(handle.url), headers)
         traffic.add("url")
         return data | {"path": handle.url, "url": handle.url}
-    path, size = _relay(handle, source, target_url, headers or {})
+    path, size = _relay(handle, source, target_url, headers)
     traffic.add("relay", size)
     return data | {"path": path}
 

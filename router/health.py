@@ -38,7 +38,7 @@ class Status:
 Probe = Callable[[Place], Status]
 
 
-def probe(place: Place, token: str | None = None) -> Status:
+def ask(place: Place, token: str | None = None) -> Status:
     """Ask a place how it is. Never raises: every failure is a state with a sentence and a way out."""
     url = place.where
     if place.is_space:
@@ -112,12 +112,13 @@ class Watcher:
         self,
         federation: Federation,
         *,
-        probe: Probe = probe,
+        token: str | None = None,
+        probe: Probe | None = None,
         ready_seconds: float = READY_SECONDS,
         retry_seconds: float = RETRY_SECONDS,
     ) -> None:
         self.federation = federation
-        self._probe = probe
+        self._probe = probe or (lambda place: ask(place, token))
         self._ready, self._retry = ready_seconds, retry_seconds
         self._status = {
             place: Status(place, "starting", "is being asked")

@@ -4,7 +4,7 @@ import time
 
 from common.contract import CONTRACT_VERSION, Backend, Manifest
 from router.federation import Place, parse
-from router.health import Status, Watcher, probe
+from router.health import Status, Watcher, ask
 
 
 def manifest(mode: str = "t2v", contract: int = CONTRACT_VERSION) -> Manifest:
@@ -43,5 +43,5 @@ def test_a_mode_that_is_down_comes_back_by_itself_and_failover_prefers_the_first
 
 
 def test_nothing_there_is_a_sentence_and_not_an_exception() -> None:
-    status = probe(Place("t2v", "http://127.0.0.1:9/"))
+    status = ask(Place("t2v", "http://127.0.0.1:9/"))
     assert status.state == "down" and "cannot be reached" in status.text

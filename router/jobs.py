@@ -1,0 +1,172 @@
+"""Jobs through the federation: a ready place is picked, files are handed over, and failures are named."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, OrderedDict
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlparse
+
+from common.contract import Backend, CheckpointInfo, Done, Manifest, MediaHandle, Plan
+from common.errors import UnavailableError
+from common.modes.base import PRESETS, Mode
+from common.panels.handles import TRUSTED_HOSTS
+from common.remote import RemoteRunner
+from common.runner import Progress, given
+from common.settings import SpaceSettings
+from router.federation import Federation, Place
+from router.handles import Traffic, deliver
+from router.health import Status, Watcher
+
+REMEMBERED = 10_000
+
+
+class Origins:
+    """Which place made a file, by the file's path or URL: decides how it may travel on."""
+
+    def __init__(self) -> None:
+        self._places: OrderedDict[str, Place] = OrderedDict()
+
+    def remember(self, handle: MediaHandle, place: Place) -> None:
+        """Note the maker of a file; the oldest notes are forgotten."""
+        for name in (handle.path, handle.url):
+            if name:
+                self._places[name] = place
+        while len(self._places) > REMEMBERED:
+            self._places.popitem(last=False)
+
+    def of(self, handle: MediaHandle) -> Place | None:
+        """The maker of a file; None for one that a visitor uploaded here."""
+        return self._places.get(handle.path) or self._places.get(handle.url or "")
+
+
+@dataclass
+class Studio:
+    """What all modes of one router share."""
+
+    watcher: Watcher
+    token: str | None = None
+    traffic: Traffic = field(default_factory=Traffic)
+    origins: Origins = field(default_factory=Origins)
+    busy: Counter[Place] = field(default_factory=lambda: Counter[Place]())
+
+    @classmethod
+    def over(cls, federation: Federation, token: str | None = None) -> Studio:
+        """A Studio whose watcher is made, not started."""
+        return cls(Watcher(federation, token=token), token)
+
+
+class FederatedRunner:
+    """The Runner of one mode, wherever it runs just now."""
+
+    def __init__(self, mode: Mode, studio: Studio) -> None:
+        self.mode = mode
+        self.studio = studio
+        self._assumed = assumed(mode)
+
+    async def manifest(self) -> Manifest:
+        """The manifest of the mode's best place; what the catalog says while none has answered."""
+        return self.known()
+
+    def known(self) -> Manifest:
+        """`manifest`, at once."""
+        status = self.studio.watcher.status(self.mode.key)
+        return status.manifest if status and status.manifest and status.state == "ready" else self._assumed
+
+    async def plan(self, values: Mapping[str, Any]) -> Plan:
+        shown = self.known()
+        request = self.mode.parse(given(values))
+        allowed = [c.key for c in shown.checkpoints]
+        return self.mode.plan(request, shown.backend, weights=shown.weights, allowed=allowed)
+
+    async def stream(
+        self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None
+    ) -> AsyncGenerator[Progress, None]:
+        await self.plan(values)  # a broken rule is told before anything is sent
+        status = self._pick(values)
+        place, url = status.place, str(status.url)
+        studio = self.studio
+        remote = RemoteRunner(
+            self.mode,
+            url,
+            token=studio.token,
+            deliver=lambda handle: deliver(
+                handle, studio.origins.of(handle), place, url, studio.traffic, token=studio.token
+            ),
+            manifest=status.manifest,
+        )
+        studio.busy[place] += 1
+        try:
+            async with aclosing(remote.stream(values, headers)) as updates:
+                async for video, event in updates:
+                    yield video and self._known_here(video, place, event), event
+        except UnavailableError:
+            studio.watcher.ask_again(place)
+            raise
+        finally:
+            studio.busy[place] -= 1
+
+    def _pick(self, values: Mapping[str, Any]) -> Status:
+        """The least busy ready place that carries the checkpoint; the first of equals."""
+        ready = self.studio.watcher.ready(self.mode.key)
+        key = values.get("checkpoint")
+        able = [
+            s for s in ready if not key or (s.manifest and key in {c.key for c in s.manifest.checkpoints})
+        ]
+        if able:
+            return min(able, key=lambda s: self.studio.busy[s.place])
+        if ready:
+            raise UnavailableError(f"no running {self.mode.title} Space carries {key}; choose another model")
+        status = self.studio.watcher.status(self.mode.key)
+        why = status.text if status else "has no place in this Studio"
+        raise UnavailableError(f"{self.mode.title} {why}")
+
+    def _known_here(self, video: MediaHandle, place: Place, event: object) -> MediaHandle:
+        """The handle as this router's page shows it; its maker is remembered."""
+        known = video.model_copy(update={"mime": "video/mp4"})
+        if isinstance(event, Done):
+            plan = event.plan
+            known = known.model_copy(
+                update={
+                    "sha256": event.sha256,
+                    "width": plan.width,
+                    "height": plan.height,
+                    "fps": plan.fps,
+                    "frames": plan.num_frames,
+                    "seconds": plan.clip_seconds,
+                }
+            )
+        if place.mount:
+            # Same machine, same cache: served from the path, whatever address the visitor came by.
+            known = known.model_copy(update={"url": None})
+        elif known.url:
+            TRUSTED_HOSTS.add(urlparse(known.url).netloc)
+        self.studio.origins.remember(known, place)
+        return known
+
+
+def assumed(mode: Mode) -> Manifest:
+    """A manifest for a mode that has not answered yet, from the catalog and this router's WAN_WEIGHTS."""
+    settings = SpaceSettings.from_env({"WAN_WEIGHTS": os.environ.get("WAN_WEIGHTS", "")})
+    rows = mode.rows()
+    return Manifest(
+        git_sha="",
+        mode=mode.key,
+        checkpoints=[
+            CheckpointInfo(
+                key=r.key, name=r.name, generation=r.generation, presets=list(r.presets), moe=r.moe, fps=r.fps
+            )
+            for r in rows
+        ],
+        default_checkpoint=rows[0].key,
+        weights=settings.weights,
+        backend=Backend(),
+        presets=list(PRESETS),
+        fields={},
+        loaded=[],
+        cache_bytes=0,
+        versions={},
+    )
