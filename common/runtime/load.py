@@ -27,7 +27,10 @@ _lock = threading.Lock()
 
 def pipeline_class(name: str) -> Any:
     """A class of diffusers by name: importing it takes seconds, and a page must be up before that."""
-    return getattr(importlib.import_module("diffusers"), name)
+    diffusers = importlib.import_module("diffusers")
+    for library in ("diffusers", "transformers"):  # the events tell what happens; bars fill the log
+        importlib.import_module(f"{library}.utils.logging").disable_progress_bar()
+    return getattr(diffusers, name)
 
 
 def build(pipeline: str, folder: Path, backend: Backend) -> Any:

@@ -26,7 +26,7 @@ def write_video(frames: NDArray[np.uint8], fps: int, path: Path, lineage: Lineag
     part = Path(name)
     try:
         with av.open(name, "w", format="mp4", options={"movflags": "+faststart"}) as container:
-            container.metadata["comment"] = lineage.model_dump_json(exclude_none=True)
+            container.metadata["comment"] = lineage.model_dump_json()
             stream = container.add_stream("libx264", rate=fps, options={"crf": CRF, "preset": "veryfast"})
             stream.height, stream.width = frames.shape[1:3]
             stream.pix_fmt = "yuv420p"
