@@ -1,1 +1,16 @@
-"""How each mode looks: one Gradio layout a mode, drawn by its Space and by the router alike."""
+"""One panel per mode, drawn by the mode's Space and by the Studio alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from common.contract import ModeKey
+from common.panels.base import Panel
+from common.panels.i2v import I2VPanel
+from common.panels.t2v import T2VPanel
+
+PANELS: Final[Mapping[ModeKey, type[Panel]]] = {
+    "t2v": T2VPanel,
+    "i2v": I2VPanel,
+}

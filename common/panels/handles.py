@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABCMeta
 from typing import Any
 from urllib.parse import urlparse
 
 import gradio as gr
+from gradio.component_meta import ComponentMeta
 from gradio.data_classes import FileData
 
 from common.contract import MediaHandle

@@ -1,0 +1,298 @@
+"""The panel of a mode: inputs on the left, the video and its job on the right, wired to a Runner."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any, ClassVar
+
+import gradio as gr
+
+from common.catalog import CHECKPOINTS, Checkpoint
+from common.contract import Done, Manifest, MediaHandle, Plan
+from common.errors import StudioError
+from common.modes.base import Example, Mode
+from common.panels import texts, widgets
+from common.panels.card import Card
+from common.panels.handles import HandleVideo
+from common.panels.widgets import Inputs
+from common.runner import Runner, explain
+
+log = logging.getLogger(__name__)
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+
+QUIET: Mapping[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+"""For quick events of the page itself: no place in the line, no spinner, not part of the API."""
+
+SHOW_OUTPUT = """(...args) => {
+    const output = document.querySelector('#%s');
+    if (output && output.getBoundingClientRect().top > window.innerHeight * 0.7)
+        output.scrollIntoView({behavior: 'smooth', block: 'start'});
+    return args;
+}"""
+
+
+class Panel:
+    """One mode's panel. Draw it inside a Blocks context; subclasses add what is special about a mode.
+
+    `queue` goes to the generation's event (a Space: one at a time; the Studio: no limit of its own).
+    After `draw`, `inputs`, `video` and `below` are there for whoever adds to the page.
+    """
+
+    prompt_placeholder: ClassVar[str] = "Describe what should be seen, and how it moves"
+    aspect_from: ClassVar[str | None] = None
+    """The image slot whose aspect suggests the resolution, where there is one."""
+
+    def __init__(self, runner: Runner, manifest: Manifest, *, queue: Mapping[str, Any] | None = None) -> None:
+        self.runner = runner
+        self.mode: Mode = runner.mode
+        self.initial = manifest
+        self.queue = dict(queue or {"concurrency_limit": None})
+        self.inputs = Inputs()
+
+    # ------------------------------------------------------------------ drawing
+
+    def draw(self) -> None:
+        """Draw and wire everything."""
+        shown = self.preview_plan(self.initial, {})
+        self.banner = gr.HTML(texts.banner(self.initial), elem_classes="banner")
+        self.heading = gr.HTML(self._heading(), elem_classes="heading")
+        with gr.Row(elem_classes="two-columns", equal_height=False):
+            with gr.Column(scale=2, min_width=320, elem_classes="inputs"):
+                self.draw_inputs(shown)
+                with gr.Row(elem_classes="actions"):
+                    self.go = gr.Button("Generate", variant="primary", size="lg", scale=3)
+                    self.stop = gr.Button("Stop", variant="stop", size="lg", visible=False, scale=1)
+                self.label = gr.HTML(self._label_html(self.initial, {}), elem_classes="label")
+            with gr.Column(scale=3, min_width=320, elem_classes="output", elem_id=f"{self.mode.key}-output"):
+                with gr.Column(elem_classes="stage"):
+                    self.video = HandleVideo(
+                        autoplay=True, loop=True, buttons=["download"], interactive=False, show_label=False,
+                        elem_classes="result-video",
+                    )  # fmt: skip
+                    self.screen = gr.HTML(Card().screen(), elem_classes="overlay")
+                self.card = gr.HTML(Card().card(), elem_classes="card")
+                self.below = gr.Row(elem_classes="below")
+        self.draw_examples()
+        self._wire()
+
+    def draw_inputs(self, shown: Plan) -> None:
+        """The input column above Generate: slots, prompt, settings, Advanced."""
+        fields = self.mode.request_type.model_fields
+        for slot in self.mode.slots:
+            widgets.media_slot(self.inputs, slot, frame_choice=f"{slot.name}_from" in fields)
+        self.inputs.add(
+            "prompt",
+            gr.Textbox(
+                label=self.mode.prompt_label, lines=4, max_lines=10, placeholder=self.prompt_placeholder,
+                elem_classes="prompt",
+            ),
+        )  # fmt: skip
+        widgets.settings(self.inputs, self.mode, self._rows(self.initial), self.initial.weights, shown)
+        widgets.advanced(self.inputs, shown)
+
+    def draw_examples(self) -> None:
+        """One row of one-click inputs for each kind of weights; the one that fits is shown."""
+        self.examples: dict[str, gr.Column] = {}
+        for weights, examples in (("wan", self.mode.examples), ("nano", self.mode.nano_examples)):
+            if not examples:
+                continue
+            with gr.Column(visible=weights == self.initial.weights, elem_classes="examples") as column:
+                names = list(dict.fromkeys(name for e in examples for name in e.values))
+                gr.Examples(
+                    [[_example_value(e, name) for name in names] for e in examples],
+                    inputs=[self._component(name) for name in names],
+                    example_labels=[e.label for e in examples],
+                    cache_examples=False, label="Examples",
+                )  # fmt: skip
+            self.examples[weights] = column
+
+    def _component(self, name: str) -> Any:
+        return self.inputs.components.get(name) or self.inputs.components[f"{name}_picture"]
+
+    def _heading(self) -> str:
+        return f"<h2>{self.mode.title}</h2><p>{self.mode.about}</p>"
+
+    # ------------------------------------------------------------------ plans
+
+    def _rows(self, manifest: Manifest) -> list[Checkpoint]:
+        return [CHECKPOINTS[info.key] for info in manifest.checkpoints if info.key in CHECKPOINTS]
+
+    def values(self, raw: tuple[Any, ...]) -> dict[str, Any]:
+        """The page's values as request values."""
+        values = self.inputs.values(list(self.mode.request_type.model_fields), raw)
+        checkpoint = CHECKPOINTS.get(values.get("checkpoint") or "")
+        if checkpoint is not None and not checkpoint.moe:
+            values.pop("guidance_scale_2", None)  # its slider is hidden
+        return values
+
+    def preview_plan(self, manifest: Manifest, values: Mapping[str, Any]) -> Plan:
+        """The plan of values that may still lack required inputs; InputError for a rule broken."""
+        complete = {**values, **widgets.missing(self.mode, values)}
+        return self.mode.plan(
+            self.mode.parse(complete),
+            manifest.backend,
+            weights=manifest.weights,
+            allowed=[info.key for info in manifest.checkpoints],
+        )
+
+    def _label_html(self, manifest: Manifest, values: Mapping[str, Any]) -> str:
+        todo = [self._label_of(name) for name in widgets.missing(self.mode, values)]
+        try:
+            return texts.label(self.preview_plan(manifest, values), manifest.backend, todo)
+        except StudioError as error:
+            return texts.broken(error)
+
+    def _label_of(self, name: str) -> str:
+        slots = {slot.name: slot.label.lower() for slot in self.mode.slots}
+        return slots.get(name, self.mode.prompt_label.lower())
+
+    # ------------------------------------------------------------------ events
+
+    def _wire(self) -> None:
+        parts = self.inputs.components
+        everything = list(parts.values())
+        presets = [
+            parts[n] for n in ("num_inference_steps", "flow_shift", "guidance_scale", "guidance_scale_2")
+        ]
+        shape = [parts[n] for n in ("resolution", "duration", "num_frames")]
+
+        gr.on(
+            [part.change for part in everything if hasattr(part, "change")],
+            self._relabel, everything, self.label, trigger_mode="always_last", **QUIET,
+        )  # fmt: skip
+        parts["checkpoint"].change(
+            self._checkpoint_changed, [parts["checkpoint"], parts["preset"], parts["resolution"]],
+            [*presets, *shape], **QUIET,
+        )  # fmt: skip
+        parts["preset"].input(
+            self._preset_changed, [parts["checkpoint"], parts["preset"]], presets, **QUIET
+        )  # fmt: skip
+        parts["duration"].input(
+            lambda key, seconds: widgets.frames_for(seconds, CHECKPOINTS[key]),
+            [parts["checkpoint"], parts["duration"]], parts["num_frames"],
+            trigger_mode="always_last", **QUIET,
+        )  # fmt: skip
+        parts["num_frames"].input(
+            lambda key, frames: widgets.seconds_of(frames or 1, CHECKPOINTS[key].fps),
+            [parts["checkpoint"], parts["num_frames"]], parts["duration"],
+            trigger_mode="always_last", **QUIET,
+        )  # fmt: skip
+        if self.aspect_from:
+            picture = self._component(self.aspect_from)
+            picture.change(
+                self._suggest_resolution, [picture, parts["checkpoint"]], parts["resolution"], **QUIET
+            )  # fmt: skip
+        outputs = [self.video, self.screen, self.card, self.go, self.stop, parts["seed"]]
+        # Drawn by the browser at once: with one job at a time, the server may not say a word for a while.
+        waiting = Card.clicked()
+        self.go.click(
+            None, None, [self.screen, self.card, self.go, self.stop],
+            js=f"() => {json.dumps([waiting.screen(), waiting.card(), *_buttons(busy=True)])}",
+            queue=False, show_progress="hidden", api_visibility="private",
+        )  # fmt: skip
+        running = self.go.click(
+            self._generate, everything, outputs, js=SHOW_OUTPUT % f"{self.mode.key}-output",
+            show_progress="hidden", api_visibility="private", trigger_mode="once", **self.queue,
+        )  # fmt: skip
+        self.running = running
+        self.stop.click(
+            self._stopped,
+            self.video,
+            [self.screen, self.card, self.go, self.stop],
+            cancels=[running],
+            **QUIET,
+        )
+
+    async def _relabel(self, *raw: Any) -> str:
+        return self._label_html(await self.runner.manifest(), self.values(raw))
+
+    async def _preset_changed(self, key: str, preset: str) -> list[Any]:
+        plan = self.preview_plan(await self.runner.manifest(), {"checkpoint": key, "preset": preset})
+        return self._preset_updates(plan)
+
+    def _preset_updates(self, plan: Plan) -> list[Any]:
+        moe = plan.guidance_scale_2 is not None
+        return [
+            plan.num_inference_steps,
+            plan.flow_shift,
+            gr.update(value=plan.guidance_scale, label=widgets.guidance_label(moe)),
+            gr.update(value=plan.guidance_scale_2 if moe else 1, visible=moe),
+        ]
+
+    async def _checkpoint_changed(self, key: str, preset: str, resolution: str) -> list[Any]:
+        manifest = await self.runner.manifest()
+        plan = self.preview_plan(manifest, {"checkpoint": key, "preset": preset})
+        row = CHECKPOINTS[plan.checkpoint]
+        had = widgets.read_resolution({"resolution": resolution})
+        size = f"{plan.width}x{plan.height}"
+        if had:
+            size = widgets.nearest_resolution(row.sizes(manifest.weights), had["width"], had["height"]).size
+            if resolution in {r.size for r in row.sizes(manifest.weights)}:
+                size = resolution
+        return [
+            *self._preset_updates(plan),
+            gr.update(choices=widgets.resolution_choices(row, manifest.weights), value=size),
+            gr.update(
+                maximum=widgets.seconds_of(row.max_frames, row.fps),
+                value=widgets.seconds_of(plan.num_frames, row.fps),
+            ),
+            plan.num_frames,
+        ]
+
+    async def _suggest_resolution(self, picture: MediaHandle | None, key: str) -> Any:
+        size = widgets.picture_size(picture)
+        if size is None:
+            return gr.skip()
+        sizes = CHECKPOINTS[key].sizes((await self.runner.manifest()).weights)
+        return widgets.nearest_resolution(sizes, *size).size
+
+    async def _generate(self, request: gr.Request, *raw: Any) -> AsyncGenerator[list[Any], None]:
+        values = self.values(raw)
+        card, video, seed = Card.clicked(), None, gr.skip()
+        ended = False
+        try:
+            async with aclosing(self.runner.stream(values, dict(request.headers))) as updates:
+                async for found, event in updates:
+                    before, card = card, card.after(event)
+                    if isinstance(event, Done):
+                        video, seed, ended = found, event.seed, True
+                        break
+                    yield [
+                        gr.skip(), _if_new(before.screen(), card.screen()), card.card(),
+                        gr.skip(), gr.skip(), gr.skip(),
+                    ]  # fmt: skip
+            if not ended:
+                card = card.failed(StudioError("The job ended without a video.", title="Nothing came back"))
+        except Exception as error:
+            if not isinstance(error, StudioError):
+                log.exception("a job of %s failed", self.mode.key)
+            card = card.failed(explain(error))
+        yield [
+            gr.skip() if video is None else video, card.screen(), card.card(),
+            *_buttons(busy=False), seed,
+        ]  # fmt: skip
+
+    def _stopped(self, video: MediaHandle | None) -> list[Any]:
+        card = Card().stopped(had_video=video is not None)
+        return [card.screen(), card.card(), *_buttons(busy=False)]
+
+
+def _if_new(before: str, now: str) -> Any:
+    return gr.skip() if before == now else now
+
+
+def _buttons(*, busy: bool) -> list[dict[str, Any]]:
+    # Made anew each time: Gradio takes the value out of an update that it has sent.
+    name = "Generating" if busy else "Generate"
+    return [gr.update(interactive=not busy, value=name), gr.update(visible=busy)]
+
+
+def _example_value(example: Example, name: str) -> Any:
+    value = example.values.get(name)
+    path = EXAMPLES / str(value)
+    return str(path) if value and path.is_file() else value

@@ -1,0 +1,123 @@
+"""The state of a job as a viewer sees it: events in, two pieces of HTML out.
+
+`screen` lies over the video (empty state, live preview, error), `card` stands under it (stage, step, time,
+bar). Both have fixed places, so that nothing moves while a job runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from html import escape
+from typing import Literal
+
+from common.contract import Done, Event, Notice, Preview, Queued, Stage, Step
+from common.errors import Cancelled, StudioError
+from common.panels import texts
+
+State = Literal["empty", "waiting", "running", "done", "stopped", "failed"]
+
+_ICON = (
+    '<svg viewBox="0 0 48 48" width="44" height="44" fill="none" stroke="currentColor" stroke-width="1.6"'
+    ' aria-hidden="true"><rect x="5" y="10" width="38" height="28" rx="5"/>'
+    '<path d="M20 18.5v11l9.5-5.5z" stroke-linejoin="round"/></svg>'
+)
+
+
+@dataclass(frozen=True)
+class Card:
+    """One job as seen so far. `after` folds events; the HTML is drawn from the fields alone."""
+
+    state: State = "empty"
+    text: str = ""
+    index: int = 0
+    total: int = 0
+    eta: float | None = None
+    elapsed: float = 0.0
+    preview: str = ""
+    notices: tuple[str, ...] = ()
+    title: str = ""
+    had_video: bool = False
+
+    @classmethod
+    def clicked(cls) -> Card:
+        """The card between the click and the first event."""
+        return cls(state="waiting", text="Starting")
+
+    def after(self, event: Event) -> Card:
+        """The card once this event has happened."""
+        now = replace(self, elapsed=event.t)
+        match event:
+            case Queued():
+                ahead = f", {event.position} ahead" if event.position else ""
+                return replace(now, state="waiting", text=f"Waiting for the GPU{ahead}")
+            case Stage():
+                return replace(now, state="running", text=event.text)
+            case Step():
+                segment = f" · part {event.segment} of {event.segments}" if event.segments else ""
+                return replace(
+                    now, state="running", text=f"Step {event.index} of {event.total}{segment}",
+                    index=event.index, total=event.total, eta=event.eta_seconds,
+                )  # fmt: skip
+            case Preview():
+                return replace(now, state="running", preview=event.webp_base64)
+            case Notice():
+                return replace(now, notices=(*self.notices, event.text))
+            case Done():
+                return replace(now, state="done", text=texts.result(event), preview="")
+
+    def failed(self, error: StudioError) -> Card:
+        """The card of a job that ended badly, or was stopped."""
+        if isinstance(error, Cancelled):
+            return self.stopped()
+        return replace(self, state="failed", title=error.title, text=error.text, preview="")
+
+    def stopped(self, *, had_video: bool = False) -> Card:
+        """The card of a job that the user ended; an earlier video shows again."""
+        return replace(self, state="stopped", text="Stopped.", preview="", had_video=had_video)
+
+    def screen(self) -> str:
+        """The layer over the video; empty HTML lets the video show."""
+        match self.state:
+            case "done":
+                return ""
+            case "stopped" if self.had_video:
+                return ""
+            case "failed":
+                inner = (
+                    f'<div class="error" role="alert"><h4>{escape(self.title)}</h4><p>{escape(self.text)}</p>'
+                    '<p class="dim">Your input is unchanged.</p></div>'
+                )
+            case "waiting" | "running" if self.preview:
+                source = f"data:image/webp;base64,{escape(self.preview, quote=True)}"
+                inner = (
+                    f'<img class="live" alt="Live preview" src="{source}"><span class="tag">preview</span>'
+                )
+            case "waiting" | "running":
+                inner = '<div class="hint pulse">' + _ICON + "</div>"
+            case _:
+                inner = f'<div class="hint">{_ICON}<p>Generate to preview here</p></div>'
+        return f'<div class="screen {self.state}">{inner}</div>'
+
+    def card(self) -> str:
+        """The strip under the video."""
+        match self.state:
+            case "empty" | "failed":
+                body = ""
+            case "stopped":
+                body = f'<p class="line">{escape(self.text)}</p>'
+            case "done":
+                body = f'<p class="line dim result">{self.text}</p>'
+            case _:
+                body = self._running()
+        notes = "".join(f'<p class="notice">{escape(n)}</p>' for n in self.notices)
+        return f'<div class="progress {self.state}" aria-live="polite">{body}{notes}</div>'
+
+    def _running(self) -> str:
+        share = 100 * self.index / self.total if self.total else 0
+        left = f"{texts.seconds(self.eta)} left" if self.eta else ""
+        time = " · ".join(t for t in (f"{self.elapsed:.0f} s" if self.elapsed else "", left) if t)
+        kind = "bar" if self.total else "bar unknown"
+        return (
+            f'<p class="line"><span>{escape(self.text)}</span><span class="dim">{time}</span></p>'
+            f'<div class="{kind}"><i style="width:{share:.1f}%"></i></div>'
+        )

@@ -1,0 +1,80 @@
+"""What a panel says in words: the reservation label, notices, banner and the line under a result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from common.contract import Backend, Done, Manifest, Plan
+from common.errors import StudioError
+
+
+def seconds(value: float) -> str:
+    """`3 s`, `110 s (1.8 min)`, `2.5 h`: as much precision as an estimate deserves."""
+    if value < 90:
+        return f"{max(1, round(value))} s"
+    if value < 5400:
+        return f"{round(value)} s ({value / 60:.1f} min)"
+    return f"{value / 3600:.1f} h"
+
+
+def place(backend: Backend) -> str:
+    """Where a job runs, in words."""
+    return "this CPU" if backend.device == "cpu" else backend.name
+
+
+def reservation(plan: Plan, backend: Backend) -> str:
+    """What Generate will cost: seconds asked of ZeroGPU, or how long this machine will take."""
+    if plan.gpu_size:
+        minutes = f" ({plan.gpu_seconds / 60:.1f} min)" if plan.gpu_seconds >= 60 else ""
+        tier = " · xlarge" if plan.gpu_size == "xlarge" else ""
+        return f"⌚ ZeroGPU: ~{plan.gpu_seconds}s{minutes}{tier}"
+    return f"⌚ about {seconds(plan.expected_seconds)} on {place(backend)}"
+
+
+def label(plan: Plan, backend: Backend, todo: Sequence[str] = ()) -> str:
+    """The line under Generate; `todo` names required inputs that are still empty."""
+    head = f'<span class="eta">{escape(reservation(plan, backend))}</span>'
+    clip = "still" if plan.num_frames == 1 else f"{plan.clip_seconds:.1f} s"
+    facts = f"{plan.width}×{plan.height} · {clip} · {plan.num_inference_steps} steps"
+    rows = [f'<p class="line">{head}<span class="dim">{facts}</span></p>']
+    if todo:
+        rows.append(f'<p class="todo">{escape("Still needed: " + ", ".join(todo))}</p>')
+    rows += [f'<p class="notice">{escape(text)}</p>' for text in plan.notices]
+    return '<div class="label-card" role="status">' + "".join(rows) + "</div>"
+
+
+def broken(error: StudioError) -> str:
+    """The same line when the input breaks a rule."""
+    return f'<div class="label-card broken" role="alert"><p class="line">{escape(error.text)}</p></div>'
+
+
+def banner(manifest: Manifest) -> str:
+    """What this machine cannot do, said before anyone waits for it; empty when there is nothing to say."""
+    if manifest.weights == "nano":
+        text = (
+            "<b>Demo weights.</b> Wan-Nano: the real pipelines with tiny models that know only moving "
+            "shapes. Start with <code>--weights wan</code> for the real ones."
+        )
+    elif manifest.backend.device == "cpu" and manifest.backend.gpu_size is None:
+        text = "<b>No GPU here.</b> The real models run on this CPU, and a clip takes hours."
+    else:
+        return ""
+    return f'<div class="setgpu" id="warning-setgpu">{text}</div>'
+
+
+def result(done: Done) -> str:
+    """Where a result came from, in one line."""
+    plan = done.plan
+    parts = [
+        f"seed {done.seed}",
+        plan.checkpoint,
+        plan.preset,
+        f"{plan.width}×{plan.height}",
+        "still" if plan.num_frames == 1 else f"{plan.num_frames} frames at {plan.fps}",
+        f"{plan.num_inference_steps} steps",
+        f"made in {done.seconds:.1f} s",
+    ]
+    if done.lineage.parents:
+        parts.append("from " + ", ".join(p.mode or p.role for p in done.lineage.parents))
+    return " · ".join(escape(p) for p in parts)

@@ -1,0 +1,257 @@
+"""The inputs that panels are made of, each drawn from a request field, a media slot or the catalog."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from common.catalog import MAX_STEPS, NEGATIVE_PROMPT, Checkpoint, Resolution, Weights
+from common.contract import MAX_SEED, MediaHandle, Plan
+from common.modes.base import MediaSlot, Mode
+from common.panels.handles import HandleImage, HandleVideo
+
+Raw = Mapping[str, Any]
+"""What the page holds, by component name."""
+
+
+@dataclass
+class Inputs:
+    """The inputs of one panel in drawing order, and how they become request values."""
+
+    components: dict[str, Any] = field(default_factory=dict[str, Any])  # Gradio adds events at run time
+    readers: list[Callable[[Raw], dict[str, Any]]] = field(
+        default_factory=list[Callable[[Raw], dict[str, Any]]]
+    )
+
+    def add(self, name: str, component: Any) -> Any:
+        """An input whose value is the request field of the same name, unless a reader says otherwise."""
+        self.components[name] = component
+        return component
+
+    def values(self, fields: Sequence[str], raw: Sequence[Any]) -> dict[str, Any]:
+        """The page's values, in the order of `components`, as request values."""
+        named = dict(zip(self.components, raw, strict=True))
+        values = {name: named[name] for name in named if name in fields}
+        for reader in self.readers:
+            values |= reader(named)
+        return {name: value for name, value in values.items() if value is not None}
+
+
+# ------------------------------------------------------------------ duration
+
+
+def seconds_of(num_frames: int, fps: int) -> float:
+    """A clip's length to the tenth: fine enough to tell any two lengths of 4k+1 apart."""
+    return round(num_frames / fps, 1)
+
+
+def frames_for(seconds: float, checkpoint: Checkpoint) -> int:
+    """The 4k+1 nearest to a duration."""
+    frames = max(1, round((seconds * checkpoint.fps - 1) / 4) * 4 + 1)
+    return min(frames, checkpoint.max_frames)
+
+
+# ------------------------------------------------------------------ resolution
+
+
+def resolution_choices(checkpoint: Checkpoint, weights: Weights) -> list[tuple[str, str]]:
+    """The resolution menu: label and value."""
+    return [(r.label.replace("x", "×"), r.size) for r in checkpoint.sizes(weights)]
+
+
+def nearest_resolution(sizes: Sequence[Resolution], width: int, height: int) -> Resolution:
+    """The size whose aspect is nearest; the first of equals, which is the mode's default quality."""
+    return min(sizes, key=lambda r: abs(math.log(r.width / r.height) - math.log(width / height)))
+
+
+def picture_size(handle: MediaHandle | None) -> tuple[int, int] | None:
+    """Width and height as the picture is meant to be seen (EXIF turns it); None where it cannot be read."""
+    if handle is None:
+        return None
+    if handle.width and handle.height:
+        return handle.width, handle.height
+    try:
+        with Image.open(handle.path) as picture:
+            width, height = picture.size
+            turned = picture.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+            return (height, width) if turned else (width, height)
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return None  # preflight says what is wrong with it, once Generate asks
+
+
+def read_resolution(raw: Raw) -> dict[str, Any]:
+    """`832x480` as width and height."""
+    width, _, height = str(raw.get("resolution") or "").partition("x")
+    return {"width": int(width), "height": int(height)} if width.isdigit() and height.isdigit() else {}
+
+
+# ------------------------------------------------------------------ media
+
+
+def media_slot(inputs: Inputs, slot: MediaSlot, *, frame_choice: bool) -> None:
+    """A slot for a file. With `frame_choice` an image slot takes a clip too, and says which frame of it."""
+    if slot.kind == "video":
+        inputs.add(slot.name, HandleVideo(label=slot.label, sources=["upload"], height=220))
+        return
+    if slot.kind == "audio":
+        inputs.add(slot.name, gr.Audio(label=slot.label, sources=["upload", "microphone"], type="filepath"))
+        return
+    if not frame_choice:
+        inputs.add(slot.name, _picture(slot))
+        return
+    with gr.Group(elem_classes="slot"):
+        source = gr.Radio(
+            [("Picture", "picture"), ("Frame of a clip", "clip")],
+            value="picture", label=slot.label, elem_classes="segmented",
+        )  # fmt: skip
+        picture = _picture(slot, show_label=False)
+        clip = HandleVideo(
+            label=slot.label, sources=["upload"], height=220, visible=False, show_label=False, autoplay=False
+        )
+        with gr.Row(visible=False) as which:
+            moment = gr.Radio(
+                [("First", "first"), ("Last", "last"), ("At second", "at")],
+                value="first", label="Which frame", elem_classes="segmented", scale=3,
+            )  # fmt: skip
+            second = gr.Number(0, label="Second", minimum=0, step=0.1, visible=False, scale=1, min_width=90)
+    names = [f"{slot.name}_{part}" for part in ("source", "picture", "clip", "moment", "second")]
+    for name, component in zip(names, (source, picture, clip, moment, second), strict=True):
+        inputs.add(name, component)
+
+    def read(raw: Raw) -> dict[str, Any]:
+        kind, still, video, when, at = (raw[name] for name in names)
+        if kind == "picture" or video is None:
+            return {slot.name: still if kind == "picture" else None}
+        return {slot.name: video, f"{slot.name}_from": float(at or 0) if when == "at" else when}
+
+    inputs.readers.append(read)
+
+    def show(kind: str) -> list[Any]:
+        clips = kind == "clip"
+        return [gr.update(visible=not clips), gr.update(visible=clips), gr.update(visible=clips)]
+
+    source.change(
+        show, source, [picture, clip, which], queue=False, show_progress="hidden", api_visibility="private"
+    )
+    for component, kind in ((picture, "picture"), (clip, "clip")):
+        # An example, or a video sent here from another mode, brings its side of the slot to the front.
+        component.change(
+            lambda value, kind=kind: kind if value is not None else gr.skip(),
+            component, source, queue=False, show_progress="hidden", api_visibility="private",
+        )  # fmt: skip
+    moment.change(
+        lambda when: gr.update(visible=when == "at"),
+        moment, second, queue=False, show_progress="hidden", api_visibility="private",
+    )  # fmt: skip
+
+
+def _picture(slot: MediaSlot, *, show_label: bool = True) -> HandleImage:
+    return HandleImage(
+        label=slot.label, show_label=show_label, sources=["upload", "clipboard"], height=220, image_mode=None
+    )
+
+
+# ------------------------------------------------------------------ settings
+
+
+def settings(inputs: Inputs, mode: Mode, rows: Sequence[Checkpoint], weights: Weights, shown: Plan) -> None:
+    """Checkpoint, preset, resolution and duration: what most people change."""
+    checkpoint = next(row for row in rows if row.key == shown.checkpoint)
+    inputs.add(
+        "checkpoint",
+        gr.Dropdown(checkpoint_choices(rows), value=shown.checkpoint, label="Model", filterable=False),
+    )
+    with gr.Row(elem_classes="tight"):
+        inputs.add(
+            "preset",
+            gr.Radio(
+                [("Fast", "fast"), ("Quality", "quality")], value=shown.requested_preset, label="Preset",
+                elem_classes="segmented", min_width=150,
+            ),
+        )  # fmt: skip
+        inputs.add(
+            "resolution",
+            gr.Dropdown(
+                resolution_choices(checkpoint, weights), value=f"{shown.width}x{shown.height}",
+                label="Resolution", filterable=False, min_width=150,
+            ),
+        )  # fmt: skip
+    if "num_frames" in mode.request_type.model_fields:
+        inputs.add(
+            "duration",
+            gr.Slider(
+                0.1, seconds_of(checkpoint.max_frames, checkpoint.fps), step=0.1, label="Duration (s)",
+                value=seconds_of(shown.num_frames, checkpoint.fps), buttons=[],
+            ),
+        )  # fmt: skip
+    inputs.readers.append(read_resolution)
+
+
+def advanced(inputs: Inputs, shown: Plan) -> None:
+    """Everything a preset sets, open to change; values are those of the plan in effect."""
+    moe = shown.guidance_scale_2 is not None
+    with gr.Accordion("Advanced", open=False):
+        inputs.add(
+            "negative_prompt", gr.Textbox(NEGATIVE_PROMPT, label="Negative prompt", lines=2, max_lines=4)
+        )
+        with gr.Row(elem_classes="tight"):
+            inputs.add(
+                "num_inference_steps",
+                gr.Slider(1, MAX_STEPS, shown.num_inference_steps, step=1, label="Steps", buttons=[]),
+            )
+            inputs.add(
+                "flow_shift", gr.Slider(0.5, 20, shown.flow_shift, step=0.5, label="Flow shift", buttons=[])
+            )
+        with gr.Row(elem_classes="tight"):
+            inputs.add(
+                "guidance_scale",
+                gr.Slider(0, 10, shown.guidance_scale, step=0.1, label=guidance_label(moe), buttons=[]),
+            )
+            inputs.add(
+                "guidance_scale_2",
+                gr.Slider(
+                    0, 10, shown.guidance_scale_2 if moe else 1, step=0.1, label="CFG, low noise",
+                    buttons=[], visible=moe,
+                ),
+            )  # fmt: skip
+        with gr.Row(elem_classes="tight"):
+            inputs.add(
+                "num_frames",
+                gr.Number(
+                    shown.num_frames, label="Frames", info="4k+1; 1 is a still", precision=0, minimum=1
+                ),
+            )
+            inputs.add("seed", gr.Slider(0, MAX_SEED, 0, step=1, label="Seed", buttons=[]))
+        inputs.add("randomize", gr.Checkbox(True, label="Randomize seed"))
+    inputs.readers.append(lambda raw: {"seed": -1} if raw["randomize"] else {})
+    inputs.readers.append(
+        lambda raw: {} if raw["negative_prompt"] != NEGATIVE_PROMPT else {"negative_prompt": None}
+    )
+
+
+def guidance_label(moe: bool) -> str:
+    """The first guidance slider's name; with two experts it is one of two."""
+    return "CFG, high noise" if moe else "CFG"
+
+
+def checkpoint_choices(rows: Sequence[Checkpoint]) -> list[tuple[str, str]]:
+    """The model menu, newest generation first, in the mode's own order within one."""
+    newest = sorted(rows, key=lambda row: row.generation, reverse=True)
+    return [(row.name + (" · community" if row.community else ""), row.key) for row in newest]
+
+
+def missing(mode: Mode, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Required inputs that are still empty, with stand-ins that let the plan be made all the same."""
+    empty: dict[str, Any] = {}
+    if not str(values.get("prompt") or "").strip():
+        empty["prompt"] = "-"
+    for slot in mode.slots:
+        if slot.required and not values.get(slot.name):
+            handle = MediaHandle(path="")
+            empty[slot.name] = [handle] if slot.many else handle
+    return empty

@@ -1,0 +1,191 @@
+"""The seam that panels and pages talk to: ask a mode for its plan, then follow a job to its video.
+
+LocalRunner drives a `Service` of this process, FakeRunner follows a script. All three methods are async, so
+that no handler holds one of Gradio's few threads while a video is made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing, suppress
+from typing import Any, Protocol
+
+from common.contract import Done, Event, Manifest, MediaHandle, Plan, Request
+from common.errors import StudioError
+from common.modes.base import Mode
+from common.service import Service, Update
+
+Progress = tuple[MediaHandle | None, Event]
+"""What a stream yields: the finished video (None until `done`) and an event."""
+
+CLOSE_SECONDS = 10.0
+"""How long a cancelled stream waits for its service to let go; services yield at least twice a second."""
+
+
+class Runner(Protocol):
+    """Whoever runs the jobs of one mode, here or elsewhere. Every method may raise StudioError."""
+
+    mode: Mode
+
+    async def manifest(self) -> Manifest:
+        """What the mode's Space says of itself."""
+        ...
+
+    async def plan(self, values: Mapping[str, Any]) -> Plan:
+        """What these values would do."""
+        ...
+
+    def stream(
+        self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None
+    ) -> AsyncGenerator[Progress, None]:
+        """Run a job. Closing or cancelling the stream cancels it.
+
+        `headers` are those of the visitor's own request, for a runner that passes some of them on.
+        """
+        ...
+
+
+def given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Only what the caller set: None is the contract's word for "the default"."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def explain(error: BaseException) -> StudioError:
+    """Any failure as an error that a user can read; keeps the title of a `gr.Error` (ZeroGPU's quota…)."""
+    if isinstance(error, StudioError):
+        return error
+    title, message = getattr(error, "title", None), getattr(error, "message", None)
+    if isinstance(title, str) and isinstance(message, str):
+        return StudioError(message, title=title)
+    return StudioError(f"{type(error).__name__}: {error}", title="Something went wrong")
+
+
+class LocalRunner:
+    """Runs a Service of this process: parse, plan and preflight first, then the generation in a thread."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.mode = service.mode
+
+    async def manifest(self) -> Manifest:
+        return await asyncio.to_thread(self.service.manifest)
+
+    async def plan(self, values: Mapping[str, Any]) -> Plan:
+        return self.service.plan(self.mode.parse(given(values)))
+
+    async def stream(
+        self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None
+    ) -> AsyncGenerator[Progress, None]:
+        request = self.mode.parse(given(values))
+        plan = self.service.plan(request)
+        request = await asyncio.to_thread(self.service.preflight, request, plan)
+        async with aclosing(_pumped(self.service, request, plan)) as updates:
+            async for path, event in updates:
+                yield _handle(path, event), event
+
+
+async def _pumped(service: Service, request: Request, plan: Plan) -> AsyncGenerator[Update, None]:
+    """A service's generation, iterated by a thread of its own.
+
+    A running generator cannot be closed from outside ("generator already executing"): the thread that
+    iterates it looks at `stop` after every update and closes it itself.
+    """
+    loop = asyncio.get_running_loop()
+    updates: asyncio.Queue[Update | BaseException | None] = asyncio.Queue()
+    stop = threading.Event()
+    ended = asyncio.Event()
+
+    def tell(item: Update | BaseException | None) -> None:
+        loop.call_soon_threadsafe(updates.put_nowait, item)
+
+    def pump() -> None:
+        generation = service.generate(request, plan)
+        try:
+            for update in generation:
+                if stop.is_set():
+                    break
+                tell(update)
+        except BaseException as error:
+            tell(error)
+        finally:
+            close = getattr(generation, "close", None)
+            if close is not None:
+                close()
+            tell(None)
+            loop.call_soon_threadsafe(ended.set)
+
+    # ZeroGPU finds the visitor's quota through context variables that Gradio sets around the handler.
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(pump,), name=f"{service.mode.key}-job", daemon=True).start()
+    try:
+        while (item := await updates.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stop.set()
+        # Held until the service has let go, so that the next job in Gradio's queue finds the GPU free.
+        with suppress(TimeoutError):
+            await asyncio.wait_for(ended.wait(), CLOSE_SECONDS)
+
+
+def _handle(path: str | None, event: Event) -> MediaHandle | None:
+    if path is None:
+        return None
+    if not isinstance(event, Done):
+        return MediaHandle(path=path, mime="video/mp4")
+    plan = event.plan
+    return MediaHandle(
+        path=path,
+        mime="video/mp4",
+        sha256=event.sha256,
+        width=plan.width,
+        height=plan.height,
+        fps=plan.fps,
+        frames=plan.num_frames,
+        seconds=plan.clip_seconds,
+    )
+
+
+class FakeRunner:
+    """Follows a script of updates, for tests of what stands above the seam.
+
+    An exception in the script is raised at its place. `asked` keeps the values of every stream, `closed`
+    counts the streams that ended before their script did.
+    """
+
+    def __init__(
+        self, mode: Mode, manifest: Manifest, script: Sequence[Progress | Exception], pause: float = 0.0
+    ) -> None:
+        self.mode = mode
+        self.script = script
+        self.pause = pause
+        self.asked: list[dict[str, Any]] = []
+        self.closed = 0
+        self._manifest = manifest
+
+    async def manifest(self) -> Manifest:
+        return self._manifest
+
+    async def plan(self, values: Mapping[str, Any]) -> Plan:
+        shown = self._manifest
+        return self.mode.plan(self.mode.parse(given(values)), shown.backend, weights=shown.weights)
+
+    async def stream(
+        self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None
+    ) -> AsyncGenerator[Progress, None]:
+        self.asked.append(given(values))
+        ended = False
+        try:
+            for item in self.script:
+                await asyncio.sleep(self.pause)
+                if isinstance(item, Exception):
+                    ended = True
+                    raise item
+                yield item
+            ended = True
+        finally:
+            self.closed += not ended

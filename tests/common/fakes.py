@@ -1,0 +1,148 @@
+"""A Service without torch: real plans and events, and an mp4 whose every frame differs."""
+
+from __future__ import annotations
+
+import base64
+import io
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image
+
+from common.catalog import CHECKPOINTS
+from common.contract import (
+    Backend,
+    CheckpointInfo,
+    Done,
+    Event,
+    Lineage,
+    Manifest,
+    Plan,
+    Preview,
+    Request,
+    Stage,
+    Step,
+)
+from common.errors import MediaError
+from common.modes.base import Mode
+from common.service import Update
+
+
+def manifest(mode: Mode, *, backend: Backend | None = None, weights: str = "nano") -> Manifest:
+    rows = mode.rows()
+    return Manifest(
+        git_sha="test",
+        mode=mode.key,
+        checkpoints=[
+            CheckpointInfo(
+                key=c.key, name=c.name, generation=c.generation, presets=list(c.presets), moe=c.moe, fps=c.fps
+            )
+            for c in rows
+        ],
+        default_checkpoint=rows[0].key,
+        weights=weights,
+        backend=backend or Backend(),
+        presets=["fast", "quality"],
+        fields=mode.request_type.model_json_schema(),
+        loaded=[],
+        cache_bytes=0,
+        versions={},
+    )
+
+
+def clip(path: Path, width: int, height: int, frames: int, fps: int) -> None:
+    """A bar that moves one step a frame."""
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=fps)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for i in range(frames):
+            picture = np.zeros((height, width, 3), np.uint8)
+            picture[:, : (i + 1) * width // frames] = (90, 90, 220)
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        out.mux(stream.encode())
+
+
+def webp(index: int, total: int) -> str:
+    picture = Image.new("RGB", (64, 64), (30 + 200 * index // total, 40, 120))
+    buffer = io.BytesIO()
+    picture.save(buffer, "WEBP", quality=60)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+class FakeService:
+    """`pause` seconds a step. `log` tells what happened, in order; `failure` is raised at step 2."""
+
+    def __init__(
+        self, mode: Mode, folder: Path, *, pause: float = 0.0, shown: Manifest | None = None
+    ) -> None:
+        self.mode = mode
+        self.folder = folder
+        self.pause = pause
+        self.shown = shown or manifest(mode)
+        self.log: list[str] = []
+        self.failure: Exception | None = None
+        self.closed = threading.Event()
+        self.seen: object = None
+
+    def manifest(self) -> Manifest:
+        return self.shown
+
+    def plan(self, request: Request) -> Plan:
+        self.log.append("plan")
+        return self.mode.plan(request, self.shown.backend, weights=self.shown.weights)
+
+    def preflight(self, request: Request, plan: Plan) -> Request:
+        self.log.append("preflight")
+        for slot, handle in self.mode.media(request):
+            if not Path(handle.path).is_file():
+                raise MediaError(slot.name, "cannot be found", hint="upload it again")
+        return request
+
+    def generate(self, request: Request, plan: Plan) -> Iterator[Update]:
+        self.log.append("generate")
+        self.seen = _gradio_request()
+        start = time.monotonic()
+
+        def now() -> float:
+            return round(time.monotonic() - start, 3)
+
+        def say(event: Event) -> Update:
+            return None, event
+
+        try:
+            yield say(Stage(name="load", text="Loading the model", t=now()))
+            total = plan.num_inference_steps
+            for i in range(1, total + 1):
+                time.sleep(self.pause)
+                if i == 2 and self.failure:
+                    raise self.failure
+                left = (total - i) * self.pause
+                yield say(Step(index=i, total=total, eta_seconds=left, t=now()))
+                yield say(Preview(webp_base64=webp(i, total), t=now()))
+            yield say(Stage(name="decode", text="Decoding", t=now()))
+            path = self.folder / f"{self.mode.key}-{plan.seed}.mp4"
+            clip(path, plan.width, plan.height, plan.num_frames, CHECKPOINTS[plan.checkpoint].fps)
+            lineage = Lineage(
+                request=request.model_dump(mode="json"), plan=plan, seed=plan.seed,
+                versions={}, git_sha="test", created="now",
+            )  # fmt: skip
+            done = Done(plan=plan, seed=plan.seed, seconds=now(), lineage=lineage, sha256="0" * 64, t=now())
+            yield str(path), done
+            self.log.append("done")
+        except GeneratorExit:
+            self.log.append("closed")
+            self.closed.set()
+            raise
+
+
+def _gradio_request() -> object:
+    with suppress(ImportError):
+        from gradio.context import LocalContext
+
+        return LocalContext.request.get(None)
+    return None
