@@ -8,9 +8,7 @@ from pathlib import Path
 
 import av
 import numpy as np
-from av.error import FFmpegError
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from common.contract import Lineage
 
@@ -45,13 +43,3 @@ def write_video(frames: NDArray[np.uint8], fps: int, path: Path, lineage: Lineag
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
-
-
-def read_lineage(path: Path) -> Lineage | None:
-    """The lineage of an mp4 of ours; None for any other file."""
-    try:
-        with av.open(str(path)) as container:
-            comment = container.metadata.get("comment", "")
-        return Lineage.model_validate_json(comment) if comment.startswith("{") else None
-    except (FFmpegError, OSError, ValidationError, ValueError):
-        return None

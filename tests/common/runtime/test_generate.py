@@ -215,3 +215,18 @@ def _raise(error: Exception) -> Any:
         raise error
 
     return raising
+
+
+def test_zerogpu_errors_cross_the_worker_as_values(t2v, monkeypatch):
+    import pickle
+
+    from common.runtime import engine
+
+    monkeypatch.setattr(engine.generate, "make", _raise(GpuError("Out of GPU memory")))
+    request = t2v.mode.parse({"prompt": "p", "checkpoint": MOE, "seed": 1})
+    *_, (path, error) = t2v.run(request, t2v.plan(request))
+    assert path is None and isinstance(error, GpuError)
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), copy.text, copy.title) == (GpuError, error.text, error.title)
+    with pytest.raises(GpuError):
+        list(t2v.generate(request, t2v.plan(request)))
