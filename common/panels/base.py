@@ -165,8 +165,9 @@ class Panel:
             [part.change for part in everything if hasattr(part, "change")],
             self._relabel, everything, self.label, trigger_mode="always_last", **QUIET,
         )  # fmt: skip
-        parts["checkpoint"].change(
-            self._checkpoint_changed, [parts["checkpoint"], parts["preset"], parts["resolution"]],
+        # `input`, not `change`: whoever sets the model from outside (Studio, restored file) sets the rest too.
+        parts["checkpoint"].input(
+            self.checkpoint_changed, [parts["checkpoint"], parts["preset"], parts["resolution"]],
             [*presets, *shape], **QUIET,
         )  # fmt: skip
         parts["preset"].input(
@@ -213,9 +214,9 @@ class Panel:
 
     async def _preset_changed(self, key: str, preset: str) -> list[Any]:
         plan = self.preview_plan(await self.runner.manifest(), {"checkpoint": key, "preset": preset})
-        return self._preset_updates(plan)
+        return self.preset_updates(plan)
 
-    def _preset_updates(self, plan: Plan) -> list[Any]:
+    def preset_updates(self, plan: Plan) -> list[Any]:
         moe = plan.guidance_scale_2 is not None
         return [
             plan.num_inference_steps,
@@ -224,7 +225,8 @@ class Panel:
             gr.update(value=plan.guidance_scale_2 if moe else 1, visible=moe),
         ]
 
-    async def _checkpoint_changed(self, key: str, preset: str, resolution: str) -> list[Any]:
+    async def checkpoint_changed(self, key: str, preset: str, resolution: str) -> list[Any]:
+        """Updates for preset inputs, resolution, duration and frames once the model is another one."""
         manifest = await self.runner.manifest()
         plan = self.preview_plan(manifest, {"checkpoint": key, "preset": preset})
         row = CHECKPOINTS[plan.checkpoint]
@@ -235,7 +237,7 @@ class Panel:
             if resolution in {r.size for r in row.sizes(manifest.weights)}:
                 size = resolution
         return [
-            *self._preset_updates(plan),
+            *self.preset_updates(plan),
             gr.update(choices=widgets.resolution_choices(row, manifest.weights), value=size),
             gr.update(
                 maximum=widgets.seconds_of(row.max_frames, row.fps),

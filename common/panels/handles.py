@@ -8,7 +8,7 @@ from urllib.parse import urlparse
 
 import gradio as gr
 from gradio.component_meta import ComponentMeta
-from gradio.data_classes import FileData
+from gradio.data_classes import FileData, ImageData
 
 from common.contract import MediaHandle
 
@@ -17,7 +17,7 @@ def as_handle(value: Any) -> MediaHandle | None:
     """A component's value (Gradio's FileData, a dictionary, a path) as a handle."""
     if value is None or isinstance(value, MediaHandle):
         return value
-    if isinstance(value, FileData):
+    if isinstance(value, FileData | ImageData):
         found = value.model_dump(exclude={"meta"})
         return MediaHandle.model_validate({**found, "mime": value.mime_type or ""})
     return MediaHandle.model_validate({"path": value} if isinstance(value, str) else value)
@@ -39,13 +39,15 @@ class _ByHandle:
 
     is_template = True
 
-    def preprocess(self, payload: FileData | None) -> MediaHandle | None:
+    data_model: type[FileData] | type[ImageData]
+
+    def preprocess(self, payload: FileData | ImageData | None) -> MediaHandle | None:
         return as_handle(payload)
 
-    def postprocess(self, value: Any) -> FileData | None:
+    def postprocess(self, value: Any) -> FileData | ImageData | None:
         if (handle := as_handle(value)) is None:
             return None
-        return FileData(path=handle.path, url=handle.url, orig_name=handle.orig_name)
+        return self.data_model(path=handle.path, url=handle.url, orig_name=handle.orig_name)
 
     async def async_move_resource_to_block_cache(self, url_or_file_path: Any) -> str | None:
         if isinstance(url_or_file_path, str) and urlparse(url_or_file_path).netloc in TRUSTED_HOSTS:

@@ -171,7 +171,7 @@ def settings(inputs: Inputs, mode: Mode, rows: Sequence[Checkpoint], weights: We
             "preset",
             gr.Radio(
                 [("Fast", "fast"), ("Quality", "quality")], value=shown.requested_preset, label="Preset",
-                elem_classes="segmented", min_width=150,
+                elem_classes=["segmented", "own-preset"], min_width=150,
             ),
         )  # fmt: skip
         inputs.add(
