@@ -26,13 +26,14 @@ from common.contract import (
     Request,
 )
 from common.errors import InputError, StudioError
+from common.lineage import read_lineage
 from common.modes.base import PRESETS, Mode
 from common.runtime import backend as machine
 from common.runtime import generate, load, lora, media, preview, weights
 from common.runtime.job import Job, Made, stream
 from common.runtime.residency import HOUSE
 from common.runtime.turns import LINE
-from common.runtime.video import read_lineage, write_video
+from common.runtime.video import write_video
 from common.settings import SpaceSettings, git_sha
 
 Note = Callable[[str], None]

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from common.errors import InputError, MediaError
+from common.lineage import read_lineage
 from common.modes.i2v import MODE
 from common.runtime.residency import HOUSE
-from common.runtime.video import read_lineage
 
 
 @pytest.fixture

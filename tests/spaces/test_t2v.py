@@ -12,9 +12,9 @@ import pytest
 
 from common.catalog import LORAS
 from common.errors import InputError
+from common.lineage import read_lineage
 from common.modes.t2v import MODE
 from common.runtime.residency import HOUSE
-from common.runtime.video import read_lineage
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from common.contract import Lineage
+from common.lineage import read_lineage
 from common.modes.t2v import MODE
-from common.runtime.video import read_lineage, write_video
+from common.runtime.video import write_video
 
 SIZE = (128, 192)
 

@@ -1,8 +1,7 @@
 """Runs a Space's app.py under the real `spaces` package, with the CUDA calls of a worker replaced.
 
-`python space_on_cpu.py spaces/t2v/app.py`. Packing, forking, streaming and stopping are the package's;
-only
-"initialise the GPU" and "copy the packed tensors to it" land in ordinary memory.
+`python space_on_cpu.py spaces/t2v/app.py`. Packing, forking, streaming and stopping are the package's own;
+"initialise the GPU" and "copy the packed tensors to it" alone land in ordinary memory.
 """
 
 from __future__ import annotations
