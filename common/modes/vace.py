@@ -187,7 +187,7 @@ def submode_of(request: Request) -> SubMode:
 
 def kept_frames(request: Request, num_frames: int) -> int:
     """Frames of a clip that an extension keeps: as asked, else about a quarter, as 4k+1."""
-    return request.keep_frames or max((num_frames // 4 - 1) // 4 * 4 + 1, FEWEST_FRAMES)
+    return request.keep_frames or max((num_frames // 4 - 1) // 4 * 4 + 1, 5 if num_frames >= 17 else 1)
 
 
 FEWEST_FRAMES = 5

@@ -1,0 +1,119 @@
+"""Finds the annotators' weights and says what is missing: nothing is downloaded unasked.
+
+A model is looked for in `$WAN_ANNOTATORS/<key>/` (files as on the Hub), then in the Hub's cache, and is
+downloaded only where `download` allows it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from common.catalog import ANNOTATORS, Annotator
+from common.errors import StudioError, WeightsError
+
+Say = Callable[[str], None]
+FOLDER = "WAN_ANNOTATORS"
+
+
+class MissingDependency(StudioError):
+    """A package that an annotator needs and that is not installed."""
+
+    title = "Package not installed"
+
+
+def need_package(row: Annotator) -> None:
+    """Raises MissingDependency naming what to install."""
+    if row.package and importlib.util.find_spec(row.package) is None:
+        raise MissingDependency(
+            f"{row.name} needs the package {row.package}; install it with "
+            f"`pip install {row.package}`, or give a control video of your own (sub-mode `plain`)"
+        )
+
+
+def find(key: str, *, download: bool, say: Say = lambda _: None) -> Path:
+    """The folder with an annotator's files; WeightsError when they are not here and may not be fetched."""
+    row = ANNOTATORS[key]
+    need_package(row)
+    if (own := _own_folder(key)) is not None:
+        return own
+    if row.repo.startswith("download.pytorch.org"):
+        return _from_torch(row, download, say)
+    if (cached := _cached(row)) is not None:
+        return cached
+    if not download:
+        raise _missing(row)
+    say(f"Downloading {row.name}, about {row.megabytes} MB, from https://huggingface.co/{row.repo}.")
+    from huggingface_hub import HfApi, snapshot_download
+
+    try:
+        HfApi().model_info(
+            row.repo, timeout=10
+        )  # first: snapshot_download retries an unreachable hub for long
+        return Path(snapshot_download(row.repo, allow_patterns=list(row.files) or None, etag_timeout=10))
+    except Exception as error:
+        raise WeightsError(
+            f"{row.name} cannot be downloaded from {row.repo} ({type(error).__name__}); check the network, "
+            f"put its files into ${FOLDER}/{key}/, or give a control video of your own (sub-mode `plain`)"
+        ) from error
+
+
+def _own_folder(key: str) -> Path | None:
+    root = os.environ.get(FOLDER)
+    folder = Path(root) / key if root else None
+    return folder if folder is not None and folder.is_dir() else None
+
+
+def _cached(row: Annotator) -> Path | None:
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = Path(snapshot_download(row.repo, local_files_only=True))
+    except Exception:  # whatever the reason: it is not here
+        return None
+    wanted = row.files or ("config.json",)
+    return folder if all((folder / name).exists() for name in wanted) else None
+
+
+def _from_torch(row: Annotator, download: bool, say: Say) -> Path:
+    import torch
+
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    target = folder / row.files[0]
+    if target.exists():
+        return folder
+    if not download:
+        raise _missing(row)
+    say(f"Downloading {row.name}, about {row.megabytes} MB, from https://{row.repo}.")
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        torch.hub.download_url_to_file(f"https://{row.repo}/{row.files[0]}", str(target), progress=False)
+    except Exception as error:
+        raise WeightsError(
+            f"{row.name} cannot be downloaded from {row.repo} ({type(error).__name__}); check the network, "
+            f"or put {row.files[0]} into ${FOLDER}/{row.key}/"
+        ) from error
+    return folder
+
+
+def _missing(row: Annotator) -> WeightsError:
+    return WeightsError(
+        f"{row.name} is not on this machine (about {row.megabytes} MB, {row.licence}, from {row.repo}); "
+        f"start with --weights wan to let it be downloaded, put its files into ${FOLDER}/{row.key}/, or "
+        "give a control video of your own (sub-mode `plain`)"
+    )
+
+
+@lru_cache(maxsize=4)
+def loaded(load: Callable[[Path, str], Any], folder: Path, device: str) -> Any:
+    """`load(folder, device)`, kept: the next clip uses the same model."""
+    try:
+        return load(folder, device)
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        raise WeightsError(
+            f"{folder} cannot be loaded: {type(error).__name__}: {str(error)[:200]}"
+        ) from error
