@@ -77,7 +77,7 @@ class Panel:
                     self.screen = gr.HTML(Card().screen(), elem_classes="overlay")
                 self.card = gr.HTML(Card().card(), elem_classes="card")
                 self.below = gr.Row(elem_classes="below")
-        self.draw_examples()
+                self.draw_examples()
         self._wire()
 
     def draw_inputs(self, shown: Plan) -> None:

@@ -96,7 +96,7 @@ def read_resolution(raw: Raw) -> dict[str, Any]:
 def media_slot(inputs: Inputs, slot: MediaSlot, *, frame_choice: bool) -> None:
     """A slot for a file. With `frame_choice` an image slot takes a clip too, and says which frame of it."""
     if slot.kind == "video":
-        inputs.add(slot.name, HandleVideo(label=slot.label, sources=["upload"], height=220))
+        inputs.add(slot.name, HandleVideo(label=slot.label, sources=["upload"], height=190))
         return
     if slot.kind == "audio":
         inputs.add(slot.name, gr.Audio(label=slot.label, sources=["upload", "microphone"], type="filepath"))
@@ -111,7 +111,7 @@ def media_slot(inputs: Inputs, slot: MediaSlot, *, frame_choice: bool) -> None:
         )  # fmt: skip
         picture = _picture(slot, show_label=False)
         clip = HandleVideo(
-            label=slot.label, sources=["upload"], height=220, visible=False, show_label=False, autoplay=False
+            label=slot.label, sources=["upload"], height=190, visible=False, show_label=False, autoplay=False
         )
         with gr.Row(visible=False) as which:
             moment = gr.Radio(
@@ -152,7 +152,7 @@ def media_slot(inputs: Inputs, slot: MediaSlot, *, frame_choice: bool) -> None:
 
 def _picture(slot: MediaSlot, *, show_label: bool = True) -> HandleImage:
     return HandleImage(
-        label=slot.label, show_label=show_label, sources=["upload", "clipboard"], height=220, image_mode=None
+        label=slot.label, show_label=show_label, sources=["upload", "clipboard"], height=190, image_mode=None
     )
 
 

@@ -88,6 +88,7 @@ class FakeService:
         self.failure: Exception | None = None
         self.closed = threading.Event()
         self.seen: object = None
+        self.request: Request | None = None
 
     def manifest(self) -> Manifest:
         return self.shown
@@ -105,7 +106,7 @@ class FakeService:
 
     def generate(self, request: Request, plan: Plan) -> Iterator[Update]:
         self.log.append("generate")
-        self.seen = _gradio_request()
+        self.seen, self.request = _gradio_request(), request
         start = time.monotonic()
 
         def now() -> float:
@@ -128,7 +129,8 @@ class FakeService:
             path = self.folder / f"{self.mode.key}-{plan.seed}.mp4"
             clip(path, plan.width, plan.height, plan.num_frames, CHECKPOINTS[plan.checkpoint].fps)
             lineage = Lineage(
-                request=request.model_dump(mode="json"), plan=plan, seed=plan.seed,
+                request=request.model_dump(mode="json", exclude={s.name for s in self.mode.slots}),
+                plan=plan, seed=plan.seed,
                 versions={}, git_sha="test", created="now",
             )  # fmt: skip
             done = Done(plan=plan, seed=plan.seed, seconds=now(), lineage=lineage, sha256="0" * 64, t=now())
