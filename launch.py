@@ -76,18 +76,22 @@ def download_notice(weights: Weights, modes: Sequence[str] | None = None) -> str
     return "\n".join(lines)
 
 
-def build_app(modes: Sequence[str] | None = None) -> FastAPI:
+def build_app(base_url: str, modes: Sequence[str] | None = None) -> FastAPI:
     """One FastAPI app with every mode mounted at `/<mode>/` and the Studio, mounted last, at `/`."""
     import gradio as gr
     from fastapi import FastAPI
 
     from common.theme import page_options
+    from router import federation, shell
+    from router.app import build_studio
+    from router.jobs import Studio
 
     app = FastAPI(title="Wan Studio")
     for key in modes or MODES:
         demo = load_space(key).demo
         app = gr.mount_gradio_app(app, demo, path=f"/{key}", mcp_server=True, **page_options())
-    return app
+    table = federation.from_env() or federation.mounted(base_url, modes or list(MODES))
+    return gr.mount_gradio_app(app, build_studio(Studio.over(table)), path="/", **shell.page_options())
 
 
 def serve(host: str, port: int, weights: Weights, modes: Sequence[str] | None = None) -> None:
@@ -96,6 +100,7 @@ def serve(host: str, port: int, weights: Weights, modes: Sequence[str] | None = 
     print(download_notice(weights, modes), flush=True)
     import uvicorn
 
-    app = build_app(modes)
+    # The router calls its modes over loopback, whatever address it listens on.
+    app = build_app(f"http://127.0.0.1:{port}", modes)
     print(f"Wan Studio is at http://{host}:{port}", flush=True)
     uvicorn.run(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=3)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from common.contract import ModeKey
+from common.contract import MediaHandle, ModeKey
 from common.modes import MODES
 
 FrameChoice = Literal["first", "last", "playhead"]
@@ -24,7 +24,6 @@ class Meaning:
     slot: str
     label: str
     frame: FrameChoice | None = None
-    frame_field: str = "image_from"
 
 
 _FRAMES: Final[Mapping[FrameChoice, str]] = {
@@ -36,6 +35,21 @@ _FRAMES: Final[Mapping[FrameChoice, str]] = {
 _MEANINGS: Final[Mapping[ModeKey, tuple[Meaning, ...]]] = {
     "i2v": tuple(Meaning("i2v", "image", text, frame) for frame, text in _FRAMES.items()),
 }
+
+
+def inputs_of(meaning: Meaning) -> list[str]:
+    """The components of the target's panel that a hand-over sets, in the order of `values_of`."""
+    if meaning.frame is None:
+        return [meaning.slot]
+    return [f"{meaning.slot}_{part}" for part in ("source", "clip", "moment", "second")]
+
+
+def values_of(meaning: Meaning, video: MediaHandle, playhead: float) -> list[Any]:
+    """What those components are set to; the target Space takes the frame out of the clip itself."""
+    if meaning.frame is None:
+        return [video]
+    moment = "at" if meaning.frame == "playhead" else meaning.frame
+    return ["clip", video, moment, round(playhead, 3)]
 
 
 def meanings(source: ModeKey) -> list[Meaning]:

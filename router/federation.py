@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import cast
 from urllib.parse import urlparse
@@ -83,10 +83,10 @@ def _place(mode: ModeKey, where: object) -> Place:
     )
 
 
-def mounted(base_url: str) -> Federation:
-    """Every built mode mounted under one address on this machine, as the launcher serves them."""
+def mounted(base_url: str, modes: Iterable[str] = MODES) -> Federation:
+    """Modes mounted under one address on this machine, as the launcher serves them."""
     base = base_url.rstrip("/")
-    return {key: (Place(key, f"{base}/{key}/", mount=True),) for key in MODES}
+    return {key: (Place(key, f"{base}/{key}/", mount=True),) for key in MODES if key in modes}
 
 
 def from_env(env: Mapping[str, str] | None = None) -> Federation:

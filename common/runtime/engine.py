@@ -74,7 +74,8 @@ class Engine:
             else:
                 filled[slot.name] = known
         request = request.model_copy(update=filled)
-        self.inputs(request, plan, lambda _: None)
+        # Planned again: how long a clip is was not known before it was opened.
+        self.inputs(request, self.plan(request) if filled else plan, lambda _: None)
         return request
 
     def generate(self, request: Request, plan: Plan) -> Iterator[tuple[str | None, Event]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import time
 from typing import Any
@@ -49,6 +50,8 @@ def _make(
         max_sequence_length=MAX_PROMPT_TOKENS,
     )
     optional: dict[str, Any] = {}
+    if "num_frames" in inspect.signature(pipe.__call__).parameters:  # video to video counts those it is given
+        optional["num_frames"] = plan.num_frames
     if plan.guidance_scale_2 is not None:
         optional["guidance_scale_2"] = plan.guidance_scale_2
     job.stage("denoise", f"Denoising, {steps} steps")
@@ -57,7 +60,6 @@ def _make(
         negative_prompt_embeds=negative,
         height=plan.height,
         width=plan.width,
-        num_frames=plan.num_frames,
         num_inference_steps=plan.num_inference_steps,
         guidance_scale=plan.guidance_scale,
         # On the CPU always: a ZeroGPU worker has no CUDA generator, and seeds mean the same everywhere.
@@ -111,7 +113,10 @@ class _Watch:
 
     def _preview(self, pipe: Any) -> None:
         try:
-            picture = preview.render(pipe.vae, pipe.scheduler.model_outputs[-1], self.plan.clip_seconds)
+            latents = pipe.scheduler.model_outputs[-1]
+            # VACE puts a latent frame for each reference before those of the clip.
+            latents = latents[:, :, -((self.plan.num_frames - 1) // 4 + 1) :]
+            picture = preview.render(pipe.vae, latents, self.plan.clip_seconds)
         except Exception:  # a preview must never cost the job
             log.warning("preview failed", exc_info=True)
             self.can_preview = False

@@ -190,15 +190,22 @@ def frame_of(handle: MediaHandle, field: str, image_from: ImageFrom) -> Image.Im
 
 def read_clip(handle: MediaHandle, field: str, most: int | None = None) -> list[Image.Image]:
     """A clip's frames as RGB pictures, at most `most` of them."""
-    frames: list[Image.Image] = []
+    found: list[Image.Image] = []
+    for frame in frames(handle, field):
+        found.append(frame)
+        if most is not None and len(found) >= most:
+            break
+    if not found:
+        raise MediaError(field, "has no frames", hint="export it as mp4 (H.264)")
+    return found
+
+
+def frames(handle: MediaHandle, field: str) -> Iterator[Image.Image]:
+    """A clip's frames one by one, upright: a phone stores them lying on their side."""
     with _opened(handle, field) as container:
         for frame in _decoded(container, handle, field):
-            frames.append(frame.to_image())
-            if most is not None and len(frames) >= most:
-                break
-    if not frames:
-        raise MediaError(field, "has no frames", hint="export it as mp4 (H.264)")
-    return frames
+            image = frame.to_image()
+            yield image.rotate(frame.rotation, expand=True) if frame.rotation else image
 
 
 def _opened(handle: MediaHandle, field: str) -> InputContainer:

@@ -1,0 +1,208 @@
+"""The Studio: one window over all modes. Draws their panels, sends their jobs on, moves no video.
+
+Run it with `python router/app.py` and WAN_FEDERATION set, or let the launcher mount it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = next(p for p in Path(__file__).resolve().parents if (p / "common").is_dir())
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+import gradio as gr  # noqa: E402
+
+from common.contract import MediaHandle, ModeKey  # noqa: E402
+from common.errors import StudioError  # noqa: E402
+from common.modes import MODES  # noqa: E402
+from common.panels import PANELS  # noqa: E402
+from common.panels.base import QUIET, Panel  # noqa: E402
+from router import chaining, federation, gallery, gating, restore, settings, shell  # noqa: E402
+from router.jobs import FederatedRunner, Studio  # noqa: E402
+
+DEFAULT_GENERATION = "2.2"
+TICK_SECONDS = 2.0
+
+
+def build_studio(studio: Studio) -> gr.Blocks:
+    """The page over a federation. Starts the watcher once a first visitor is there."""
+    with gr.Blocks(title="Wan Studio", fill_width=True) as blocks:
+        _Page(studio, blocks).draw()
+    return blocks
+
+
+class _Page:
+    def __init__(self, studio: Studio, blocks: gr.Blocks) -> None:
+        self.studio = studio
+        self.blocks = blocks
+        self.watcher = studio.watcher
+        self.panels: dict[ModeKey, Panel] = {}
+
+    def draw(self) -> None:
+        with gr.Sidebar(position="left", open=True, width=236, elem_classes="studio-nav"):
+            self.nav = gr.HTML(shell.nav(DEFAULT_GENERATION, self.watcher))
+            self.drop = gr.UploadButton(
+                "Drop a Studio video to restore it", file_types=[".mp4"], elem_id="restore", size="sm"
+            )
+        with gr.Row(elem_classes="studio-header"):
+            gr.HTML(shell.brand(), elem_classes="brand-box")
+            self.generation = gr.Dropdown(
+                gating.generations(), value=DEFAULT_GENERATION, label="Generation", show_label=False,
+                filterable=False, container=False, elem_classes="generation", min_width=110, scale=0,
+            )  # fmt: skip
+            self.preset = gr.Radio(
+                [("Fast", "fast"), ("Quality", "quality")], value="fast", label="Preset", show_label=False,
+                container=False, elem_classes=["segmented", "preset"], min_width=170, scale=0,
+            )  # fmt: skip
+            gr.HTML(shell.header_links(), elem_classes="links-box")
+        for key, mode in MODES.items():
+            with gr.Column(elem_classes=["page", f"page-{key}"]):
+                runner = FederatedRunner(mode, self.studio)
+                panel = self.panels[key] = PANELS[key](
+                    runner, runner.known(), queue={"concurrency_limit": None}
+                )
+                panel.draw()
+        self.results = gr.State([])
+        with gr.Column(elem_classes=["page", "page-gallery"]):
+            gr.HTML(
+                f"<h2>Gallery</h2><p>The last {gallery.LAST} results of this session</p>",
+                elem_classes="heading",
+            )
+            self.gallery = gr.HTML(gallery.grid([]))
+        with gr.Column(elem_classes=["page", "page-settings"]):
+            gr.HTML("<h2>Settings</h2><p>What this Studio is made of</p>", elem_classes="heading")
+            self.settings = gr.HTML(settings.page(self.watcher, self.studio.traffic))
+        self._wire_header()
+        self._wire_restore()
+        for key, panel in self.panels.items():
+            self._wire_chips(key, panel)
+            self._wire_gallery(key, panel)
+
+    # ------------------------------------------------------------------ header and health
+
+    def _wire_header(self) -> None:
+        parts = [panel.inputs.components for panel in self.panels.values()]
+        now = [self.generation, self.preset]
+        now += [p[name] for p in parts for name in ("checkpoint", "resolution")]
+        gated: list[Any] = [self.nav]
+        for panel in self.panels.values():
+            gated += [panel.inputs.components[n] for n in gating.GATED] + [panel.banner]
+
+        async def regate(generation: str, preset: str, *held: Any) -> list[Any]:
+            updates: list[Any] = [shell.nav(generation, self.watcher)]
+            for i, panel in enumerate(self.panels.values()):
+                have = {"checkpoint": held[2 * i], "resolution": held[2 * i + 1]}
+                updates += await gating.gate(panel, generation, preset, have)
+            return updates
+
+        settle = "() => window.wanStudio.settle()"
+        gr.on([self.generation.input, self.preset.input], regate, now, gated, **QUIET).then(
+            None, None, None, js=settle, **QUIET
+        )
+        timer = gr.Timer(TICK_SECONDS)
+        seen = gr.State("")
+        timer.tick(self._tick, [self.generation, seen], [self.nav, self.settings, seen], **QUIET)
+        # The page is drawn before any mode has answered; a visitor gets what is known by now.
+        start = self.blocks.load(self._start, None, None, **QUIET)
+        start.then(regate, now, gated, **QUIET).then(None, None, None, js=settle, **QUIET)
+
+    def _start(self) -> None:
+        self.watcher.start()
+
+    def _tick(self, generation: str, seen: str) -> list[Any]:
+        nav = shell.nav(generation, self.watcher)
+        page = settings.page(self.watcher, self.studio.traffic)
+        mark = str(hash(nav + page))
+        if mark == seen:
+            return [gr.skip(), gr.skip(), gr.skip()]
+        return [nav, page, mark]
+
+    # ------------------------------------------------------------------ send to, gallery, restore
+
+    def _wire_chips(self, key: ModeKey, panel: Panel) -> None:
+        with panel.below, gr.Row(elem_classes="chips", visible=False) as chips:
+            gr.HTML('<span class="chips-label">Send to</span>', elem_classes="chips-title")
+            for meaning in chaining.meanings(key):
+                chip = gr.Button(
+                    f"{meaning.target.upper()} · {meaning.label}",
+                    size="sm",
+                    elem_classes=["chip", meaning.target],
+                )
+                target = self.panels[meaning.target]
+                names = chaining.inputs_of(meaning)
+                head = gr.Number(0, visible=False)
+                chip.click(
+                    _send(meaning), [panel.video, head], [target.inputs.components[n] for n in names],
+                    js=_PLAYHEAD % f"{key}-output", **QUIET,
+                ).then(
+                    None, None, None, js=f"() => window.wanStudio.go('{meaning.target}')", **QUIET
+                )  # fmt: skip
+        panel.video.change(lambda video: gr.update(visible=video is not None), panel.video, chips, **QUIET)
+
+    def _wire_gallery(self, key: ModeKey, panel: Panel) -> None:
+        def keep(video: MediaHandle | None, prompt: str, items: list[gallery.Item]) -> list[Any]:
+            if video is None:
+                return [gr.skip(), gr.skip()]
+            items = gallery.added(items, gallery.Item(key, prompt, video))
+            return [items, gallery.grid(items)]
+
+        panel.video.change(
+            keep,
+            [panel.video, panel.inputs.components["prompt"], self.results],
+            [self.results, self.gallery],
+            **QUIET,
+        )
+
+    def _wire_restore(self) -> None:
+        outputs: list[Any] = [self.drop, self.generation, self.preset]
+        for panel in self.panels.values():
+            outputs += panel.inputs.components.values()
+        went = gr.Textbox(visible=False)
+
+        def refill(path: str | None) -> list[Any]:
+            if path is None:
+                return [gr.skip()] * (len(outputs) + 1)
+            try:
+                lineage = restore.lineage_of(path)
+            except StudioError as error:
+                raise gr.Error(error.text, title=error.title, print_exception=False) from None
+            plan = lineage.plan
+            generation = restore.generation_of(lineage)
+            updates: list[Any] = [None, generation, plan.requested_preset]
+            for key, panel in self.panels.items():
+                values = restore.refill(panel, lineage) if key == plan.mode else {}
+                updates += [values.get(name, gr.skip()) for name in panel.inputs.components]
+            return [*updates, plan.mode]
+
+        self.drop.upload(refill, self.drop, [*outputs, went], **QUIET).then(
+            None, went, None, js="(mode) => window.wanStudio.go(mode)", **QUIET
+        )
+
+
+_PLAYHEAD = """(video, head) => [video, document.querySelector('#%s video')?.currentTime ?? 0]"""
+
+
+def _send(meaning: chaining.Meaning) -> Callable[[MediaHandle | None, float], Any]:
+    def send(video: MediaHandle | None, head: float) -> Any:
+        if video is None:
+            raise gr.Error("Generate a video first; then it can be sent on.", title="Nothing to send")
+        values = chaining.values_of(meaning, video, head)
+        return values if len(values) > 1 else values[0]
+
+    return send
+
+
+def main() -> None:
+    """Serve the router alone, as its Space does."""
+    studio = Studio.over(federation.from_env(), token=os.environ.get("WAN_READ_TOKEN") or None)
+    demo = build_studio(studio)
+    demo.queue(default_concurrency_limit=None).launch(ssr_mode=False, **shell.page_options())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""A video of ours dropped into the Studio refills the panel that made it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from common.catalog import CHECKPOINTS
+from common.contract import Lineage
+from common.errors import MediaError
+from common.lineage import read_lineage
+from common.modes import MODES
+from common.panels import widgets
+from common.panels.base import Panel
+
+
+def lineage_of(path: str) -> Lineage:
+    """The lineage of a dropped file; MediaError when it is none of ours, or of a mode that is not here."""
+    lineage = read_lineage(Path(path))
+    if lineage is None:
+        raise MediaError("video", "was not made by Wan Studio, so there is nothing to restore")
+    if lineage.plan.mode not in MODES or lineage.plan.checkpoint not in CHECKPOINTS:
+        raise MediaError("video", f"was made by {lineage.plan.mode}, which this Studio does not have")
+    return lineage
+
+
+def generation_of(lineage: Lineage) -> str:
+    """The generation that the header must show."""
+    return CHECKPOINTS[lineage.plan.checkpoint].generation
+
+
+def refill(panel: Panel, lineage: Lineage) -> dict[str, Any]:
+    """Values for a panel's components by name: what the plan did, with its seed held.
+
+    Media are not in the file (their hashes are): slots are left as they are.
+    """
+    plan = lineage.plan
+    checkpoint = CHECKPOINTS[plan.checkpoint]
+    moe = plan.guidance_scale_2 is not None
+    values: dict[str, Any] = {
+        **{name: value for name, value in lineage.request.items() if name in panel.inputs.components},
+        "negative_prompt": plan.negative_prompt,
+        "checkpoint": gr.update(
+            choices=widgets.checkpoint_choices(
+                [c for c in panel.mode.rows() if c.generation == checkpoint.generation]
+            ),
+            value=plan.checkpoint,
+        ),
+        "preset": plan.requested_preset,
+        "resolution": gr.update(
+            choices=widgets.resolution_choices(checkpoint, plan.weights), value=f"{plan.width}x{plan.height}"
+        ),
+        "duration": gr.update(
+            maximum=widgets.seconds_of(checkpoint.max_frames, checkpoint.fps),
+            value=widgets.seconds_of(plan.num_frames, checkpoint.fps),
+        ),
+        "num_frames": plan.num_frames,
+        "num_inference_steps": plan.num_inference_steps,
+        "flow_shift": plan.flow_shift,
+        "guidance_scale": gr.update(value=plan.guidance_scale, label=widgets.guidance_label(moe)),
+        "guidance_scale_2": gr.update(value=plan.guidance_scale_2 if moe else 1, visible=moe),
+        "seed": plan.seed,
+        "randomize": False,
+    }
+    return {name: value for name, value in values.items() if name in panel.inputs.components}

@@ -1,0 +1,40 @@
+"""The Settings page: where each mode runs, how it is, and what it is made of."""
+
+from __future__ import annotations
+
+from html import escape
+
+from common.contract import CONTRACT_VERSION
+from common.modes import MODES
+from router.handles import Traffic
+from router.health import Watcher
+
+
+def page(watcher: Watcher, traffic: Traffic) -> str:
+    """The page's HTML, from the last known manifests."""
+    rows: list[str] = []
+    for key, mode in MODES.items():
+        status = watcher.status(key)
+        if status is None:
+            rows.append(
+                f"<tr><td>{escape(mode.title)}</td><td colspan=4>has no place in this Studio</td></tr>"
+            )
+            continue
+        shown = status.manifest
+        machine = escape(shown.backend.name) if shown else ""
+        loaded = ", ".join(shown.loaded) if shown and shown.loaded else "nothing loaded"
+        state = f'<span class="state {status.state}">{status.state}</span>'
+        rows.append(
+            f"<tr><td>{escape(mode.title)}</td><td>{state} {escape(status.text)}</td>"
+            f"<td><code>{escape(status.place.where)}</code></td><td>{machine}</td><td>{escape(loaded)}</td></tr>"
+        )
+    shown = next((s.manifest for k in MODES if (s := watcher.status(k)) and s.manifest), None)
+    versions = " · ".join(f"{name} {number}" for name, number in (shown.versions if shown else {}).items())
+    ways = traffic.counts
+    return (
+        '<div class="settings"><h3>Modes</h3><table><thead><tr><th>Mode</th><th>State</th><th>Place</th>'
+        f"<th>Machine</th><th>Models</th></tr></thead><tbody>{''.join(rows)}</tbody></table>"
+        f"<h3>Send to</h3><p>{ways['path']} by path, {ways['url']} by URL, {ways['relay']} relayed "
+        f"({traffic.relayed / 1e6:.1f} MB through this router)</p>"
+        f"<h3>About</h3><p>Contract {CONTRACT_VERSION} · {escape(versions)}</p></div>"
+    )
