@@ -1,0 +1,220 @@
+"""`wan-studio deploy …`: one subcommand for each thing that can be done with a federation."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from huggingface_hub import HfApi
+
+from common.errors import InputError, StudioError
+from deploy import destroy as destroying
+from deploy import doctor, federation, plan, status, targets, verify, wait
+from deploy.hub import Hub
+from deploy.push import Push, Result
+from deploy.rollback import Rollback
+from deploy.targets import Target
+
+ABOUT = """plan        what a push would change, without changing it
+push        make the Hub like this checkout, prove that it answers
+status      how every Space is
+logs        the log of a Space
+verify      commit, contract and one call without a GPU
+rollback    back to the deployment before
+destroy     delete the federation's Spaces
+doctor      token, plan limits, quota, disk, bundles
+bundle      write the bundles into a folder
+local       run the same bundles on this machine, one process each"""
+
+
+def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    """Hang `deploy` and its subcommands under a parser; `run(args)` does the work."""
+    parser = subparsers.add_parser(
+        "deploy",
+        help="push the federation to the Hub, or run its bundles here",
+        description=ABOUT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_commands(parser)
+    return parser
+
+
+def add_commands(parser: argparse.ArgumentParser) -> None:
+    """The subcommands and their flags."""
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--file", type=Path, help="federation file (deploy/federation.toml)")
+    common.add_argument("--profile", help="a profile of that file, such as demo")
+    common.add_argument("--only", metavar="NAME", help="one Space, or all Spaces of one mode")
+    yes = argparse.ArgumentParser(add_help=False)
+    yes.add_argument("--yes", action="store_true", help="do not ask")
+    sub = parser.add_subparsers(dest="deploy_command", required=True, metavar="command")
+
+    p = sub.add_parser("plan", parents=[common])
+    p.add_argument("--json", action="store_true", help="one JSON object")
+    p = sub.add_parser("push", parents=[common, yes])
+    p.add_argument("--pr", action="store_true", help="open pull requests instead of committing")
+    p.add_argument("--wait", type=float, default=wait.LONGEST / 60, metavar="MINUTES", help="per Space (60)")
+    p = sub.add_parser("status", parents=[common])
+    p.add_argument("--json", action="store_true")
+    p = sub.add_parser("logs", parents=[common])
+    p.add_argument("--build", action="store_true", help="the build log instead of the app's")
+    p.add_argument("--lines", type=int, default=60)
+    p = sub.add_parser("verify", parents=[common])
+    p.add_argument("--generate", action="store_true", help="also make a clip; spends your GPU quota")
+    p = sub.add_parser("rollback", parents=[common, yes])
+    p.add_argument(
+        "--to", metavar="TAG", help="a deploy tag or the start of its git sha; one back when left out"
+    )
+    sub.add_parser("destroy", parents=[common, yes])
+    sub.add_parser("doctor", parents=[common])
+    p = sub.add_parser("bundle", parents=[common])
+    p.add_argument("--out", type=Path, default=Path("dist/bundles"))
+    p = sub.add_parser("local", parents=[common])
+    p.add_argument("--port", type=int, default=7860, help="of the router; the modes follow it")
+    p.add_argument("--own-venvs", action="store_true", help="a venv for each set of requirements")
+    p.add_argument(
+        "--torch", metavar="REQUIREMENT", help="with --own-venvs: torch here, such as torch==2.13.0"
+    )
+    p.add_argument("--wan", action="store_true", help="keep the file's weights; Wan-Nano otherwise")
+
+
+def run(args: argparse.Namespace, hub: Hub | None = None) -> int:
+    """Do what the command line says; the exit code of `docs/contract.md` (0, 2 bad input, 1 the rest)."""
+    try:
+        return _run(args, hub)
+    except StudioError as error:
+        print(f"error: {error.text}", file=sys.stderr)
+        return error.exit_code
+
+
+def main(argv: list[str] | None = None) -> int:
+    """`python -m deploy …`."""
+    parser = argparse.ArgumentParser(
+        prog="deploy", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_commands(parser)
+    return run(parser.parse_args(argv))
+
+
+def _run(args: argparse.Namespace, hub: Hub | None) -> int:
+    file = federation.load(args.file, args.profile)
+    command = args.deploy_command
+    if command in ("local", "bundle"):
+        everything = targets.resolve(file, file.namespace or "local")
+        return _here(args, targets.select(everything, args.only))
+    hub = hub or Hub(HfApi(), say=lambda text: print(text, file=sys.stderr, flush=True))
+    namespace = file.namespace or _own_name(hub, command)
+    chosen = targets.select(targets.resolve(file, namespace), args.only)
+    skipped = {} if args.only else federation.skipped(file)
+    if command == "plan":
+        plans = plan.plan_all(hub, chosen)
+        if args.json:
+            print(
+                json.dumps({"spaces": [p.as_json() for p in plans], "skipped": skipped}, ensure_ascii=False)
+            )
+        else:
+            print(plan.describe(plans, skipped))
+        return 0
+    if command == "push":
+        return _push(args, hub, chosen, skipped)
+    if command == "status":
+        rows = status.status(hub, chosen)
+        print(json.dumps(rows) if args.json else status.table(rows))
+        return 0
+    if command == "logs":
+        for target in chosen:
+            print(
+                f"{target.repo_id}\n{wait.log_tail(hub, target.repo_id, build=args.build, lines=args.lines)}"
+            )
+        return 0
+    if command == "verify":
+        return _verify(args, hub, chosen)
+    if command == "rollback":
+        where = args.to or "the deployment before"
+        if not _confirm(args.yes, f"Take {len(chosen)} Spaces back to {where}?"):
+            return 3
+        return _code(Rollback(hub, args.to).run(chosen))
+    if command == "destroy":
+        return _destroy(args, hub, chosen)
+    findings = doctor.examine(hub, chosen)
+    for f in findings:
+        print(f"{f.level:8} {f.text}")
+    return 1 if any(f.level == "problem" for f in findings) else 0
+
+
+def _own_name(hub: Hub, command: str) -> str:
+    try:
+        return str(hub.account()["name"])
+    except StudioError:
+        if command == "doctor":
+            return "you"  # it will say that there is no token, and look at the rest
+        raise
+
+
+def _here(args: argparse.Namespace, chosen: list[Target]) -> int:
+    from deploy import bundle, local
+
+    if args.deploy_command == "local":
+        return local.main(
+            chosen, port=args.port, own_venvs=args.own_venvs, torch=args.torch, keep_weights=args.wan
+        )
+    for target in chosen:
+        folder = bundle.build(target).write(args.out / target.name)
+        print(folder)
+    return 0
+
+
+def _push(args: argparse.Namespace, hub: Hub, chosen: list[Target], skipped: dict[str, str]) -> int:
+    plans = plan.plan_all(hub, chosen)
+    print(plan.describe(plans, skipped))
+    if all(p.action == "nothing" for p in plans):
+        return 0
+    if not _confirm(args.yes, "Do this?"):
+        return 3
+    return _code(Push(hub, create_pr=args.pr, longest_wait=args.wait * 60).run(chosen))
+
+
+def _verify(args: argparse.Namespace, hub: Hub, chosen: list[Target]) -> int:
+    failed = 0
+    for target in chosen:
+        try:
+            print(f"ok      {target.repo_id}: {verify.verify(hub, target, generate=args.generate)}")
+        except StudioError as error:
+            failed += 1
+            print(f"failed  {target.repo_id}: {error.text}")
+    return 1 if failed else 0
+
+
+def _destroy(args: argparse.Namespace, hub: Hub, chosen: list[Target]) -> int:
+    gone, kept = destroying.doomed(hub, chosen)
+    for text in kept:
+        print(f"kept     {text}")
+    for target in gone:
+        print(f"delete   {target.repo_id} with its history and secrets")
+    if not gone:
+        return 0
+    if not args.yes:
+        _need_terminal("destroy")
+        if input(f"Type {gone[0].repo_id} to delete {len(gone)} Spaces for good: ") != gone[0].repo_id:
+            print("nothing was deleted")
+            return 3
+    destroying.destroy(hub, gone)
+    return 0
+
+
+def _confirm(yes: bool, question: str) -> bool:
+    if yes:
+        return True
+    _need_terminal("do this")
+    return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+
+
+def _need_terminal(what: str) -> None:
+    if not sys.stdin.isatty():
+        raise InputError("--yes", f"is required to {what} without a terminal to ask on")
+
+
+def _code(results: list[Result]) -> int:
+    return 1 if any(r.outcome == "failed" for r in results) else 0

@@ -1,0 +1,147 @@
+"""Looks for what would make a push fail or a Space useless, before anything is pushed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from common.catalog import CHECKPOINTS, TEXT_ENCODER_PARAMETERS
+from common.cost import download_bytes
+from common.errors import StudioError
+from deploy import bundle as bundles
+from deploy.errors import DeployError
+from deploy.federation import ROOT, ZEROGPU
+from deploy.hub import Hub
+from deploy.requirements import TORCH
+from deploy.targets import Target
+
+ZEROGPU_SPACES = {"free": 2, "pro": 10, "team": 50, "enterprise": 50}
+ZEROGPU_TORCH = ("2.8.0", "2.9.1", "2.10.0", "2.11.0")
+DISK_BYTES = 150e9
+
+Level = Literal["ok", "warning", "problem"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor's report."""
+
+    level: Level
+    text: str
+
+
+def examine(hub: Hub, targets: Sequence[Target], root: Path = ROOT) -> list[Finding]:
+    """Token and plan, ZeroGPU places, quota, torch, disk, and whether every bundle can be made."""
+    findings: list[Finding] = []
+    try:
+        me = hub.account()
+    except StudioError as error:
+        return [Finding("problem", error.text), *_offline(targets, root)]
+    namespace = targets[0].repo_id.split("/")[0]
+    findings += [_token(me, namespace), *_places(hub, me, namespace, targets), *_quota(hub)]
+    return findings + _offline(targets, root)
+
+
+def plan_of(me: dict[str, Any], namespace: str) -> str:
+    """free, pro, team or enterprise, for the user or one of their organizations."""
+    for org in me.get("orgs", []):
+        if org.get("name") == namespace:
+            return str(org.get("plan") or ("team" if org.get("isEnterprise") else "free")).lower()
+    return "pro" if me.get("isPro") else "free"
+
+
+def _token(me: dict[str, Any], namespace: str) -> Finding:
+    role = me.get("auth", {}).get("accessToken", {}).get("role")
+    owners = [me.get("name"), *(o.get("name") for o in me.get("orgs", []))]
+    if namespace not in owners:
+        return Finding(
+            "problem", f"the token of {me.get('name')} does not belong to {namespace}; mend `namespace`"
+        )
+    if role == "read":
+        return Finding(
+            "problem", "the token may only read; make one with write access at hf.co/settings/tokens"
+        )
+    return Finding(
+        "ok", f"token of {me.get('name')} ({role or 'unknown role'}), plan {plan_of(me, namespace)}"
+    )
+
+
+def _places(hub: Hub, me: dict[str, Any], namespace: str, targets: Sequence[Target]) -> list[Finding]:
+    plan, ours = plan_of(me, namespace), {t.repo_id for t in targets}
+    out: list[Finding] = []
+    if plan == "free":
+        # huggingface_hub 2.4: Gradio on cpu-basic "requires a subscription"; it was free until 2026.
+        out.append(
+            Finding("warning", "free accounts may not be allowed to run Gradio Spaces; PRO or Team is")
+        )
+    want = sum(t.hardware == ZEROGPU for t in targets)
+    if not want:
+        return out
+    spaces = hub.call(
+        f"list the Spaces of {namespace}",
+        lambda: list(hub.api.list_spaces(author=namespace, expand=["runtime"])),
+    )
+    hardware = {s.id: s.runtime.requested_hardware or s.runtime.hardware for s in spaces if s.runtime}
+    others = sum(h == ZEROGPU and i not in ours for i, h in hardware.items())
+    limit = ZEROGPU_SPACES.get(plan, 2)
+    text = f"{want} ZeroGPU Spaces here and {others} elsewhere in {namespace}; plan {plan} has {limit}"
+    fits = want + others <= limit
+    way_out = "" if fits else ": take entries out of the federation file, or use `--profile demo`"
+    return [*out, Finding("ok" if fits else "problem", text + way_out)]
+
+
+def _quota(hub: Hub) -> list[Finding]:
+    try:
+        quota = hub.call("ask for the ZeroGPU quota", hub.api.get_zero_gpu_quota)
+    except DeployError as error:
+        return [
+            Finding("warning", f"{error.text}; a fine-grained token needs the permission to read billing")
+        ]
+    text = f"ZeroGPU quota: {quota.remaining / 60:.0f} of {quota.base / 60:.0f} minutes left"
+    return [Finding("ok" if quota.remaining > 60 else "warning", text)]
+
+
+def _offline(targets: Sequence[Target], root: Path) -> list[Finding]:
+    """What needs no network: versions, disk, bundles."""
+    out: list[Finding] = []
+    known = TORCH["torch"] in ZEROGPU_TORCH
+    out.append(
+        Finding(
+            "ok" if known else "problem", f"torch {TORCH['torch']}; ZeroGPU has {', '.join(ZEROGPU_TORCH)}"
+        )
+    )
+    for target in targets:
+        out += _disk(target)
+        try:
+            bundle = bundles.build(target, root)
+        except DeployError as error:
+            out.append(Finding("problem", f"{target.name}: {error.text}"))
+            continue
+        size = sum(len(d) for d in bundle.files.values()) / 1e6
+        dirty = bundle.manifest["git_sha"].endswith("-dirty")
+        note = "; it holds changes that are not committed" if dirty else ""
+        text = f"{target.name}: bundle of {len(bundle.files)} files, {size:.1f} MB{note}"
+        out.append(Finding("warning" if dirty else "ok", text))
+    return out
+
+
+def _disk(target: Target) -> list[Finding]:
+    """Downloads and ZeroGPU's packed copy share one disk."""
+    if target.weights != "wan" or target.volumes:
+        return []
+    rows = [CHECKPOINTS[k] for k in target.checkpoints]
+    download = sum(download_bytes(c) for c in rows)
+    packed = sum(
+        2 * (c.architecture.parameters * c.architecture.experts + TEXT_ENCODER_PARAMETERS) for c in rows
+    )
+    if download + packed <= DISK_BYTES:
+        return []
+    return [
+        Finding(
+            "problem",
+            f"{target.name}: {download / 1e9:.0f} GB of weights and a packed copy of {packed / 1e9:.0f} GB "
+            f"do not fit the Space's {DISK_BYTES / 1e9:.0f} GB; mount a bf16 repack (docs/deploy.md)",
+        )
+    ]

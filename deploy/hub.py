@@ -1,0 +1,103 @@
+"""Calls to the Hub that wait out its bad moments and turn its refusals into sentences."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import httpx2
+from huggingface_hub import HfApi
+from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, RepositoryNotFoundError
+
+from deploy.errors import Conflict, DeployError, Missing, Raced
+
+T = TypeVar("T")
+Say = Callable[[str], None]
+Sleep = Callable[[float], None]
+
+TRIES = 6
+LONGEST_WAIT = 60.0
+_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+_NETWORK = (
+    httpx2.TimeoutException,
+    httpx2.NetworkError,
+    httpx2.RemoteProtocolError,
+    ConnectionError,
+    TimeoutError,
+)
+
+
+class Hub:
+    """An `HfApi` with patience. `sleep` and `say` are seams for tests and the command line."""
+
+    def __init__(self, api: HfApi, *, sleep: Sleep = time.sleep, say: Say = print) -> None:
+        self.api = api
+        self.sleep = sleep
+        self.say = say
+
+    def call(self, doing: str, function: Callable[[], T]) -> T:
+        """`function()`, tried again on 408, 429, 5xx and network trouble; DeployError for the rest.
+
+        `doing` completes "could not …".
+        """
+        for attempt in range(1, TRIES + 1):
+            try:
+                return function()
+            except HfHubHTTPError as error:
+                status = error.response.status_code if error.response is not None else 0
+                if status not in _PASSING:
+                    raise sentence(doing, status, error) from error
+                why, wait = f"HTTP {status}", _retry_after(error)
+            except LocalTokenNotFoundError as error:
+                raise DeployError(
+                    f"could not {doing}: no Hub token here; run `hf auth login`, or set HF_TOKEN"
+                ) from error
+            except _NETWORK as error:
+                why, wait = type(error).__name__, None
+            if attempt < TRIES:
+                # Jitter, for three Spaces are pushed at once and would all come back at the same moment.
+                wait = min(wait if wait is not None else 2.0 ** (attempt - 1) + random.random(), LONGEST_WAIT)
+                self.say(f"  the Hub answered {why} to {doing}; trying again in {wait:.0f} s")
+                self.sleep(wait)
+        raise DeployError(
+            f"could not {doing}: the Hub kept answering {why} {TRIES} times; "
+            "run the same command again later, it goes on where it stopped"
+        )
+
+    def account(self) -> dict[str, object]:
+        """Who the token belongs to."""
+        # HfApi's own whoami replaces the message of a 401; the status is what counts here.
+        return self.call("ask who the token belongs to", lambda: self.api.whoami(cache=True))
+
+
+def _retry_after(error: HfHubHTTPError) -> float | None:
+    value = error.response.headers.get("retry-after", "") if error.response is not None else ""
+    return float(value) if value.isdigit() else None
+
+
+def sentence(doing: str, status: int, error: HfHubHTTPError) -> DeployError:
+    """A refusal as a sentence with a way out, keeping what the Hub itself said."""
+    said = (error.server_message or "").strip().rstrip(".")
+    why = f" ({said})" if said else ""
+    start = f"could not {doing}"
+    if status == 412:
+        return Raced(f"{start}: somebody committed meanwhile{why}")
+    if status == 409:
+        return Conflict(f"{start}: it exists already{why}")
+    if isinstance(error, RepositoryNotFoundError) or status == 404:
+        return Missing(f"{start}: not found, or private and not for this token{why}")
+    if status == 401:
+        return DeployError(f"{start}: the token is not valid{why}; run `hf auth login` with a write token")
+    if status == 402:
+        return DeployError(
+            f"{start}: the account's plan does not include it{why}; Gradio Spaces need PRO or Team, paid "
+            "hardware needs credits (huggingface.co/settings/billing); `deploy doctor` lists the limits"
+        )
+    if status == 403:
+        return DeployError(
+            f"{start}: refused{why}; the token needs write access to this namespace, and ZeroGPU Spaces are "
+            "limited: 2 (free), 10 (PRO) or 50 (Team): delete one, change `hardware`, or ask `deploy doctor`"
+        )
+    return DeployError(f"{start}: the Hub answered HTTP {status}{why}")

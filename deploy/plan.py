@@ -1,0 +1,176 @@
+"""What a push would change, Space by Space: files, settings, secrets; nothing is written here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import Volume
+
+from deploy import bundle as bundles
+from deploy import remote as remotes
+from deploy.bundle import Bundle
+from deploy.federation import ROOT
+from deploy.hub import Hub
+from deploy.remote import Remote
+from deploy.targets import Target
+
+AT_ONCE = 3
+"""Spaces handled in parallel: more runs into the Hub's rate limits."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One setting: what it is called, what it is, what it will be (None: not set)."""
+
+    name: str
+    before: object
+    after: object
+
+
+@dataclass
+class SpacePlan:
+    """What one Space needs. `remote` is None when the Space has to be created."""
+
+    target: Target
+    bundle: Bundle
+    remote: Remote | None
+    add: list[str] = field(default_factory=list)
+    change: list[str] = field(default_factory=list)
+    delete: list[str] = field(default_factory=list)
+    settings: list[Change] = field(default_factory=list)
+    secrets: list[str] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+
+    @property
+    def files_differ(self) -> bool:
+        """Whether a commit is needed."""
+        return bool(self.add or self.change or self.delete)
+
+    @property
+    def settled(self) -> bool:
+        """Nothing to write, and the commit that is there was seen running by an earlier push."""
+        nothing = not (self.files_differ or self.settings or self.secrets)
+        return self.remote is not None and nothing and self.bundle.tag in self.remote.deployed
+
+    def as_json(self) -> dict[str, Any]:
+        """For `plan --json`; secrets by name only."""
+        return {
+            "space": self.target.repo_id,
+            "mode": self.target.mode,
+            "action": self.action,
+            "files": {"add": self.add, "change": self.change, "delete": self.delete},
+            "settings": [{"name": c.name, "before": c.before, "after": c.after} for c in self.settings],
+            "secrets": self.secrets,
+            "notices": self.notices,
+            "tag": self.bundle.tag,
+            "bytes": sum(len(d) for d in self.bundle.files.values()),
+        }
+
+    @property
+    def action(self) -> str:
+        """create, update, resume (only waiting and proving is left) or nothing."""
+        if self.remote is None:
+            return "create"
+        if self.settled:
+            return "nothing"
+        return "update" if self.files_differ or self.settings or self.secrets else "resume"
+
+
+def plan_space(hub: Hub, target: Target, root: Path = ROOT) -> SpacePlan:
+    """Compare the bundle and the settings with what the Hub has."""
+    bundle = bundles.build(target, root)
+    return diff(target, bundle, remotes.read(hub, target.repo_id))
+
+
+def plan_all(hub: Hub, targets: Sequence[Target], root: Path = ROOT) -> list[SpacePlan]:
+    """Every Space's plan, in the order given."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(lambda t: plan_space(hub, t, root), targets))
+
+
+def diff(target: Target, bundle: Bundle, remote: Remote | None) -> SpacePlan:
+    """The plan from both sides; pure."""
+    plan = SpacePlan(target, bundle, remote)
+    if bundle.manifest["git_sha"].endswith("-dirty"):
+        plan.notices.append("this bundle holds changes that are not committed")
+    here = {path: remotes.content_id(data) for path, data in bundle.files.items()}
+    there: Mapping[str, tuple[str, ...]] = remote.files if remote else {}
+    plan.add = [p for p in here if p not in there]
+    plan.change = [p for p in here if p in there and there[p][0] not in here[p]]
+    plan.delete = sorted(p for p in there if p not in here)
+    plan.settings = setting_changes(target, remote, plan.notices)
+    plan.secrets = sorted(n for n in target.secrets if remote is None or n not in remote.secrets)
+    return plan
+
+
+def setting_changes(target: Target, remote: Remote | None, notices: list[str]) -> list[Change]:
+    """Settings that differ; what cannot be compared becomes a notice."""
+    volumes = tuple(sorted(remotes.volume_id(v) for v in hub_volumes(target)))
+    if remote is None:
+        wanted: dict[str, object] = {"hardware": target.hardware, "visibility": target.visibility}
+        wanted |= {f"variable {k}": v for k, v in target.variables.items()}
+        if target.sleep_seconds is not None:
+            wanted["sleep_seconds"] = target.sleep_seconds
+        if volumes:
+            wanted["volumes"] = [v.to_uri() for v in hub_volumes(target)]
+        return [Change(name, None, value) for name, value in wanted.items()]
+    out: list[Change] = []
+    if remote.hardware != target.hardware:
+        out.append(Change("hardware", remote.hardware, target.hardware))
+    if target.sleep_seconds is not None and remote.sleep_seconds != target.sleep_seconds:
+        out.append(Change("sleep_seconds", remote.sleep_seconds, target.sleep_seconds))
+    visible = remote.visibility or ("private" if remote.private else None)
+    if visible is None and target.visibility == "private":
+        visible = "public"
+    if visible is None:
+        notices.append(
+            f"the Hub does not say whether it is public or protected; {target.visibility} is assumed"
+        )
+    elif visible != target.visibility:
+        out.append(Change("visibility", visible, target.visibility))
+    for name, value in target.variables.items():
+        if remote.variables.get(name) != value:
+            out.append(Change(f"variable {name}", remote.variables.get(name), value))
+    for name in remote.variables:
+        # Ours go when the file drops them; a stranger's stay, for somebody set them by hand.
+        if name.startswith("WAN_") and name not in target.variables:
+            out.append(Change(f"variable {name}", remote.variables[name], None))
+    if volumes and volumes != remote.volumes:
+        out.append(Change("volumes", [":".join(v) for v in remote.volumes], [":".join(v) for v in volumes]))
+    elif remote.volumes and not volumes:
+        notices.append("volumes are attached that the federation file does not name; they are left alone")
+    return out
+
+
+def hub_volumes(target: Target) -> list[Volume]:
+    """The target's volumes as the Hub's client wants them."""
+    return [Volume(**v.model_dump(exclude_none=True)) for v in target.volumes]
+
+
+def describe(plans: Sequence[SpacePlan], skipped: Mapping[str, str]) -> str:
+    """The plan as people read it."""
+    lines: list[str] = []
+    for p in plans:
+        files = f"{len(p.add)} new, {len(p.change)} changed, {len(p.delete)} deleted files"
+        detail = {"nothing": "nothing to do", "resume": "wait until it runs, prove it, tag it"}.get(
+            p.action, files
+        )
+        lines.append(f"{p.action:8} {p.target.repo_id}: {detail}")
+        if p.action == "update":
+            lines += [f"           + {f}" for f in p.add] + [f"           ~ {f}" for f in p.change]
+            lines += [f"           - {f}" for f in p.delete]
+        for c in p.settings:
+            lines.append(f"           {c.name}: {_show(c.before)} → {_show(c.after)}")
+        for name in p.secrets:
+            lines.append(f"           secret {name} from ${p.target.secrets[name]}")
+        lines += [f"           note: {n}" for n in p.notices]
+    lines += [f"skipped  {name}: {reason}" for name, reason in skipped.items()]
+    return "\n".join(lines)
+
+
+def _show(value: object) -> str:
+    return "not set" if value is None else str(value)

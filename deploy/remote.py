@@ -1,0 +1,93 @@
+"""A Space as the Hub has it now: files by blob id, settings, tags."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from huggingface_hub import RepoFile, Volume
+
+from deploy.errors import Missing
+from deploy.hub import Hub
+
+KEEP = (".gitattributes",)
+"""Files that the Hub puts there itself."""
+
+
+@dataclass(frozen=True)
+class Remote:
+    """The state of one Space. `files` maps a path to what `content_id` gives for the same bytes."""
+
+    sha: str
+    files: Mapping[str, tuple[str, ...]]
+    hardware: str | None
+    sleep_seconds: int | None
+    stage: str
+    running_sha: str | None
+    visibility: str | None
+    private: bool
+    host: str | None
+    volumes: tuple[tuple[str, ...], ...]
+    variables: Mapping[str, str]
+    secrets: frozenset[str]
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def deployed(self) -> list[str]:
+        """Deploy tags on the current commit."""
+        return [name for name, sha in self.tags.items() if sha == self.sha and name.startswith("deploy-")]
+
+
+def content_id(data: bytes) -> tuple[str, str]:
+    """What identifies these bytes on the Hub: the git blob id, or the sha256 where LFS stores them."""
+    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest(), hashlib.sha256(data).hexdigest()
+
+
+def volume_id(volume: Volume) -> tuple[str, ...]:
+    """A volume without the defaults that the Hub fills in."""
+    return volume.type, volume.source, volume.mount_path, volume.revision or "main", volume.path or ""
+
+
+def tree(hub: Hub, repo_id: str, revision: str) -> dict[str, tuple[str, ...]]:
+    """Every file at a revision with its id."""
+    api = hub.api
+    entries = hub.call(
+        f"list the files of {repo_id}",
+        lambda: list(api.list_repo_tree(repo_id, recursive=True, revision=revision, repo_type="space")),
+    )
+    return {
+        e.path: (e.lfs.sha256,) if e.lfs else (e.blob_id,)
+        for e in entries
+        if isinstance(e, RepoFile) and e.path not in KEEP
+    }
+
+
+def read(hub: Hub, repo_id: str) -> Remote | None:
+    """The Space as it is, or None when there is none (or none that the token may see)."""
+    api = hub.api
+    try:
+        info = hub.call(f"look at {repo_id}", lambda: api.space_info(repo_id))
+    except Missing:
+        return None
+    runtime = hub.call(f"ask how {repo_id} is", lambda: api.get_space_runtime(repo_id))
+    variables = hub.call(f"read the variables of {repo_id}", lambda: api.get_space_variables(repo_id))
+    secrets = hub.call(f"list the secrets of {repo_id}", lambda: api.get_space_secrets(repo_id))
+    refs = hub.call(f"list the tags of {repo_id}", lambda: api.list_repo_refs(repo_id, repo_type="space"))
+    sha = info.sha or ""
+    hardware = runtime.requested_hardware or runtime.hardware
+    return Remote(
+        sha=sha,
+        files=tree(hub, repo_id, sha),
+        hardware=str(getattr(hardware, "value", hardware)) if hardware else None,
+        sleep_seconds=runtime.sleep_time,
+        stage=str(getattr(runtime.stage, "value", runtime.stage)),
+        running_sha=runtime.raw.get("sha"),
+        visibility=getattr(info, "visibility", None),
+        private=bool(info.private),
+        host=info.host,
+        volumes=tuple(sorted(volume_id(v) for v in runtime.volumes or [])),
+        variables={k: v.value for k, v in variables.items()},
+        secrets=frozenset(secrets),
+        tags={t.name: t.target_commit for t in refs.tags},
+    )

@@ -1,0 +1,106 @@
+"""Which of our files an app needs, found by reading its imports without running it."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deploy.errors import DeployError
+
+PACKAGES = ("common", "router", "nano")
+"""Our packages that may travel in a bundle; `spaces` is always the one from PyPI."""
+
+
+@dataclass
+class Closure:
+    """Our files, and the foreign modules they import (top-level name to the first file that names it)."""
+
+    files: set[Path] = field(default_factory=set)
+    foreign: dict[str, Path] = field(default_factory=dict)
+
+    @property
+    def packages(self) -> set[Path]:
+        """Folders of our packages that are in it."""
+        return {f.parent for f in self.files if f.name == "__init__.py"}
+
+
+def closure(root: Path, start: Iterable[Path]) -> Closure:
+    """Follow every import, the late ones in functions too, from the `start` files."""
+    found = Closure()
+    queue = list(start)
+    siblings = {f.parent for f in queue}
+    while queue:
+        file = queue.pop()
+        if file in found.files:
+            continue
+        found.files.add(file)
+        try:
+            tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
+        except SyntaxError as error:
+            where = f"{file.relative_to(root)} line {error.lineno}"
+            raise DeployError(f"{where} must be valid Python to travel; {error.msg}: mend it") from None
+        for module, optional in _imports(tree, _module_name(root, file), file.name == "__init__.py"):
+            top = module.split(".")[0]
+            if top in PACKAGES:
+                queue += _files_of(root, module)
+            elif local := next((d / f"{top}.py" for d in siblings if (d / f"{top}.py").is_file()), None):
+                queue.append(local)
+            elif top not in sys.stdlib_module_names and not optional:
+                found.foreign.setdefault(top, file)
+    return found
+
+
+def _module_name(root: Path, file: Path) -> str:
+    parts = file.relative_to(root).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _imports(tree: ast.AST, module: str, is_package: bool) -> Iterator[tuple[str, bool]]:
+    """(module, optional) of each import; `from a import b` gives a and a.b, for b may be a module."""
+    for node, optional in _walk(tree, False):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, optional
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parts = module.split(".")
+                parts = parts[: len(parts) - node.level + (1 if is_package else 0)]
+                base = ".".join([*parts, *([node.module] if node.module else [])])
+            yield base, optional
+            for alias in node.names:
+                yield f"{base}.{alias.name}", optional
+
+
+def _walk(node: ast.AST, optional: bool) -> Iterator[tuple[ast.AST, bool]]:
+    """Every node but what stands under TYPE_CHECKING; optional inside `try … except ImportError`."""
+    yield node, optional
+    if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+        for child in node.orelse:
+            yield from _walk(child, optional)
+        return
+    if isinstance(node, ast.Try):
+        catches = any("ImportError" in ast.dump(h) or "ModuleNotFound" in ast.dump(h) for h in node.handlers)
+        for child in node.body:
+            yield from _walk(child, optional or catches)
+        for child in (*node.handlers, *node.orelse, *node.finalbody):
+            yield from _walk(child, optional)
+        return
+    for child in ast.iter_child_nodes(node):
+        yield from _walk(child, optional)
+
+
+def _files_of(root: Path, module: str) -> list[Path]:
+    """The file of a dotted name with the __init__ of every package above it; [] for an attribute."""
+    parts = module.split(".")
+    out: list[Path] = []
+    for i in range(1, len(parts) + 1):
+        base = root.joinpath(*parts[:i])
+        if (base / "__init__.py").is_file():
+            out.append(base / "__init__.py")
+        elif base.with_suffix(".py").is_file():
+            out.append(base.with_suffix(".py"))
+    return out

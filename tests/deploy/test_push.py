@@ -1,0 +1,234 @@
+"""Pushes through the real HfApi: first, again, after changes, in races, and interrupted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from deploy import plan
+from deploy.push import Push
+from tests.deploy.conftest import Desk
+from tests.hub_stand_in import Fault
+from tests.hub_stand_in.server import Account
+
+ALL = ("t2v", "i2v", "router")
+
+
+def outcomes(word: str) -> dict[str, str]:
+    return dict.fromkeys(ALL, word)
+
+
+def test_first_push_creates_everything_in_one_call_each(desk: Desk) -> None:
+    """Hardware, visibility and variables come with the creation, so nothing starts half set."""
+    assert desk.push() == outcomes("pushed")
+    assert set(desk.server.repos) == {
+        "ada/wan-studio-demo-t2v",
+        "ada/wan-studio-demo-i2v",
+        "ada/wan-studio-demo",
+    }
+    repo = desk.server.repos["ada/wan-studio-demo-t2v"]
+    assert repo.writes == ["create", "commit", "tag"]
+    assert (repo.hardware, repo.variables) == ("cpu-basic", {"WAN_WEIGHTS": "nano"})
+    assert {"app.py", "README.md", "bundle.json", "nano/weights/dense/model.safetensors"} <= set(
+        repo.head.tree
+    )
+    router = desk.server.repos["ada/wan-studio-demo"]
+    table = '{"t2v":["ada/wan-studio-demo-t2v"],"i2v":["ada/wan-studio-demo-i2v"]}'
+    assert router.variables == {"WAN_FEDERATION": table}
+
+
+def test_push_waits_for_this_very_commit(desk: Desk) -> None:
+    """After a second push the old build still says RUNNING once; the tag waits for the new one."""
+    desk.push()
+    desk.write("common/contract.py", "NAME = 'two'\n")
+    desk.commit()
+    desk.slept.clear()
+    assert desk.push() == outcomes("pushed")
+    assert len(desk.slept) >= 3 * 3  # stale RUNNING, BUILDING, APP_STARTING for each Space
+    for repo in desk.server.repos.values():
+        assert repo.head.id in repo.tags.values()
+
+
+def test_push_twice_writes_nothing(desk: Desk) -> None:
+    desk.push()
+    before = len(desk.server.writes())
+    assert desk.push() == outcomes("unchanged")
+    assert desk.server.writes()[before:] == []
+
+
+def test_push_after_an_unrelated_commit_writes_nothing(desk: Desk) -> None:
+    """A bundle's sha is that of the last commit that touched what is in it."""
+    desk.push()
+    desk.write("common/unused.py", "import einops  # changed\n")
+    desk.commit()
+    before = len(desk.server.writes())
+    assert desk.push() == outcomes("unchanged")
+    assert desk.server.writes()[before:] == []
+
+
+def test_push_of_a_changed_file_commits_once_to_whom_it_concerns(desk: Desk) -> None:
+    desk.push()
+    desk.write("spaces/i2v/i2v_engine.py", "import av  # better\n")
+    desk.commit()
+    assert desk.push() == {"t2v": "unchanged", "i2v": "pushed", "router": "unchanged"}
+    repo = desk.server.repos["ada/wan-studio-demo-i2v"]
+    assert repo.writes == ["create", "commit", "tag", "commit", "tag"]
+    assert repo.head.tree["i2v_engine.py"] == b"import av  # better\n"
+
+
+def test_push_deletes_what_the_bundle_no_longer_has_but_not_gitattributes(desk: Desk) -> None:
+    desk.push()
+    (desk.root / "common" / "table.json").unlink()
+    desk.commit()
+    desk.push()
+    tree = desk.server.repos["ada/wan-studio-demo-t2v"].head.tree
+    assert "common/table.json" not in tree
+    assert ".gitattributes" in tree
+
+
+def test_push_of_changed_hardware_touches_nothing_else(desk: Desk) -> None:
+    desk.push()
+    wanted = [
+        replace(t, hardware="cpu-upgrade", sleep_seconds=900) if t.name == "t2v" else t
+        for t in desk.targets()
+    ]
+    assert desk.push(wanted) == {"t2v": "pushed", "i2v": "unchanged", "router": "unchanged"}
+    repo = desk.server.repos["ada/wan-studio-demo-t2v"]
+    assert repo.writes == ["create", "commit", "tag", "hardware", "sleeptime"]
+    assert (repo.hardware, repo.sleep) == ("cpu-upgrade", 900)
+
+
+def test_push_writes_changed_variables_and_takes_ours_away(desk: Desk) -> None:
+    """WAN_ variables that the file dropped go; one that somebody set by hand stays."""
+    desk.push()
+    repo = desk.server.repos["ada/wan-studio-demo-i2v"]
+    repo.variables |= {"WAN_ADMIN": "1", "BY_HAND": "kept"}
+    desk.push(desk.targets(variables={"WAN_WEIGHTS": "nano", "WAN_CHECKPOINTS": "wan2.2-ti2v-5b"}))
+    assert repo.variables == {"WAN_WEIGHTS": "nano", "WAN_CHECKPOINTS": "wan2.2-ti2v-5b", "BY_HAND": "kept"}
+
+
+def test_push_that_loses_a_race_plans_again(desk: Desk) -> None:
+    """Somebody edits the README between plan and commit: 412, then a plan on top of theirs."""
+    desk.push()
+    repo = desk.server.repos["ada/wan-studio-demo-t2v"]
+
+    def somebody() -> None:
+        repo.commit({**repo.head.tree, "by-hand.txt": b"x"}, "hand")
+
+    desk.server.faults.append(Fault("POST", r"demo-t2v/commit/", before=somebody))
+    desk.write("spaces/t2v/app.py", "import spaces\n")
+    desk.commit()
+    assert desk.push()["t2v"] == "pushed"
+    assert "by-hand.txt" not in repo.head.tree
+    assert [c.message for c in repo.commits][-2] == "hand"
+    assert any("planning again" in s for s in desk.said)
+
+
+def test_push_whose_commit_went_through_unheard_does_not_commit_twice(desk: Desk) -> None:
+    """The connection drops after the Hub has committed: the retry meets 412 and finds nothing left to do."""
+    desk.server.faults.append(Fault("POST", r"demo-t2v/commit/", drop_after=True))
+    assert desk.push() == outcomes("pushed")
+    assert desk.server.repos["ada/wan-studio-demo-t2v"].writes == ["create", "commit", "tag"]
+
+
+def test_push_that_fails_in_the_middle_leaves_the_router_up_and_is_resumed(desk: Desk) -> None:
+    desk.server.faults.append(Fault("POST", r"demo-t2v/commit/", status=400, message="no"))
+    assert desk.push() == {"t2v": "failed", "i2v": "pushed", "router": "pushed"}
+    # The router keeps the failed mode in its table: it greys what does not answer and heals by itself.
+    assert "demo-t2v" in desk.server.repos["ada/wan-studio-demo"].variables["WAN_FEDERATION"]
+    before = len(desk.server.writes())
+    assert desk.push() == {"t2v": "pushed", "i2v": "unchanged", "router": "unchanged"}
+    assert [p for _, p in desk.server.writes()[before:] if "t2v" not in p] == []
+
+
+def test_push_resumes_after_the_commit_without_a_second_one(desk: Desk) -> None:
+    """Interrupted while waiting: the next push only waits, proves and tags."""
+
+    def interrupted(*_: object) -> str:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Push(desk.hub, root=desk.root, probe=interrupted).run(desk.targets()[:1])
+    repo = desk.server.repos["ada/wan-studio-demo-t2v"]
+    assert repo.writes == ["create", "commit"]
+    found = plan.plan_space(desk.hub, desk.targets()[0], desk.root)
+    assert found.action == "resume"
+    assert desk.push(desk.targets()[:1]) == {"t2v": "pushed"}
+    assert repo.writes == ["create", "commit", "tag"]
+
+
+def test_push_of_a_broken_build_shows_its_log_and_does_not_tag(desk: Desk) -> None:
+    desk.server.outcomes["ada/wan-studio-demo-i2v"] = "BUILD_ERROR"
+    assert desk.push() == {"t2v": "pushed", "i2v": "failed", "router": "pushed"}
+    repo = desk.server.repos["ada/wan-studio-demo-i2v"]
+    assert repo.tags == {}
+    said = "\n".join(desk.said)
+    assert "could not be built" in said and "Build queued" in said and "rollback" in said
+
+
+def test_push_gives_up_waiting_with_a_way_out(desk: Desk) -> None:
+    desk.server.outcomes["ada/wan-studio-demo-t2v"] = "APP_STARTING"
+    assert desk.push(desk.targets()[:1], longest_wait=60) == {"t2v": "failed"}
+    assert any("still APP_STARTING after 1 minutes" in s for s in desk.said)
+
+
+def test_push_as_pull_requests_changes_nothing_and_opens_each_once(desk: Desk) -> None:
+    desk.push()
+    desk.write("common/contract.py", "NAME = 'three'\n")
+    desk.commit()
+    heads = {k: r.head.id for k, r in desk.server.repos.items()}
+    assert desk.push(create_pr=True) == outcomes("pull request")
+    assert {k: r.head.id for k, r in desk.server.repos.items()} == heads
+    assert desk.push(create_pr=True) == outcomes("unchanged")
+    repo = desk.server.repos["ada/wan-studio-demo-t2v"]
+    assert [p.commits[-1].tree["common/contract.py"] for p in repo.pulls] == [b"NAME = 'three'\n"]
+
+
+def test_push_as_pull_request_needs_a_space(desk: Desk) -> None:
+    assert desk.push(desk.targets()[:1], create_pr=True) == {"t2v": "failed"}
+    assert any("push once without --pr" in s for s in desk.said)
+
+
+def test_push_waits_out_429_as_long_as_the_hub_says(desk: Desk) -> None:
+    desk.server.faults += [
+        Fault("POST", "/api/repos/create", status=429, headers={"Retry-After": "17"}),
+        Fault("POST", "/api/repos/create", status=503, times=2),
+    ]
+    assert desk.push(desk.targets()[:1]) == {"t2v": "pushed"}
+    assert desk.slept[0] == 17
+    assert 2 <= desk.slept[1] < desk.slept[2] < 60
+
+
+def test_push_gives_up_on_a_hub_that_is_down_with_a_sentence(desk: Desk) -> None:
+    desk.server.faults.append(Fault("POST", "/api/repos/create", status=502, times=99))
+    assert desk.push(desk.targets()[:1]) == {"t2v": "failed"}
+    assert any("HTTP 502 6 times" in s and "goes on where it stopped" in s for s in desk.said)
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (402, ("plan does not include", "credits")),
+        (403, ("write access", "10 (PRO)")),
+        (401, ("hf auth login",)),
+    ],
+)
+def test_push_refused_for_plan_or_rights_says_the_way_out(
+    desk: Desk, status: int, words: tuple[str, ...]
+) -> None:
+    desk.server.faults.append(Fault("POST", "/api/repos/create", status=status, message="because"))
+    assert desk.push(desk.targets()[:1]) == {"t2v": "failed"}
+    said = "\n".join(desk.said)
+    assert all(w in said for w in (*words, "because"))
+    assert desk.slept == []  # a refusal is not waited out
+
+
+def test_push_stops_at_the_zerogpu_limit_of_the_account(desk: Desk) -> None:
+    desk.server.accounts["hf_write"] = Account("ada", pro=False)
+    wanted = [
+        replace(t, hardware="zero-a10g", repo_id=f"ada/z{i}") for i, t in enumerate(desk.targets()[:1] * 3)
+    ]
+    results = [desk.push([t])["t2v"] for t in wanted]
+    assert results == ["pushed", "pushed", "failed"]
+    assert any("limit of 2 ZeroGPU Spaces" in s for s in desk.said)

@@ -1,0 +1,321 @@
+"""The API of the stand-in Hub: the part of the real one that a Space deploy uses."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+from tests.hub_stand_in.repos import GITATTRIBUTES, LFS_BYTES, PullRequest, Repo, git_oid, is_lfs
+
+if TYPE_CHECKING:
+    from tests.hub_stand_in.server import Account, Hub
+
+DATE = "2026-11-22T00:00:00.000Z"
+
+
+@dataclass
+class Call:
+    """One request."""
+
+    method: str
+    path: str
+    query: dict[str, list[str]]
+    body: bytes
+    account: Account | None
+    has_token: bool
+    base: str
+
+    def json(self) -> dict[str, Any]:
+        return json.loads(self.body or b"{}")
+
+
+@dataclass
+class Reply:
+    """One answer."""
+
+    status: int
+    body: Any = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+    content_type: str = "application/json"
+
+
+def missing(code: str) -> Reply:
+    return Reply(404, {"error": code}, {"X-Error-Code": code})
+
+
+def answer(hub: Hub, call: Call) -> Reply:
+    """Route a request; writes need a token with the write role."""
+    path = call.path
+    if call.has_token and call.account is None:
+        return Reply(401, {"error": "Invalid username or password."})
+    writing = call.method in ("POST", "PUT", "DELETE") and "paths-info" not in path
+    if writing and path != "/api/validate-yaml" and not path.startswith("/lfs/"):
+        if call.account is None:
+            return Reply(401, {"error": "Invalid username or password."})
+        if call.account.role != "write":
+            return Reply(403, {"error": "This token has no write access."})
+    if path == "/api/whoami-v2":
+        return whoami(call)
+    if path == "/api/validate-yaml":
+        return Reply(200, {"errors": [], "warnings": []})
+    if path == "/api/spaces/zero-gpu/quota":
+        return Reply(200, hub.quota)
+    if path == "/api/spaces":
+        author = call.query.get("author", [""])[0]
+        return Reply(200, [info(r, None) for r in hub.repos.values() if r.id.startswith(author + "/")])
+    if path == "/api/repos/create":
+        return create(hub, call)
+    if path == "/api/repos/delete":
+        d = call.json()
+        repo = hub.repos.pop(f"{d.get('organization') or account_name(call)}/{d['name']}", None)
+        return Reply(200) if repo else missing("RepoNotFound")
+    if m := re.fullmatch(r"/lfs/([0-9a-f]{64})", path):
+        if hashlib.sha256(call.body).hexdigest() != m[1]:
+            return Reply(400, {"error": "sha256 mismatch"})
+        hub.lfs[m[1]] = call.body
+        return Reply(200)
+    if m := re.fullmatch(r"/spaces/([^/]+/[^/]+)\.git/info/lfs/objects/batch", path):
+        return lfs_batch(hub, call)
+    if m := re.fullmatch(r"/spaces/([^/]+/[^/]+)/resolve/([^/]+|refs/pr/\d+)/(.+)", path):
+        return resolve(hub, call, m[1], m[2], m[3])
+    if m := re.fullmatch(r"/api/spaces/([^/]+/[^/]+)(?:/(.*))?", path):
+        repo = hub.repos.get(m[1])
+        if repo is None or (repo.visibility == "private" and call.account is None):
+            return missing("RepoNotFound")
+        return space(hub, call, repo, m[2] or "")
+    return missing(f"no route {path}")
+
+
+def account_name(call: Call) -> str:
+    return call.account.name if call.account else ""
+
+
+def whoami(call: Call) -> Reply:
+    if call.account is None:
+        return Reply(401, {"error": "Invalid username or password."})
+    a = call.account
+    body = {"name": a.name, "type": "user", "isPro": a.pro, "canPay": a.pro}
+    body["orgs"] = [{"name": o, "plan": "team"} for o in a.orgs]
+    body["auth"] = {"type": "access_token", "accessToken": {"role": a.role, "displayName": "test"}}
+    return Reply(200, body)
+
+
+def create(hub: Hub, call: Call) -> Reply:
+    d = call.json()
+    name = f"{d.get('organization') or account_name(call)}/{d['name']}"
+    owner = name.split("/")[0]
+    url = f"{call.base}/spaces/{name}"
+    assert call.account is not None
+    if name in hub.repos:
+        return Reply(409, {"error": "You already created this space repo", "url": url})
+    if owner != call.account.name and owner not in call.account.orgs:
+        return Reply(403, {"error": f"You don't have the rights to create a space under {owner}"})
+    if d.get("hardware") == "zero-a10g":
+        have = sum(r.hardware == "zero-a10g" and r.id.startswith(owner + "/") for r in hub.repos.values())
+        limit = 10 if call.account.pro else 2
+        if have >= limit:
+            return Reply(403, {"error": f"You have reached the limit of {limit} ZeroGPU Spaces"})
+    repo = Repo(
+        id=name,
+        visibility=d.get("visibility") or "public",
+        hardware=d.get("hardware") or "cpu-basic",
+        sleep=d.get("sleepTimeSeconds"),
+        volumes=d.get("volumes") or [],
+        variables={v["key"]: v["value"] for v in d.get("variables") or []},
+        secrets={s["key"]: s["value"] for s in d.get("secrets") or []},
+        outcome=hub.outcomes.get(name, "RUNNING"),
+    )
+    repo.commit({".gitattributes": GITATTRIBUTES}, "initial commit")
+    repo.writes.append("create")
+    hub.repos[name] = repo
+    return Reply(200, {"url": url, "name": name})
+
+
+def lfs_batch(hub: Hub, call: Call) -> Reply:
+    out: list[dict[str, Any]] = []
+    for o in call.json()["objects"]:
+        entry = {"oid": o["oid"], "size": o["size"]}
+        if o["oid"] not in hub.lfs:
+            entry["actions"] = {"upload": {"href": f"{call.base}/lfs/{o['oid']}"}}
+        out.append(entry)
+    return Reply(200, {"transfer": "basic", "objects": out})
+
+
+def resolve(hub: Hub, call: Call, name: str, ref: str, path: str) -> Reply:
+    repo = hub.repos.get(name)
+    if repo is None or (repo.visibility == "private" and call.account is None):
+        return missing("RepoNotFound")
+    commit = repo.find(ref)
+    if commit is None:
+        return missing("RevisionNotFound")
+    if path not in commit.tree:
+        return missing("EntryNotFound")
+    data = commit.tree[path]
+    headers = {"ETag": f'"{git_oid(data)}"', "X-Repo-Commit": commit.id}
+    return Reply(200, data, headers, "application/octet-stream")
+
+
+def info(repo: Repo, ref: str | None) -> dict[str, Any]:
+    commit = repo.find(ref or "main")
+    assert commit is not None
+    return {
+        "id": repo.id,
+        "sha": commit.id,
+        "private": repo.visibility == "private",
+        "visibility": repo.visibility,
+        "sdk": "gradio",
+        "host": repo.host,
+        "subdomain": repo.id.replace("/", "-"),
+        "siblings": [{"rfilename": f} for f in commit.tree],
+        "runtime": {**repo.runtime()} if ref is None else None,
+        "tags": [],
+        "likes": 0,
+    }
+
+
+def space(hub: Hub, call: Call, repo: Repo, sub: str) -> Reply:
+    """Everything under /api/spaces/<id>/."""
+    head, _, rest = sub.partition("/")
+    if head in ("", "revision"):
+        return (
+            Reply(200, info(repo, rest or "main"))
+            if repo.find(rest or "main")
+            else missing("RevisionNotFound")
+        )
+    if head in ("preupload", "commit", "tree", "paths-info"):
+        return git_route(hub, call, repo, head, rest)
+    if head == "tag":
+        if call.json()["tag"] in repo.tags:
+            return Reply(409, {"error": "tag already exists"})
+        target = repo.find(rest)
+        if target is None:
+            return missing("RevisionNotFound")
+        repo.tags[call.json()["tag"]] = target.id
+        repo.writes.append("tag")
+        return Reply(200)
+    if sub == "refs":
+        return refs(repo)
+    if head == "discussions":
+        found = [discussion(repo, p) for p in repo.pulls]
+        return Reply(200, {"discussions": found, "count": len(found), "start": 0})
+    if head == "logs":
+        events = "".join(f"data: {json.dumps({'data': x, 'timestamp': DATE})}\n\n" for x in repo.log)
+        return Reply(200, events.encode(), content_type="text/event-stream")
+    if sub == "runtime":
+        return Reply(200, repo.runtime())
+    return settings(call, repo, sub)
+
+
+def refs(repo: Repo) -> Reply:
+    tags = [{"name": k, "ref": f"refs/tags/{k}", "targetCommit": v} for k, v in repo.tags.items()]
+    main = {"name": "main", "ref": "refs/heads/main", "targetCommit": repo.head.id}
+    return Reply(200, {"branches": [main], "converts": [], "tags": tags})
+
+
+def discussion(repo: Repo, pull: PullRequest) -> dict[str, Any]:
+    return {
+        "num": pull.number,
+        "title": pull.title,
+        "status": pull.status,
+        "author": {"name": repo.id.split("/")[0]},
+        "isPullRequest": True,
+        "createdAt": DATE,
+        "repo": {"name": repo.id, "type": "space"},
+    }
+
+
+def git_route(hub: Hub, call: Call, repo: Repo, head: str, ref: str) -> Reply:
+    """Trees and commits at a ref."""
+    commit = repo.find(ref.strip("/"))
+    if commit is None:
+        return missing("RevisionNotFound")
+    if head == "tree":
+        return Reply(200, [repo.file_info(k, b) for k, b in sorted(commit.tree.items())])
+    if head == "paths-info":
+        wanted = parse_qs(call.body.decode()).get("paths", [])
+        return Reply(200, [repo.file_info(p, commit.tree[p]) for p in wanted if p in commit.tree])
+    if head == "preupload":
+        files = [
+            {
+                "path": f["path"],
+                "uploadMode": "lfs" if is_lfs(f["path"], f["size"]) else "regular",
+                "shouldIgnore": False,
+                "oid": git_oid(commit.tree[f["path"]]) if f["path"] in commit.tree else None,
+            }
+            for f in call.json()["files"]
+        ]
+        return Reply(200, {"files": files})
+    return add_commit(hub, call, repo, ref)
+
+
+def add_commit(hub: Hub, call: Call, repo: Repo, ref: str) -> Reply:
+    base = repo.find(ref)
+    assert base is not None
+    tree, message, to_pr = dict(base.tree), "", call.query.get("create_pr") == ["1"]
+    for line in call.body.splitlines():
+        item = json.loads(line)
+        value = item["value"]
+        if item["key"] == "header":
+            message = value["summary"]
+            parent = value.get("parentCommit")
+            if parent and not to_pr and not base.id.startswith(parent):
+                return Reply(412, {"error": "A commit has happened since. Please refresh and try again."})
+        elif item["key"] == "file":
+            data = base64.b64decode(value["content"])
+            if len(data) > LFS_BYTES:
+                return Reply(400, {"error": f"{value['path']} is over 10 MB: use LFS"})
+            tree[value["path"]] = data
+        elif item["key"] == "lfsFile":
+            if value["oid"] not in hub.lfs:
+                return Reply(400, {"error": f"LFS object {value['oid']} was not uploaded"})
+            tree[value["path"]] = hub.lfs[value["oid"]]
+        elif item["key"] == "deletedFile" and tree.pop(value["path"], None) is None:
+            return missing("EntryNotFound")
+    pull = None
+    if to_pr:
+        pull = PullRequest(len(repo.pulls) + 1, message, [])
+        repo.pulls.append(pull)
+    new = repo.commit(tree, message, pull)
+    repo.writes.append("pull request" if pull else "commit")
+    url = f"{call.base}/spaces/{repo.id}"
+    pr_url = f"{url}/discussions/{pull.number}" if pull else None
+    return Reply(200, {"commitUrl": f"{url}/commit/{new.id}", "commitOid": new.id, "pullRequestUrl": pr_url})
+
+
+def settings(call: Call, repo: Repo, sub: str) -> Reply:
+    """Everything that can be set on a Space; all but visibility restarts it."""
+    d = call.json() if call.body else {}
+    if sub == "variables":
+        if call.method == "POST":
+            repo.variables[d["key"]] = d["value"]
+        elif call.method == "DELETE":
+            repo.variables.pop(d["key"], None)
+        body: Any = {k: {"value": v} for k, v in repo.variables.items()}
+    elif sub == "secrets":
+        if call.method == "POST":
+            repo.secrets[d["key"]] = d["value"]
+        body = {k: {"updatedAt": DATE} for k in repo.secrets}
+    elif sub == "hardware":
+        repo.hardware, body = d["flavor"], None
+    elif sub == "sleeptime":
+        repo.sleep, body = d["seconds"], None
+    elif sub == "volumes":
+        repo.volumes, body = d.get("volumes", []) if call.method == "PUT" else [], {}
+    elif sub == "settings":
+        repo.visibility, body = d.get("visibility", repo.visibility), {}
+    elif sub in ("restart", "pause"):
+        body = None
+    else:
+        return missing(f"no route {sub}")
+    if call.method != "GET":
+        repo.writes.append(sub)
+        if sub != "settings":
+            repo.restart()
+        if sub == "pause":
+            repo.stages = [("PAUSED", repo.head.id)]
+    return Reply(200, repo.runtime() if body is None else body)
