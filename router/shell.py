@@ -22,7 +22,7 @@ def page_options() -> dict[str, Any]:
     css, script = (Path(__file__).with_name(name).read_text("utf-8") for name in ("shell.css", "shell.js"))
     pages = (*get_args(ModeKey), *EXTRA_PAGES)
     hide = "".join(f'body:not([data-page="{p}"]) .page-{p} {{ display: none !important; }}\n' for p in pages)
-    # Gradio prefixes every rule of `css`: that outweighs its own, and breaks those about body, hence the head.
+    # Gradio prefixes every rule of `css`: those outweigh its own, but ones about body break, hence the head.
     head = f"{options['head']}<style>{hide}</style><script>{script}</script>"
     return options | {"css": options["css"] + css, "head": head}
 
