@@ -21,7 +21,7 @@ Page, expect = playwright_api.Page, playwright_api.expect
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-expect.set_options(timeout=60_000)  # the first job loads the model
+expect.set_options(timeout=120_000)  # the first job loads the model, on a busy machine too
 PROMPT = "a red circle moving right on a black background"
 
 
@@ -69,7 +69,7 @@ def browser() -> Iterator[Any]:
 @pytest.fixture
 def page(browser: Any) -> Iterator[Any]:
     page = browser.new_page(viewport={"width": 1280, "height": 800})
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(120_000)
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
     yield page
@@ -104,6 +104,7 @@ def decoded(page: Any, at: float) -> list[int]:
     )
 
 
+@pytest.mark.timeout(600)
 def test_browser_type_generate_watch_stop_and_again(page: Any, url: str) -> None:
     open_mode(page, url, "t2v")
     expect(page.locator(".label-card")).to_contain_text("on this CPU")

@@ -1,0 +1,210 @@
+"""What panels compute: values of the page, linked inputs, the label, the card and the run of a job."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from common.catalog import CHECKPOINTS, NEGATIVE_PROMPT
+from common.contract import Backend, MediaHandle, Preview, Queued, Stage, Step
+from common.errors import Cancelled, GpuError, InputError
+from common.modes import MODES
+from common.panels import PANELS, texts, widgets
+from common.panels.card import Card
+from common.runner import FakeRunner
+from tests.common.fakes import manifest
+
+ZERO = Backend(device="cuda", name="ZeroGPU", gpu_size="xlarge")
+
+
+def drawn(mode: str = "t2v", script: list[Any] | None = None, **shown: Any) -> Any:
+    m = MODES[mode]  # type: ignore[index]
+    found = manifest(m, **shown)
+    panel = PANELS[m.key](FakeRunner(m, found, script or []), found)
+    with gr.Blocks():
+        panel.draw()
+    return panel
+
+
+def page(panel: Any, **changes: Any) -> tuple[Any, ...]:
+    """What the browser would send: every component's first value, with some changed."""
+    values = {name: component.value for name, component in panel.inputs.components.items()}
+    assert changes.keys() <= values.keys()
+    return tuple((values | changes).values())
+
+
+# ------------------------------------------------------------------ from page to request
+
+
+@pytest.mark.parametrize("mode", list(PANELS))
+def test_every_value_of_a_fresh_page_is_a_request_field_and_makes_the_default_plan(mode: str) -> None:
+    panel = drawn(mode)
+    values = panel.values(page(panel, prompt="a"))
+    assert values.keys() <= panel.mode.request_type.model_fields.keys()
+    shown, default = (
+        panel.preview_plan(panel.initial, values),
+        panel.preview_plan(panel.initial, {"prompt": "a"}),
+    )
+    assert shown.model_copy(update={"seed": 0}) == default.model_copy(update={"seed": 0})
+
+
+def test_seed_is_random_unless_told_otherwise() -> None:
+    panel = drawn()
+    assert panel.values(page(panel, seed=9))["seed"] == -1
+    assert panel.values(page(panel, seed=9, randomize=False))["seed"] == 9
+
+
+def test_hidden_second_guidance_is_not_sent() -> None:
+    panel = drawn()
+    assert "guidance_scale_2" in panel.values(page(panel))
+    assert "guidance_scale_2" not in panel.values(page(panel, checkpoint="wan2.1-t2v-1.3b"))
+
+
+def test_the_models_own_negative_prompt_is_shown_but_not_sent() -> None:
+    panel = drawn()
+    assert panel.inputs.components["negative_prompt"].value == NEGATIVE_PROMPT
+    assert "negative_prompt" not in panel.values(page(panel))
+    assert panel.values(page(panel, negative_prompt="fog"))["negative_prompt"] == "fog"
+
+
+def test_an_image_slot_takes_a_picture_or_a_frame_of_a_clip() -> None:
+    panel = drawn("i2v")
+    still, clip = MediaHandle(path="/a.png"), MediaHandle(path="/a.mp4")
+    slot = {"image_picture": still, "image_clip": clip}
+    assert panel.values(page(panel, **slot))["image"] == still
+    clipped = {**slot, "image_source": "clip"}
+    assert panel.values(page(panel, **clipped, image_moment="last"))["image_from"] == "last"
+    at = panel.values(page(panel, **clipped, image_moment="at", image_second=0.4))
+    assert (at["image"], at["image_from"]) == (clip, 0.4)
+
+
+@pytest.mark.parametrize("key", ["wan2.1-t2v-14b", "wan2.2-ti2v-5b", "wan2.2-animate-14b"])
+def test_duration_and_frames_agree_both_ways(key: str) -> None:
+    row = CHECKPOINTS[key]
+    for frames in range(1, row.max_frames + 1, 4):
+        assert widgets.frames_for(widgets.seconds_of(frames, row.fps), row) == frames
+
+
+def test_aspect_of_the_picture_suggests_the_resolution() -> None:
+    sizes = CHECKPOINTS["wan2.1-i2v-14b-720p"].resolutions
+    assert widgets.nearest_resolution(sizes, 4000, 3000).size == "960x960"
+    assert widgets.nearest_resolution(sizes, 1920, 1080).size == "1280x720"
+    assert widgets.nearest_resolution(sizes, 1080, 1920).size == "720x1280"
+    panel = drawn("i2v")
+    tall = MediaHandle(path="", width=200, height=300)
+    assert asyncio.run(panel._suggest_resolution(tall, "wan2.2-i2v-a14b")) == "128x192"
+
+
+# ------------------------------------------------------------------ the line under Generate
+
+
+def test_label_names_the_zerogpu_reservation_of_the_plan() -> None:
+    panel = drawn(backend=ZERO, weights="wan")
+    plan = panel.preview_plan(panel.initial, {"prompt": "a"})
+    assert texts.reservation(plan, ZERO).startswith(f"⌚ ZeroGPU: ~{plan.gpu_seconds}s")
+    assert texts.reservation(plan, ZERO).endswith("xlarge")
+
+
+def test_label_names_this_machine_elsewhere() -> None:
+    panel = drawn()
+    plan = panel.preview_plan(panel.initial, {"prompt": "a"})
+    assert texts.reservation(plan, Backend()).startswith("⌚ about ")
+    assert texts.reservation(plan, Backend()).endswith("on this CPU")
+    assert texts.reservation(plan, Backend(device="cuda", name="NVIDIA H100")).endswith("on NVIDIA H100")
+
+
+def test_label_follows_the_page() -> None:
+    panel = drawn(backend=ZERO, weights="wan")
+
+    def label(**changes: Any) -> str:
+        return asyncio.run(panel._relabel(*page(panel, prompt="a", **changes)))
+
+    fast, slow = label(), label(num_inference_steps=50, guidance_scale=5)
+    assert "ZeroGPU" in fast and fast != slow
+    assert "num_frames must be 4k+1; got 18, try 17 or 21" in label(num_frames=18)
+    assert "Lightning unavailable" in label(checkpoint="wan2.1-t2v-1.3b", resolution="832x480")
+
+
+def test_label_says_what_is_still_needed_and_shows_the_time_all_the_same() -> None:
+    panel = drawn("i2v")
+    label = asyncio.run(panel._relabel(*page(panel)))
+    assert "Still needed: motion prompt, source image" in label and "⌚" in label
+
+
+def test_long_prompt_and_lightning_caveat_are_notices() -> None:
+    assert "the model reads the first 512" in asyncio.run(
+        (p := drawn())._relabel(*page(p, prompt="word " * 600))
+    )
+    assert "softer than for Wan 2.1" in asyncio.run((p := drawn("i2v"))._relabel(*page(p, prompt="a")))
+
+
+def test_user_text_is_escaped() -> None:
+    assert "<script>" not in texts.broken(InputError("preset", "must be fast", got="<script>"))
+    assert "<script>" not in Card().failed(GpuError("<script>")).screen()
+    assert "<img src=x" not in Card().after(Preview(webp_base64='"><img src=x>')).screen()
+
+
+def test_banner_only_where_there_is_something_to_say() -> None:
+    mode = MODES["t2v"]
+    assert "Demo weights" in texts.banner(manifest(mode))
+    assert "No GPU" in texts.banner(manifest(mode, weights="wan"))
+    assert texts.banner(manifest(mode, weights="wan", backend=ZERO)) == ""
+
+
+# ------------------------------------------------------------------ presets
+
+
+def test_preset_sets_what_the_plan_says() -> None:
+    panel = drawn(weights="wan")
+    updates = asyncio.run(panel._preset_changed("wan2.2-t2v-a14b", "quality"))
+    assert (updates[0], updates[1]) == (30, 12.0)
+    assert (updates[2]["value"], updates[3]["value"], updates[3]["visible"]) == (4.0, 3.0, True)
+    assert asyncio.run(panel._preset_changed("wan2.1-t2v-1.3b", "fast"))[3]["visible"] is False
+
+
+# ------------------------------------------------------------------ a job
+
+
+def run(panel: Any, **changes: Any) -> list[list[Any]]:
+    async def go() -> list[list[Any]]:
+        request = SimpleNamespace(headers={})
+        return [u async for u in panel._generate(request, *page(panel, prompt="a", **changes))]
+
+    return asyncio.run(go())
+
+
+def test_job_folds_events_into_the_card_and_frees_the_button() -> None:
+    script = [
+        (None, Queued(position=2)),
+        (None, Stage(name="load", text="Loading")),
+        (None, Step(index=1, total=4, eta_seconds=3)),
+        (None, Preview(webp_base64="AAAA")),
+    ]
+    updates = run(drawn(script=script))
+    cards = [update[2] for update in updates]
+    assert "Waiting for the GPU, 2 ahead" in cards[0]
+    assert "Step 1 of 4" in cards[2] and "width:25.0%" in cards[2] and "3 s left" in cards[2]
+    assert "data:image/webp;base64,AAAA" in updates[3][1]
+    assert updates[-1][3]["interactive"] is True, "a stream that ends early still frees the button"
+    assert "ended without a video" in updates[-1][1]
+
+
+def test_job_that_fails_says_so_where_the_video_would_be() -> None:
+    last = run(drawn(script=[GpuError("You have used up your quota.", title="ZeroGPU quota exceeded")]))[-1]
+    assert "ZeroGPU quota exceeded" in last[1] and "You have used up your quota." in last[1]
+    assert last[3]["value"] == "Generate" and last[4]["visible"] is False
+
+
+def test_generate_shows_the_same_message_as_the_label() -> None:
+    panel = drawn(script=[InputError("num_frames", "must be 4k+1", got=18, hint="try 17 or 21")])
+    assert "num_frames must be 4k+1; got 18, try 17 or 21" in run(panel, num_frames=18)[-1][1]
+
+
+def test_cancelled_is_no_error() -> None:
+    card = Card().after(Step(index=2, total=4)).failed(Cancelled())
+    assert card.state == "stopped" and "Generate to preview here" in card.screen()
+    assert Card().stopped(had_video=True).screen() == ""
