@@ -165,7 +165,7 @@ class Panel:
             [part.change for part in everything if hasattr(part, "change")],
             self._relabel, everything, self.label, trigger_mode="always_last", **QUIET,
         )  # fmt: skip
-        # `input`, not `change`: whoever sets the model from outside (Studio, restored file) sets the rest too.
+        # `input`, not `change`: who sets the model from outside (Studio, restored file) sets the rest too.
         parts["checkpoint"].input(
             self.checkpoint_changed, [parts["checkpoint"], parts["preset"], parts["resolution"]],
             [*presets, *shape], **QUIET,
