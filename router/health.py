@@ -143,6 +143,12 @@ class Watcher:
         if self._thread is not None:
             self._thread.join(timeout=10)
 
+    def note(self, status: Status) -> None:
+        """Take in what was learnt of a place."""
+        self._status[status.place] = status
+        wait = self._ready if status.state == "ready" else self._retry
+        self._due[status.place] = time.monotonic() + wait
+
     def ask_again(self, place: Place) -> None:
         """Ask a place right away, as after a job that failed on it."""
         self._due[place] = 0.0
@@ -164,8 +170,6 @@ class Watcher:
                 now = time.monotonic()
                 due = [place for place, at in self._due.items() if at <= now]
                 for status in pool.map(self._probe, due):
-                    self._status[status.place] = status
-                    wait = self._ready if status.state == "ready" else self._retry
-                    self._due[status.place] = time.monotonic() + wait
+                    self.note(status)
                 self._wake.wait(timeout=min(0.5, self._retry))
                 self._wake.clear()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlparse
 
-from common.contract import Backend, CheckpointInfo, Done, Manifest, MediaHandle, Plan
+from common.contract import Backend, CheckpointInfo, Done, Manifest, MediaHandle, Plan, Prepared
 from common.errors import UnavailableError
 from common.modes.base import PRESETS, Mode
 from common.panels.handles import TRUSTED_HOSTS
@@ -87,17 +87,7 @@ class FederatedRunner:
     ) -> AsyncGenerator[Progress, None]:
         await self.plan(values)  # a broken rule is told before anything is sent
         status = self._pick(values)
-        place, url = status.place, str(status.url)
-        studio = self.studio
-        remote = RemoteRunner(
-            self.mode,
-            url,
-            token=studio.token,
-            deliver=lambda handle: deliver(
-                handle, studio.origins.of(handle), place, url, studio.traffic, token=studio.token
-            ),
-            manifest=status.manifest,
-        )
+        place, studio, remote = status.place, self.studio, self._remote(status)
         studio.busy[place] += 1
         try:
             async with aclosing(remote.stream(values, headers)) as updates:
@@ -108,6 +98,29 @@ class FederatedRunner:
             raise
         finally:
             studio.busy[place] -= 1
+
+    async def prepare(self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Prepared:
+        await self.plan(values)
+        status = self._pick(values)
+        made = await self._remote(status).prepare(values, headers)
+        return made.model_copy(
+            update={
+                "video": self._known_here(made.video, status.place, None),
+                "mask": self._known_here(made.mask, status.place, None),
+            }
+        )
+
+    def _remote(self, status: Status) -> RemoteRunner:
+        place, url, studio = status.place, str(status.url), self.studio
+        return RemoteRunner(
+            self.mode,
+            url,
+            token=studio.token,
+            deliver=lambda handle: deliver(
+                handle, studio.origins.of(handle), place, url, studio.traffic, token=studio.token
+            ),
+            manifest=status.manifest,
+        )
 
     def _pick(self, values: Mapping[str, Any]) -> Status:
         """The least busy ready place that carries the checkpoint; the first of equals."""
