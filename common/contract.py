@@ -111,6 +111,15 @@ class Plan(Model):
     notices: list[str] = Field(default_factory=lambda: list[str]())
 
 
+class Prepared(Model):
+    """What `/prepare` made of a request: the control as the model will be given it, for looking at first."""
+
+    video: MediaHandle
+    mask: MediaHandle
+    reference_images: list[MediaHandle] = Field(default_factory=lambda: list[MediaHandle]())
+    notices: list[str] = Field(default_factory=lambda: list[str]())
+
+
 class Parent(Model):
     """A file that an output was made from, and the slot that it filled."""
 

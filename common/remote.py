@@ -21,7 +21,7 @@ from gradio_client.client import Job
 from gradio_client.exceptions import AppError
 from pydantic import TypeAdapter
 
-from common.contract import Event, Manifest, MediaHandle, Plan
+from common.contract import Event, Manifest, MediaHandle, Plan, Prepared
 from common.errors import GpuError, InputError, MediaError, StudioError, UnavailableError, WeightsError
 from common.modes.base import Mode
 from common.runner import Progress, given
@@ -88,6 +88,23 @@ class RemoteRunner:
         request = self.mode.parse(given(values))
         return self.mode.plan(request, shown.backend, weights=shown.weights, allowed=allowed)
 
+    async def prepare(self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Prepared:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, self._prepare, given(values), dict(headers or {}))
+
+    def _prepare(self, values: dict[str, Any], visitor: Mapping[str, str]) -> Prepared:
+        media = self._media(values)
+        client = self._ready_client(visitor)
+        try:
+            made = client.predict(**{**values, **media}, api_name="/prepare")
+        except (AppError, ValueError) as error:
+            raise _studio_error(error) from None
+        except Exception as error:
+            raise _unreachable(self.mode, error) from None
+        finally:
+            client.close()
+        return Prepared.model_validate(dict(zip(Prepared.model_fields, made, strict=True)))
+
     async def stream(
         self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None
     ) -> AsyncGenerator[Progress, None]:
@@ -147,18 +164,22 @@ class RemoteRunner:
         stop: threading.Event,
     ) -> None:
         media = self._media(values)
-        client = self._client(visitor)
+        client = self._ready_client(visitor)
         try:
             if stop.is_set():
                 return
-            if self._deliver is not None:
-                # What `deliver` returns is final; the client would upload any path a second time.
-                for endpoint in client.endpoints.values():
-                    endpoint._upload_file = lambda f, data_index: f
             job = client.submit(**{**values, **media}, api_name="/generate")
             self._poll(job, tell, stop)
         finally:
             client.close()
+
+    def _ready_client(self, visitor: Mapping[str, str]) -> Client:
+        client = self._client(visitor)
+        if self._deliver is not None:
+            # What `deliver` returns is final; the client would upload any path a second time.
+            for endpoint in client.endpoints.values():
+                endpoint._upload_file = lambda f, data_index: f
+        return client
 
     def _media(self, values: Mapping[str, Any]) -> dict[str, Any]:
         deliver = self._deliver or upload

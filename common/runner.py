@@ -13,10 +13,10 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from typing import Any, Protocol
 
-from common.contract import Done, Event, Manifest, MediaHandle, Plan, Request
-from common.errors import StudioError
+from common.contract import Done, Event, Manifest, MediaHandle, Plan, Prepared, Request
+from common.errors import StudioError, UnavailableError
 from common.modes.base import Mode
-from common.service import Service, Update
+from common.service import Preparing, Service, Update
 
 Progress = tuple[MediaHandle | None, Event]
 """What a stream yields: the finished video (None until `done`) and an event."""
@@ -36,6 +36,10 @@ class Runner(Protocol):
 
     async def plan(self, values: Mapping[str, Any]) -> Plan:
         """What these values would do."""
+        ...
+
+    async def prepare(self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Prepared:
+        """The control media of these values, for modes that make some (VACE, Animate)."""
         ...
 
     def stream(
@@ -76,12 +80,24 @@ class LocalRunner:
     async def plan(self, values: Mapping[str, Any]) -> Plan:
         return self.service.plan(self.mode.parse(given(values)))
 
-    async def stream(
-        self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None
-    ) -> AsyncGenerator[Progress, None]:
+    async def prepare(self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Prepared:
+        if not isinstance(self.service, Preparing):
+            raise UnavailableError(f"{self.mode.title} makes no control media")
+        request, plan = await self._checked(values)
+        return await asyncio.to_thread(self.service.prepare, request, plan)
+
+    async def _checked(self, values: Mapping[str, Any]) -> tuple[Request, Plan]:
         request = self.mode.parse(given(values))
         plan = self.service.plan(request)
         request = await asyncio.to_thread(self.service.preflight, request, plan)
+        if self.mode.media(request):
+            plan = self.service.plan(request)  # preflight measured the media: a clip decides its own length
+        return request, plan
+
+    async def stream(
+        self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None
+    ) -> AsyncGenerator[Progress, None]:
+        request, plan = await self._checked(values)
         async with aclosing(_pumped(self.service, request, plan)) as updates:
             async for path, event in updates:
                 yield _handle(path, event), event
@@ -173,6 +189,9 @@ class FakeRunner:
     async def plan(self, values: Mapping[str, Any]) -> Plan:
         shown = self._manifest
         return self.mode.plan(self.mode.parse(given(values)), shown.backend, weights=shown.weights)
+
+    async def prepare(self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Prepared:
+        raise UnavailableError(f"{self.mode.title} makes no control media")
 
     async def stream(
         self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from common.contract import Event, Manifest, Plan, Request
+from common.contract import Event, Manifest, Plan, Prepared, Request
 from common.modes.base import Mode
 
 Update = tuple[str | None, Event]
@@ -34,4 +34,13 @@ class Service(Protocol):
 
     def generate(self, request: Request, plan: Plan) -> Iterator[Update]:
         """Make the video. On ZeroGPU this is the decorated function: closing it cancels the job."""
+        ...
+
+
+@runtime_checkable
+class Preparing(Protocol):
+    """A service that can show what it will give to the model before it does: `/prepare`."""
+
+    def prepare(self, request: Request, plan: Plan) -> Prepared:
+        """The control media of a request that went through `preflight`."""
         ...

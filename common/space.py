@@ -6,6 +6,7 @@ import inspect
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from importlib.util import find_spec
 from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
@@ -20,6 +21,7 @@ from common.modes.base import Mode
 from common.panels import PANELS
 from common.runner import LocalRunner, Runner, explain
 from common.service import Service
+from common.theme import page_options
 
 log = logging.getLogger(__name__)
 
@@ -27,10 +29,18 @@ GPU_QUEUE = {"concurrency_limit": 1, "concurrency_id": "generate"}
 """The page and the API wait in one line: a Space has one GPU and one resident pipeline."""
 
 
+class SpaceBlocks(gr.Blocks):
+    """Blocks that launch with the Studio's look and as an MCP server; a mount passes both itself."""
+
+    def launch(self, *args: Any, **options: Any) -> Any:
+        mcp = find_spec("mcp") is not None
+        return super().launch(*args, **{**page_options(), "mcp_server": mcp, **options})
+
+
 def build_space(service: Service) -> gr.Blocks:
-    """The app of a mode Space: panel, `/generate`, `/plan`, `/manifest`. Launch it with `page_options()`."""
+    """The app of a mode Space: panel, `/generate`, `/plan`, `/manifest`."""
     runner = LocalRunner(service)
-    with gr.Blocks(title=f"Wan Studio · {service.mode.title}", fill_width=True) as blocks:
+    with SpaceBlocks(title=f"Wan Studio · {service.mode.title}", fill_width=True) as blocks:
         PANELS[service.mode.key](runner, service.manifest(), queue=GPU_QUEUE).draw()
         add_api(runner)
     return blocks
@@ -55,6 +65,13 @@ def add_api(runner: Runner) -> None:
     async def manifest() -> dict[str, Any]:
         return (await runner.manifest()).model_dump(mode="json")
 
+    async def prepare(*args: Any) -> tuple[Any, ...]:
+        values = _named(mode, args)
+        with _as_gradio_errors():
+            _own_files_only(mode, values)
+            made = (await runner.prepare(values)).model_dump(mode="json")
+        return made["video"], made["mask"], made["reference_images"], made["notices"]
+
     video_and_event = tuple[gr.FileData | None, dict]
     api(
         _typed(generate, mode, video_and_event, f"{mode.about} Yields progress; the last has the video."),
@@ -66,6 +83,10 @@ def add_api(runner: Runner) -> None:
         api_name="plan",
         queue=False,
     )
+    if mode.prepares:
+        control = tuple[gr.FileData, gr.FileData, list[gr.FileData], list[str]]
+        about = "Control video, mask, references and notices, as the model would be given them."
+        api(_typed(prepare, mode, control, about), api_name="prepare", **GPU_QUEUE)
     manifest.__annotations__["return"] = dict
     manifest.__doc__ = "What this Space is: checkpoints, weights, backend, versions, fields."
     api(manifest, api_name="manifest", queue=False)

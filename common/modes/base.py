@@ -66,6 +66,8 @@ class Mode(ABC):
     slots: ClassVar[tuple[MediaSlot, ...]] = ()
     examples: ClassVar[tuple[Example, ...]] = ()
     nano_examples: ClassVar[tuple[Example, ...]] = ()
+    prepares: ClassVar[bool] = False
+    """Makes control media first, which `/prepare` shows."""
 
     @property
     @abstractmethod

@@ -40,9 +40,7 @@ class Request(contract.Request):
     )
     video: MediaHandle | None = Field(None, description="Source or control clip")
     mask: MediaHandle | None = Field(None, description="White is generated: a picture or a clip")
-    reference_images: list[MediaHandle] = Field(
-        default_factory=lambda: list[MediaHandle](), description=f"Up to {MAX_REFERENCES} pictures"
-    )
+    reference_images: list[MediaHandle] = Field([], description=f"Up to {MAX_REFERENCES} pictures")
     image: MediaHandle | None = Field(None, description="First frame: a picture, or a clip to take it from")
     image_from: ImageFrom = Field("first", description="Frame of a clip in `image`: first, last, or seconds")
     last_image: MediaHandle | None = Field(None, description="Last frame: a picture, or a clip")
@@ -75,6 +73,7 @@ class VACE(Mode):
     icon = "🎛️"
     about = "Control, inpaint, outpaint, extend and compose with one model."
     checkpoints = ("wan2.1-vace-14b", "wan2.1-vace-1.3b")
+    prepares = True
     community = ("wan2.2-vace-fun-14b",)
     """On offer only where a Space names it in WAN_CHECKPOINTS."""
     slots = (

@@ -16,7 +16,7 @@ BT709 = 1
 CRF = "16"
 
 
-def write_video(frames: NDArray[np.uint8], fps: int, path: Path, lineage: Lineage) -> None:
+def write_video(frames: NDArray[np.uint8], fps: int, path: Path, lineage: Lineage | None) -> None:
     """H.264, yuv420p, index first; `frames` is [frames, height, width, 3]. Appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(suffix=".part", dir=path.parent)
@@ -24,7 +24,8 @@ def write_video(frames: NDArray[np.uint8], fps: int, path: Path, lineage: Lineag
     part = Path(name)
     try:
         with av.open(name, "w", format="mp4", options={"movflags": "+faststart"}) as container:
-            container.metadata["comment"] = lineage.model_dump_json()
+            if lineage is not None:
+                container.metadata["comment"] = lineage.model_dump_json()
             stream = container.add_stream("libx264", rate=fps, options={"crf": CRF, "preset": "veryfast"})
             stream.height, stream.width = frames.shape[1:3]
             stream.pix_fmt = "yuv420p"

@@ -1,0 +1,80 @@
+"""Keeps made controls by what they were made from, without loss: Generate uses what a preview has shown."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from PIL import Image
+
+from common.annotate.frames import Control, Frames
+
+LATEST = 12
+"""Controls kept; the oldest go."""
+VERSION = 1  # raise when a maker draws differently
+
+
+def key(recipe: Any) -> str:
+    """A name for what a recipe (JSON values, hashes of the files among them) makes."""
+    text = json.dumps([VERSION, recipe], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def load(folder: Path) -> Control | None:
+    """The control in a folder; None where there is none, or not all of it."""
+    try:
+        facts = json.loads((folder / "control.json").read_text())
+        control = Control(
+            _read(folder / "video.mkv"),
+            _read(folder / "mask.mkv"),
+            [Image.open(folder / f"reference-{i}.png").convert("RGB") for i in range(facts["references"])],
+            list(facts["notices"]),
+        )
+    except (OSError, ValueError, KeyError, av.error.FFmpegError):
+        return None
+    os.utime(folder)
+    return control
+
+
+def save(control: Control, folder: Path, fps: int) -> None:
+    """Writes a control into `folder`, whole or not at all, and forgets the oldest beside it."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=".making-", dir=folder.parent))
+    try:
+        _write(control.video, fps, work / "video.mkv")
+        _write(control.mask, fps, work / "mask.mkv")
+        for index, image in enumerate(control.references):
+            image.save(work / f"reference-{index}.png")
+        facts = {"references": len(control.references), "notices": control.notices}
+        (work / "control.json").write_text(json.dumps(facts))
+        work.chmod(0o755)
+        if not folder.exists():
+            work.rename(folder)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    kept = sorted((f for f in folder.parent.iterdir() if f.is_dir()), key=lambda f: f.stat().st_mtime)
+    for old in kept[:-LATEST]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _write(frames: Frames, fps: int, path: Path) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=fps)
+        stream.width, stream.height = frames[0].size
+        stream.pix_fmt = "bgr0"  # FFV1 keeps RGB as it is; yuv would not
+        for image in frames:
+            frame = av.VideoFrame.from_ndarray(np.asarray(image.convert("RGB")), format="rgb24")
+            container.mux(stream.encode(frame.reformat(format="bgr0")))
+        container.mux(stream.encode())
+
+
+def _read(path: Path) -> Frames:
+    with av.open(str(path)) as container:
+        return [f.to_image() for f in container.decode(video=0)]
