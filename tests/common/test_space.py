@@ -16,7 +16,6 @@ from gradio_client.exceptions import AppError
 from common.errors import GpuError
 from common.modes import MODES
 from common.space import build_space
-from common.theme import page_options
 from tests.common.fakes import FakeService
 
 
@@ -26,9 +25,7 @@ class Running:
     def __init__(self, mode: str, folder: Path) -> None:
         self.service = FakeService(MODES[mode], folder)  # type: ignore[index]
         self.blocks = build_space(self.service)
-        self.blocks.launch(
-            server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, mcp_server=True, **page_options()
-        )
+        self.blocks.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True)
         self.url = self.blocks.local_url
         self.client = self.connect()
 
@@ -74,6 +71,10 @@ def endpoints(space: Running) -> dict[str, Any]:
 
 def test_only_the_contract_is_public(t2v: Running) -> None:
     assert set(endpoints(t2v)) == {"/generate", "/plan", "/manifest"}
+
+
+def test_a_space_started_alone_looks_like_the_studio(t2v: Running) -> None:
+    assert t2v.blocks.theme.name == "default" and ".stage" in (t2v.blocks.css or "")
 
 
 @pytest.mark.parametrize("mode", ["t2v", "i2v"])
