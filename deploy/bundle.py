@@ -120,7 +120,12 @@ def _read(source: Path, root: Path) -> bytes:
 
 
 def _manifest(target: Target, files: dict[str, bytes], sources: Iterable[Path], root: Path) -> bytes:
-    content = hashlib.sha256()
+    # Kept with the code, so that a rollback restores the settings that belong to it.
+    settings = {
+        "variables": dict(sorted(target.variables.items())),
+        "volumes": [v.model_dump(exclude_none=True) for v in target.volumes],
+    }
+    content = hashlib.sha256(json.dumps(settings).encode())
     for path, data in sorted(files.items()):
         content.update(f"{path}\0{hashlib.sha256(data).hexdigest()}\n".encode())
     body = {
@@ -130,9 +135,7 @@ def _manifest(target: Target, files: dict[str, bytes], sources: Iterable[Path], 
         "contract": CONTRACT_VERSION,
         "git_sha": source_sha(sorted(sources), root),
         "content": content.hexdigest(),
-        # Kept with the code, so that a rollback restores the settings that belong to it.
-        "variables": dict(sorted(target.variables.items())),
-        "volumes": [v.model_dump(exclude_none=True) for v in target.volumes],
+        **settings,
     }
     return (json.dumps(body, indent=1, ensure_ascii=False) + "\n").encode()
 

@@ -17,6 +17,8 @@ from common.modes import COMING, MODES
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_FILE = Path(__file__).with_name("federation.toml")
 ZEROGPU = "zero-a10g"
+READ_TOKEN = "WAN_READ_TOKEN"
+"""The secret by which the router reads private mode Spaces."""
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 ENV_NAME = r"^[A-Z][A-Z0-9_]*$"
 
@@ -145,11 +147,11 @@ def _check(federation: Federation) -> None:
         _check_sleep(f"spaces.{i}.sleep_seconds", sleep, hardware)
         _check_secrets(f"spaces.{i}.secrets", entry.secrets)
         private = (entry.visibility or federation.visibility) == "private"
-        if private and "HF_TOKEN" not in federation.router.secrets:
+        if private and READ_TOKEN not in federation.router.secrets:
             raise InputError(
                 f"spaces.{i}.visibility",
                 "private needs a router that may read it",
-                hint='under [router] add secrets = {HF_TOKEN = "NAME_OF_A_VARIABLE_HOLDING_A_READ_TOKEN"}, '
+                hint=f'under [router] add secrets = {{{READ_TOKEN} = "NAME_OF_A_VARIABLE_HOLDING_ONE"}}, '
                 "or use protected (code hidden, app open)",
             )
     _check_sleep("router.sleep_seconds", federation.router.sleep_seconds, federation.router.hardware)

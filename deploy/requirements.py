@@ -49,15 +49,17 @@ def gradio_version(root: Path = ROOT) -> str:
     return pins(root)["gradio"]
 
 
-def requirements(source: Path | None, foreign: Mapping[str, Path], root: Path = ROOT) -> str:
+def requirements(source: Path, foreign: Mapping[str, Path], root: Path = ROOT) -> str:
     """The text of a bundle's requirements.txt: the folder's own lines, each pinned.
 
-    DeployError when a line names a platform package, or an import has no line.
+    A folder without one gets a line for each import. DeployError when a line names a platform package, or an
+    import has no line.
     """
     lines: list[str] = []
     named: set[str] = set()
-    text = source.read_text(encoding="utf-8") if source and source.is_file() else ""
-    where = source.relative_to(root) if source else "requirements.txt"
+    given = source.is_file()
+    text = source.read_text(encoding="utf-8") if given else ""
+    where = source.relative_to(root)
     for raw in text.splitlines():
         line = raw.partition("#")[0].strip()
         if not line:
@@ -69,7 +71,12 @@ def requirements(source: Path | None, foreign: Mapping[str, Path], root: Path = 
         lines.append(_pinned(line, name, root))
     for module, file in sorted(foreign.items()):
         dist = normal(_COMES_WITH.get(module, _DISTRIBUTIONS.get(module, module)))
-        if module not in WITH_GRADIO and dist not in named:
+        if module in WITH_GRADIO or dist in named:
+            continue
+        if not given:
+            named.add(dist)
+            lines.append(_pinned(dist, dist, root))
+        else:
             raise DeployError(f"{where} must name {dist}: {file.relative_to(root)} imports {module}; add it")
     return "".join(f"{line}\n" for line in lines)
 

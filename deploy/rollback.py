@@ -47,11 +47,12 @@ class Rollback:
         return result
 
     def _one(self, target: Target) -> Result:
+        tag = ""
         for _ in range(REPLANS):
             remote = remotes.read(self.hub, target.repo_id)
             if remote is None:
                 raise DeployError(f"{target.repo_id} does not exist; there is nothing to roll back")
-            tag = self.destination(target, remote)
+            tag = tag or self.destination(target, remote)  # chosen once: a race must not move the goal
             old = remotes.tree(self.hub, target.repo_id, tag)
             self._restore_settings(target, remote, tag)
             if old == dict(remote.files):

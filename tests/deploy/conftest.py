@@ -62,6 +62,11 @@ class Desk:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
 
+    def commit_touching(self, path: str, text: str) -> str:
+        """Change one file and commit; the sha."""
+        self.write(path, text)
+        return self.commit()
+
     def commit(self) -> str:
         """Commit everything in the checkout; the sha."""
         git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]

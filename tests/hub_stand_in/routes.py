@@ -189,6 +189,11 @@ def space(hub: Hub, call: Call, repo: Repo, sub: str) -> Reply:
         )
     if head in ("preupload", "commit", "tree", "paths-info"):
         return git_route(hub, call, repo, head, rest)
+    if head == "commits":
+        return Reply(200, [{"id": c.id, "title": c.message, "message": "", "authors": [], "date": DATE}
+                           for c in reversed(repo.commits)])  # fmt: skip
+    if head == "tag" and call.method == "DELETE":
+        return Reply(200) if repo.tags.pop(rest, None) else missing("RevisionNotFound")
     if head == "tag":
         if call.json()["tag"] in repo.tags:
             return Reply(409, {"error": "tag already exists"})

@@ -1,0 +1,172 @@
+"""The command line of deploy, secrets, destroy, doctor, status and verify on the stand-in Hub."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from common.errors import StudioError
+from deploy import cli, doctor, federation, plan, status, targets, verify
+from deploy import destroy as destroying
+from deploy.hub import Hub
+from deploy.targets import Target
+from tests.deploy.conftest import Desk
+from tests.hub_stand_in.server import Account
+
+SECRET = "hf_very_secret_value"
+
+
+def command(desk: Desk, *words: str) -> int:
+    parser = argparse.ArgumentParser()
+    cli.add_to(parser.add_subparsers(dest="command"))
+    return cli.run(parser.parse_args(["deploy", *words]), desk.hub)
+
+
+@pytest.fixture
+def here(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """The command line working on the small checkout."""
+    for module in (targets, federation):
+        monkeypatch.setattr(module, "ROOT", desk.root)
+    resolve, plan_all = targets.resolve, plan.plan_all
+    monkeypatch.setattr(targets, "resolve", lambda f, n, root=desk.root: resolve(f, n, root))
+    monkeypatch.setattr(plan, "plan_all", lambda h, t, root=desk.root: plan_all(h, t, root))
+    return desk
+
+
+def with_secret(desk: Desk) -> list[Target]:
+    return [replace(t, secrets={"WAN_READ_TOKEN": "READ_ONLY"}) if t.is_router else t for t in desk.targets()]
+
+
+def test_deploy_plan_prints_everything_and_writes_nothing(
+    here: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(here, "plan", "--profile", "demo", "--json") == 0
+    out = json.loads(capsys.readouterr().out)
+    first = out["spaces"][0]
+    assert (first["space"], first["action"]) == ("ada/wan-studio-demo-t2v", "create")
+    assert "app.py" in first["files"]["add"]
+    assert {"name": "hardware", "before": None, "after": "cpu-basic"} in first["settings"]
+    assert here.server.writes() == [] and here.server.repos == {}
+
+
+def test_deploy_plan_of_a_change_names_files_and_settings(
+    here: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here.push()
+    here.write("spaces/t2v/app.py", "import spaces\n")
+    here.commit()
+    here.server.repos["ada/wan-studio-demo-i2v"].hardware = "cpu-upgrade"
+    command(here, "plan", "--profile", "demo")
+    out = capsys.readouterr().out
+    assert "update   ada/wan-studio-demo-t2v" in out and "~ app.py" in out and "- common/heavy.py" in out
+    assert "hardware: cpu-upgrade → cpu-basic" in out
+    assert "nothing  ada/wan-studio-demo: nothing to do" in out
+
+
+def test_deploy_without_a_terminal_wants_yes(here: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(here, "push", "--profile", "demo") == 2
+    assert "--yes is required" in capsys.readouterr().err
+    assert here.server.repos == {}
+
+
+def test_deploy_unknown_space_is_named(here: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(here, "plan", "--profile", "demo", "--only", "t9v") == 2
+    assert (
+        "--only must name a Space of the federation; got 't9v', try t2v, i2v, router"
+        in capsys.readouterr().err
+    )
+
+
+def test_deploy_secret_comes_from_the_named_variable_and_shows_nowhere(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert set(desk.push(with_secret(desk), env={"READ_ONLY": SECRET}).values()) == {"pushed"}
+    repo = desk.server.repos["ada/wan-studio-demo"]
+    assert repo.secrets == {"WAN_READ_TOKEN": SECRET}
+    everything = "\n".join(desk.said) + capsys.readouterr().out
+    plans = plan.plan_all(desk.hub, with_secret(desk), desk.root)
+    everything += plan.describe(plans, {}) + json.dumps([p.as_json() for p in plans])
+    assert SECRET not in everything and "hf_write" not in everything
+    for other in desk.server.repos.values():
+        assert not any(SECRET.encode() in d or b"hf_write" in d for d in other.head.tree.values())
+    # It is there, and its value cannot be read: pushing again asks for nothing.
+    assert set(desk.push(with_secret(desk), env={}).values()) == {"unchanged"}
+
+
+def test_deploy_secret_that_is_missing_or_the_deployers_own_is_refused(desk: Desk) -> None:
+    assert desk.push(with_secret(desk), env={})["router"] == "failed"
+    assert any("$READ_ONLY is not set here" in s for s in desk.said)
+    assert desk.push(with_secret(desk), env={"READ_ONLY": "hf_write"})["router"] == "failed"
+    assert any("the very token that pushes" in s for s in desk.said)
+    assert "ada/wan-studio-demo" not in desk.server.repos
+
+
+def test_deploy_secret_added_later_is_set_on_its_own(desk: Desk) -> None:
+    desk.push()
+    assert desk.push(with_secret(desk), env={"READ_ONLY": SECRET})["router"] == "pushed"
+    assert desk.server.repos["ada/wan-studio-demo"].writes == ["create", "commit", "tag", "secrets"]
+
+
+def test_deploy_destroy_takes_ours_router_first_and_leaves_strangers(here: Desk) -> None:
+    here.push()
+    stranger = here.server.repos["ada/wan-studio-demo-i2v"]
+    stranger.commit({"app.py": b"theirs"}, "theirs")
+    gone, kept = destroying.doomed(here.hub, here.targets())
+    assert [t.name for t in gone] == ["router", "t2v"] and "not one of ours" in kept[0]
+    assert command(here, "destroy", "--profile", "demo") == 2
+    assert command(here, "destroy", "--profile", "demo", "--yes") == 0
+    assert set(here.server.repos) == {"ada/wan-studio-demo-i2v"}
+
+
+def test_deploy_status_tells_what_runs(desk: Desk) -> None:
+    desk.push(desk.targets()[:1])
+    rows = status.status(desk.hub, desk.targets())
+    assert [r["stage"] for r in rows] == ["RUNNING", "ABSENT", "ABSENT"]
+    assert rows[0]["current"] and rows[0]["tag"].startswith("deploy-")
+    assert "cpu-basic" in status.table(rows)
+
+
+def test_deploy_verify_wants_this_commit_running(desk: Desk) -> None:
+    target = desk.targets()[0]
+    with pytest.raises(StudioError, match="does not exist"):
+        verify.verify(desk.hub, target)
+    desk.push([target])
+    repo = desk.server.repos[target.repo_id]
+    assert "answers at " in verify.verify(desk.hub, target, probe=lambda *_: "answers")
+    repo.stages = [("RUNNING", "0" * 40)]
+    with pytest.raises(StudioError, match="still runs 000000000000"):
+        verify.verify(desk.hub, target, probe=lambda *_: "answers")
+    repo.stages = [("RUNTIME_ERROR", repo.head.id)]
+    with pytest.raises(StudioError, match="is RUNTIME_ERROR, not RUNNING"):
+        verify.verify(desk.hub, target)
+
+
+def test_deploy_doctor_counts_zerogpu_places_and_disk(desk: Desk) -> None:
+    wanted = targets.resolve(federation.load(), "ada", desk.root)
+    texts = {f.text: f.level for f in doctor.examine(desk.hub, wanted, desk.root)}
+    assert texts["5 ZeroGPU Spaces here and 0 elsewhere in ada; plan pro has 10"] == "ok"
+    assert texts["ZeroGPU quota: 30 of 40 minutes left"] == "ok"
+    desk.server.accounts["hf_write"] = Account("ada", pro=False)
+    hub = Hub(type(desk.hub.api)(endpoint=desk.server.url, token="hf_write"), say=desk.said.append)
+    found = doctor.examine(hub, wanted, desk.root)
+    assert any(f.level == "problem" and "plan free has 2" in f.text for f in found)
+    naked = [replace(t, volumes=()) for t in wanted]
+    assert any(f.level == "problem" and "do not fit" in f.text for f in doctor.examine(hub, naked, desk.root))
+
+
+def test_deploy_doctor_without_write_access_says_so(desk: Desk) -> None:
+    desk.hub.api.token = "hf_read"
+    assert any("may only read" in f.text for f in doctor.examine(desk.hub, desk.targets(), desk.root))
+    desk.hub.api.token = "hf_wrong"
+    assert any(f.level == "problem" for f in doctor.examine(desk.hub, desk.targets(), desk.root))
+
+
+def test_deploy_bundle_command_writes_folders(
+    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(desk, "bundle", "--profile", "demo", "--only", "t2v", "--out", str(tmp_path)) == 0
+    assert (tmp_path / "t2v" / "app.py").is_file()
