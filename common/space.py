@@ -65,6 +65,13 @@ def add_api(runner: Runner) -> None:
     async def manifest() -> dict[str, Any]:
         return (await runner.manifest()).model_dump(mode="json")
 
+    async def prepare(*args: Any) -> tuple[Any, ...]:
+        values = _named(mode, args)
+        with _as_gradio_errors():
+            _own_files_only(mode, values)
+            made = (await runner.prepare(values)).model_dump(mode="json")
+        return made["video"], made["mask"], made["reference_images"], made["notices"]
+
     video_and_event = tuple[gr.FileData | None, dict]
     api(
         _typed(generate, mode, video_and_event, f"{mode.about} Yields progress; the last has the video."),
@@ -76,6 +83,10 @@ def add_api(runner: Runner) -> None:
         api_name="plan",
         queue=False,
     )
+    if mode.prepares:
+        control = tuple[gr.FileData, gr.FileData, list[gr.FileData], list[str]]
+        about = "Control video, mask, references and notices, as the model would be given them."
+        api(_typed(prepare, mode, control, about), api_name="prepare", **GPU_QUEUE)
     manifest.__annotations__["return"] = dict
     manifest.__doc__ = "What this Space is: checkpoints, weights, backend, versions, fields."
     api(manifest, api_name="manifest", queue=False)
