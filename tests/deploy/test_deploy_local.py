@@ -1,0 +1,188 @@
+"""Local federations: supervision with tiny programs, then (slow) the real bundles as separate processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy import federation, local, targets, venvs
+from deploy.supervise import Program, Supervisor
+from tests.deploy.conftest import Desk
+
+
+def program(tmp_path: Path, name: str, code: str) -> Program:
+    env = dict(os.environ)
+    return Program(name, [sys.executable, "-c", code], tmp_path, env, tmp_path / f"{name}.log")
+
+
+def eventually(check: Callable[[], object], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.05)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def supervised(tmp_path: Path) -> Iterator[Callable[..., Supervisor]]:
+    made: list[Supervisor] = []
+
+    def start(*programs: Program) -> Supervisor:
+        made.append(Supervisor(programs, say=lambda _: None))
+        made[-1].start()
+        return made[-1]
+
+    yield start
+    for supervisor in made:
+        supervisor.stop()
+
+
+def test_deploy_local_restarts_what_crashes_and_leaves_the_rest(
+    tmp_path: Path, supervised: Callable[..., Supervisor]
+) -> None:
+    steady = program(tmp_path, "steady", "import time; time.sleep(60)")
+    victim = program(tmp_path, "victim", "import time; time.sleep(60)")
+    supervised(steady, victim)
+    eventually(lambda: steady.pid and victim.pid)
+    first, other = victim.pid, steady.pid
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    eventually(lambda: victim.pid not in (None, first))
+    assert (steady.pid, steady.starts, victim.starts) == (other, 1, 2)
+
+
+def test_deploy_local_backs_off_from_a_program_that_keeps_crashing(
+    tmp_path: Path, supervised: Callable[..., Supervisor]
+) -> None:
+    broken = program(tmp_path, "broken", "raise SystemExit('no')")
+    supervised(broken)
+    eventually(lambda: broken.backoff >= 2.0)
+    assert broken.starts <= 3
+    assert "no" in broken.log.read_text()
+
+
+def test_deploy_local_stop_ends_children_and_those_that_ignore_it(
+    tmp_path: Path, supervised: Callable[..., Supervisor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deploy.supervise.GRACE_SECONDS", 0.5)
+    code = (
+        "import signal, subprocess, sys, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        "print(child.pid, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    stubborn = program(tmp_path, "stubborn", code)
+    supervisor = supervised(stubborn)
+    eventually(lambda: stubborn.log.exists() and stubborn.log.read_text().strip())
+    pids = [stubborn.pid, int(stubborn.log.read_text())]
+    supervisor.stop()
+    eventually(lambda: not any(alive(p) for p in pids if p))
+    assert stubborn.starts == 1
+
+
+def test_deploy_local_gives_each_program_its_own_files_and_the_router_its_table(
+    desk: Desk, tmp_path: Path
+) -> None:
+    """Nothing is started here: ports, environment and bundles are settled when the object is made."""
+    made = local.LocalFederation(
+        desk.targets(), tmp_path, 7860, root=desk.root, addresses={"i2v": "ada/wan-studio-demo-i2v"}
+    )
+    env = {p.name: p.env for p in made.programs}
+    assert {n: e["GRADIO_SERVER_PORT"] for n, e in env.items()} == {
+        "t2v": "7861",
+        "i2v": "7862",
+        "router": "7860",
+    }
+    table = '{"t2v":["http://127.0.0.1:7861"],"i2v":["ada/wan-studio-demo-i2v"]}'
+    assert env["router"]["WAN_FEDERATION"] == table
+    assert "WAN_FEDERATION" not in env["t2v"]
+    assert len({e["GRADIO_TEMP_DIR"] for e in env.values()}) == 3
+    assert all((p.folder / "app.py").is_file() for p in made.programs)
+
+
+def test_deploy_local_runs_on_nano_unless_told_otherwise(desk: Desk) -> None:
+    wanted = local.demo(targets.resolve(federation.load(), "ada", desk.root))
+    assert {t.variables.get("WAN_WEIGHTS") for t in wanted if not t.is_router} == {"nano"}
+    assert all("WAN_GPU_SIZE" not in t.variables and not t.volumes for t in wanted)
+
+
+def test_deploy_local_venv_replaces_torch_and_torchvision_alone() -> None:
+    text = "torch==2.11.0\ntorchvision==0.26.0\ntorchao==0.18.0\nav==1\n"
+    assert venvs.replace_torch(text, "torch==2.13.0") == "torch==2.13.0\ntorchao==0.18.0\nav==1\n"
+    assert venvs.replace_torch("av==1\n", "torch==2.13.0") == "av==1\n"
+    assert venvs.platform().splitlines()[0].startswith("gradio[oauth,mcp]==")
+
+
+def free_ports(count: int) -> int:
+    """The first of `count` neighbouring free ports."""
+    for base in range(8100, 8800, count):
+        sockets = [socket.socket() for _ in range(count)]
+        try:
+            for i, s in enumerate(sockets):
+                s.bind(("127.0.0.1", base + i))
+            return base
+        except OSError:
+            continue
+        finally:
+            for s in sockets:
+                s.close()
+    raise RuntimeError("no free ports")
+
+
+def test_deploy_local_command_ends_everything_on_ctrl_c(desk: Desk, tmp_path: Path) -> None:
+    """The command itself, with apps that only serve /config: up, Ctrl-C, exit 0, nothing left."""
+    server = (
+        "import json, os\nfrom http.server import BaseHTTPRequestHandler as B, HTTPServer\n"
+        "class H(B):\n"
+        "    def do_GET(self):\n"
+        "        self.send_response(200); self.end_headers(); self.wfile.write(b'{}')\n"
+        "    def log_message(self, *a): pass\n"
+        "HTTPServer(('127.0.0.1', int(os.environ['GRADIO_SERVER_PORT'])), H).serve_forever()\n"
+    )
+    for path in ("spaces/t2v/app.py", "spaces/i2v/app.py", "router/app.py"):
+        desk.write(path, server)
+    code = (
+        "import sys, pathlib\n"
+        "from deploy import federation, local, targets\n"
+        f"root = pathlib.Path({str(desk.root)!r})\n"
+        "local.LocalFederation.__dataclass_fields__\n"
+        "from deploy import bundle\n"
+        "build = bundle.build\n"
+        "bundle.build = lambda t, r=None: build(t, root)\n"
+        "ts = targets.resolve(federation.load(profile='demo'), 'ada', root)\n"
+        f"sys.exit(local.main(ts, port={free_ports(3)}))\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE, text=True, cwd=federation.ROOT, env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        lines: list[str] = []
+        for line in process.stdout:
+            lines.append(line)
+            if "The Studio:" in line:
+                break
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+        eventually(lambda: not any(alive(int(p)) for p in children))
+        assert len([x for x in lines if "answers at" in x]) == 3
+    finally:
+        process.kill()
+        process.wait()
