@@ -1,0 +1,60 @@
+"""Takes the README's pictures of a running Studio: `python docs/screenshots.py http://127.0.0.1:7860`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from playwright.sync_api import Page, sync_playwright
+
+IMAGES = Path(__file__).parent / "images"
+PROMPT = "a red circle moving right on a black background"
+CHROMIUM = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
+WAIT = 180_000
+
+
+def shoot(page: Page, name: str) -> None:
+    """One picture."""
+    page.wait_for_timeout(1200)
+    page.screenshot(path=str(IMAGES / f"{name}.png"))
+
+
+def walk(page: Page, url: str) -> None:
+    """Text to Video, then its result sent on to Image to Video, then the gallery and the settings."""
+    page.goto(url)
+    page.wait_for_selector(".nav [data-page=t2v].here")
+    page.fill(".page-t2v .prompt textarea", PROMPT)
+    page.click(".page-t2v .actions button:has-text('Generate')")
+    page.wait_for_selector(".page-t2v .screen .live", timeout=WAIT)
+    shoot(page, "t2v-preview")
+    page.wait_for_selector(".page-t2v .progress.done", timeout=WAIT)
+    shoot(page, "t2v")
+    page.click(".page-t2v .chips button:has-text('last frame')")
+    page.wait_for_selector(".nav [data-page=i2v].here")
+    page.fill(".page-i2v .prompt textarea", PROMPT.replace("right", "left"))
+    page.click(".page-i2v .actions button:has-text('Generate')")
+    page.wait_for_selector(".page-i2v .progress.done", timeout=WAIT)
+    shoot(page, "i2v")
+    for name in ("gallery", "settings"):
+        page.click(f".nav [data-page={name}]")
+        shoot(page, name)
+
+
+def main(url: str) -> None:
+    """All pictures, into docs/images."""
+    IMAGES.mkdir(exist_ok=True)
+    with sync_playwright() as driver:
+        found = next((path for path in CHROMIUM if Path(path).exists()), None)
+        browser = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        walk(browser.new_page(viewport={"width": 1360, "height": 900}), url)
+        phone = browser.new_page(viewport={"width": 390, "height": 844})
+        phone.goto(url)
+        shoot(phone, "phone")
+        light = browser.new_page(viewport={"width": 1360, "height": 900})
+        light.goto(f"{url}?__theme=light")
+        shoot(light, "light")
+        browser.close()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:7860/")
