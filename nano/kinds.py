@@ -72,7 +72,7 @@ _TABLE: tuple[Kind, ...] = (
     Kind(
         "i2v-moe",
         "WanImageToVideoPipeline",
-        _transformer(**_SEES_IMAGE),
+        _transformer(**_SEES_IMAGE, num_layers=3),
         flow_shift=5.0,
         experts=_MOE,
         lightning=True,
@@ -122,7 +122,8 @@ VAES: dict[str, dict[str, Any]] = {
         "latents_std": [1.0] * 16,
     },
     "vae-2.2": {
-        "base_dim": 24,
+        "base_dim": 16,
+        "decoder_base_dim": 24,
         "z_dim": 48,
         "dim_mult": [1, 2, 2, 2],
         "num_res_blocks": 1,
