@@ -142,7 +142,7 @@ class Mode(ABC):
         for slot in self.slots:
             if slot.required and getattr(request, slot.name) in (None, []):
                 raise InputError(slot.name, "is required", hint=f"give {slot.label.lower()}")
-        requested, effective, notices = _preset(request.preset, checkpoint)
+        requested, effective, notices = _preset(request.preset, checkpoint, weights)
         preset = checkpoint.presets[effective]
         size = _size(request, checkpoint, weights)
         num_frames = self.frames(request, checkpoint, weights)
@@ -208,14 +208,16 @@ class Mode(ABC):
         )
 
 
-def _preset(name: str, checkpoint: Checkpoint) -> tuple[PresetName, PresetName, list[str]]:
+def _preset(
+    name: str, checkpoint: Checkpoint, weights: Weights
+) -> tuple[PresetName, PresetName, list[str]]:
     requested: PresetName | None = next((p for p in PRESETS if p == name.strip().lower()), None)
     if requested is None:
         raise InputError("preset", "must be fast or quality", got=repr(name))
     if requested in checkpoint.presets:
         return requested, requested, []
     other: PresetName = next(iter(checkpoint.presets))
-    steps = checkpoint.presets[other].num_inference_steps
+    steps = checkpoint.steps(other, weights)
     if requested == "fast":
         text = f"Lightning unavailable for {checkpoint.name} — using Quality preset ({steps} steps)."
     else:
