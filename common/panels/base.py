@@ -196,9 +196,10 @@ class Panel:
             js=f"() => {json.dumps([waiting.screen(), waiting.card(), *_buttons(busy=True)])}",
             queue=False, show_progress="hidden", api_visibility="private",
         )  # fmt: skip
+        # Not "once": the browser would drop a click that comes while it still waits for a Stop to end.
         running = self.go.click(
             self._generate, everything, outputs, js=SHOW_OUTPUT % f"{self.mode.key}-output",
-            show_progress="hidden", api_visibility="private", trigger_mode="once", **self.queue,
+            show_progress="hidden", api_visibility="private", trigger_mode="multiple", **self.queue,
         )  # fmt: skip
         self.running = running
         self.stop.click(
