@@ -61,7 +61,7 @@ def build(target: Target, root: Path = ROOT) -> Bundle:
     start = _start_files(target, root)
     found = closure(root, start)
     if target.is_router:
-        requirements.refuse_heavy(found.foreign, root)
+        requirements.refuse_heavy(found, root)
     own = (root / "router" if target.is_router else root / "spaces" / str(target.mode)).resolve()
     sources = {*found.files, *_data_files(found, own, root)}
     if target.weights == "nano" and not target.is_router and (root / "nano" / "__init__.py") in found.files:
@@ -73,7 +73,7 @@ def build(target: Target, root: Path = ROOT) -> Bundle:
         files[path] = _read(source, root)
     if target.is_router:
         files["app.py"] = ROUTER_APP.encode()
-    text = requirements.requirements(own / "requirements.txt", found.foreign, root)
+    text = requirements.requirements(own / "requirements.txt", found, root)
     files["requirements.txt"] = text.encode()
     files["README.md"] = front_matter.readme(target, root).encode()
     files[MANIFEST] = _manifest(target, files, sources, root)

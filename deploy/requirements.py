@@ -9,6 +9,7 @@ from pathlib import Path
 
 from deploy.errors import DeployError
 from deploy.federation import ROOT
+from deploy.trace import Closure
 
 PLATFORM = ("gradio", "spaces", "huggingface-hub")
 """Installed by the Space itself, in the version of `sdk_version`: naming them here breaks the build."""
@@ -49,7 +50,7 @@ def gradio_version(root: Path = ROOT) -> str:
     return pins(root)["gradio"]
 
 
-def requirements(source: Path, foreign: Mapping[str, Path], root: Path = ROOT) -> str:
+def requirements(source: Path, found: Closure, root: Path = ROOT) -> str:
     """The text of a bundle's requirements.txt: the folder's own lines, each pinned.
 
     A folder without one gets a line for each import. DeployError when a line names a platform package, or an
@@ -69,9 +70,11 @@ def requirements(source: Path, foreign: Mapping[str, Path], root: Path = ROOT) -
             raise DeployError(f"{where} must not name {name}: the Space brings its own; delete the line")
         named.add(name)
         lines.append(_pinned(line, name, root))
-    for module, file in sorted(foreign.items()):
+    for module, file in sorted({**found.late, **found.foreign}.items()):
         dist = normal(_COMES_WITH.get(module, _DISTRIBUTIONS.get(module, module)))
-        if module in WITH_GRADIO or dist in named:
+        # A late import of what this checkout is not tested with is an extra: its caller says how to get it.
+        extra = module in found.late and dist not in pins(root)
+        if module in WITH_GRADIO or dist in named or extra:
             continue
         if not given:
             named.add(dist)
@@ -91,10 +94,11 @@ def _pinned(line: str, name: str, root: Path) -> str:
     return f"{name}=={version}"
 
 
-def refuse_heavy(foreign: Mapping[str, Path], root: Path = ROOT) -> None:
+def refuse_heavy(found: Closure, root: Path = ROOT) -> None:
     """The router draws and calls; anything that loads torch does not belong in its bundle."""
-    for module in sorted(_HEAVY & set(foreign)):
-        file = foreign[module].relative_to(root)
+    every = {**found.late, **found.foreign}
+    for module in sorted(_HEAVY & set(every)):
+        file = every[module].relative_to(root)
         raise DeployError(
             f"the router's bundle must be free of {module}; {file} imports it: move it to runtime"
         )

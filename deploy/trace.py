@@ -7,19 +7,27 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from deploy.errors import DeployError
 
 PACKAGES = ("common", "router", "nano")
 """Our packages that may travel in a bundle; `spaces` is always the one from PyPI."""
 
+How = Literal["always", "late", "optional"]
+"""At import; when a function is called; or under `except ImportError`."""
+
 
 @dataclass
 class Closure:
-    """Our files, and the foreign modules they import (top-level name to the first file that names it)."""
+    """Our files, and the foreign modules they import (top-level name to the first file that names it).
+
+    `late` are those that only functions import; they may be extras.
+    """
 
     files: set[Path] = field(default_factory=set)
     foreign: dict[str, Path] = field(default_factory=dict)
+    late: dict[str, Path] = field(default_factory=dict)
 
     @property
     def packages(self) -> set[Path]:
@@ -42,14 +50,15 @@ def closure(root: Path, start: Iterable[Path]) -> Closure:
         except SyntaxError as error:
             where = f"{file.relative_to(root)} line {error.lineno}"
             raise DeployError(f"{where} must be valid Python to travel; {error.msg}: mend it") from None
-        for module, optional in _imports(tree, _module_name(root, file), file.name == "__init__.py"):
+        for module, how in _imports(tree, _module_name(root, file), file.name == "__init__.py"):
             top = module.split(".")[0]
             if top in PACKAGES:
                 queue += _files_of(root, module)
             elif local := next((d / f"{top}.py" for d in siblings if (d / f"{top}.py").is_file()), None):
                 queue.append(local)
-            elif top not in sys.stdlib_module_names and not optional:
-                found.foreign.setdefault(top, file)
+            elif top not in sys.stdlib_module_names and how != "optional":
+                (found.late if how == "late" else found.foreign).setdefault(top, file)
+    found.late = {k: v for k, v in found.late.items() if k not in found.foreign}
     return found
 
 
@@ -58,39 +67,42 @@ def _module_name(root: Path, file: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def _imports(tree: ast.AST, module: str, is_package: bool) -> Iterator[tuple[str, bool]]:
-    """(module, optional) of each import; `from a import b` gives a and a.b, for b may be a module."""
-    for node, optional in _walk(tree, False):
+def _imports(tree: ast.AST, module: str, is_package: bool) -> Iterator[tuple[str, How]]:
+    """(module, how) of each import; `from a import b` gives a and a.b, for b may be a module."""
+    for node, how in _walk(tree, "always"):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield alias.name, optional
+                yield alias.name, how
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
                 parts = module.split(".")
                 parts = parts[: len(parts) - node.level + (1 if is_package else 0)]
                 base = ".".join([*parts, *([node.module] if node.module else [])])
-            yield base, optional
+            yield base, how
             for alias in node.names:
-                yield f"{base}.{alias.name}", optional
+                yield f"{base}.{alias.name}", how
 
 
-def _walk(node: ast.AST, optional: bool) -> Iterator[tuple[ast.AST, bool]]:
-    """Every node but what stands under TYPE_CHECKING; optional inside `try … except ImportError`."""
-    yield node, optional
+def _walk(node: ast.AST, how: How) -> Iterator[tuple[ast.AST, How]]:
+    """Every node but what stands under TYPE_CHECKING, with how an import there would be meant."""
+    yield node, how
     if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
         for child in node.orelse:
-            yield from _walk(child, optional)
+            yield from _walk(child, how)
         return
     if isinstance(node, ast.Try):
-        catches = any("ImportError" in ast.dump(h) or "ModuleNotFound" in ast.dump(h) for h in node.handlers)
+        caught = "".join(ast.dump(h.type) for h in node.handlers if h.type)
+        tried: How = "optional" if "ImportError" in caught or "ModuleNotFound" in caught else how
         for child in node.body:
-            yield from _walk(child, optional or catches)
+            yield from _walk(child, tried)
         for child in (*node.handlers, *node.orelse, *node.finalbody):
-            yield from _walk(child, optional)
+            yield from _walk(child, how)
         return
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and how == "always":
+        how = "late"
     for child in ast.iter_child_nodes(node):
-        yield from _walk(child, optional)
+        yield from _walk(child, how)
 
 
 def _files_of(root: Path, module: str) -> list[Path]:

@@ -75,6 +75,18 @@ def test_bundle_requirements_are_pinned_and_leave_out_the_platform(desk: Desk) -
         built(desk, "t2v")
 
 
+def test_bundle_may_import_late_what_is_not_tested_here(desk: Desk) -> None:
+    """An extra such as onnxruntime; but torch in a function is torch all the same."""
+    desk.write("spaces/i2v/i2v_engine.py", "import av\n\ndef pose():\n    import onnxruntime\n")
+    assert built(desk, "i2v").files["requirements.txt"] == b"av==18.1.0\n"
+    desk.write("spaces/i2v/i2v_engine.py", "import av\n\ndef pose():\n    import torch\n")
+    with pytest.raises(DeployError, match="must name torch"):
+        built(desk, "i2v")
+    desk.write("router/app.py", "def late():\n    import torch\n")
+    with pytest.raises(DeployError, match="free of torch"):
+        built(desk, "router")
+
+
 def test_bundle_sha_is_of_its_own_files_and_says_dirty(desk: Desk) -> None:
     first = desk.commit_touching("common/contract.py", "NAME = 'x'\n")
     desk.commit_touching("common/unused.py", "import einops as e\n")

@@ -129,6 +129,7 @@ def create(hub: Hub, call: Call) -> Reply:
         variables={v["key"]: v["value"] for v in d.get("variables") or []},
         secrets={s["key"]: s["value"] for s in d.get("secrets") or []},
         outcome=hub.outcomes.get(name, "RUNNING"),
+        host=hub.hosts.get(name),
     )
     repo.commit({".gitattributes": GITATTRIBUTES}, "initial commit")
     repo.writes.append("create")

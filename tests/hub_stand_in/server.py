@@ -50,6 +50,7 @@ class Hub:
         self.requests: list[tuple[str, str]] = []
         self.faults: list[Fault] = []
         self.outcomes: dict[str, str] = {}
+        self.hosts: dict[str, str] = {}
         self.quota: dict[str, Any] = {"base": 2400, "current": 1800, "resetsAt": None, "overquotaUsed": 0}
         self.lock = threading.RLock()
         self.url = ""

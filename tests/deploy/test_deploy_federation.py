@@ -1,0 +1,157 @@
+"""The whole federation at once (slow): pushed to the stand-in Hub, run from its bundles, used in a browser.
+
+Every mode is known by its Space name alone, which the stand-in maps to a process on loopback. The federation
+is private, so that files between modes go the longest way, through the router.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from huggingface_hub import HfApi, constants
+
+from deploy import federation, targets, verify
+from deploy.hub import Hub
+from deploy.local import LocalFederation
+from deploy.push import Push
+from deploy.targets import Target
+from tests.deploy.test_deploy_local import eventually, free_ports
+from tests.hub_stand_in import Hub as StandIn
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+PROMPT = "a red circle moving right on a black background"
+READ_TOKEN = "hf_read"
+START_SECONDS = 240
+
+
+@dataclass
+class World:
+    """A stand-in Hub and the federation that it believes to run."""
+
+    server: StandIn
+    hub: Hub
+    targets: list[Target]
+    local: LocalFederation
+
+    def target(self, name: str) -> Target:
+        return next(t for t in self.targets if t.name == name)
+
+    def process(self, name: str) -> Any:
+        return next(p for p in self.local.programs if p.name == name)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Every built mode and the router: processes first, then a real push that finds them answering."""
+    os.environ["WAN_TEST_READ_TOKEN"] = READ_TOKEN
+    disabled, constants.HF_HUB_DISABLE_XET = constants.HF_HUB_DISABLE_XET, True
+    wanted = [
+        replace(t, secrets={federation.READ_TOKEN: "WAN_TEST_READ_TOKEN"}) if t.is_router else t
+        for t in targets.resolve(federation.load(profile="demo"), "ada")
+    ]
+    with StandIn().serve() as server:
+        local = LocalFederation(
+            wanted,
+            tmp_path_factory.mktemp("federation"),
+            free_ports(len(wanted)),
+            addresses={t.name: t.repo_id for t in wanted},
+            env={"HF_ENDPOINT": server.url, "HF_TOKEN": ""},
+        )
+        server.hosts = {t.repo_id: local.url(t.name) for t in wanted}
+        hub = Hub(HfApi(endpoint=server.url, token="hf_write"), sleep=lambda _: None, say=lambda _: None)
+        try:
+            local.start(START_SECONDS)
+            results = Push(hub).run(wanted)
+            assert [r.outcome for r in results] == ["pushed"] * len(wanted), [r.text for r in results]
+            yield World(server, hub, wanted, local)
+        finally:
+            local.stop()
+            constants.HF_HUB_DISABLE_XET = disabled
+            os.environ.pop("WAN_TEST_READ_TOKEN", None)
+
+
+def test_deploy_verify_of_every_running_bundle(world: World) -> None:
+    """`push` has asked each app already; `verify` says the same, with one real clip."""
+    for target in world.targets:
+        said = verify.verify(world.hub, target)
+        assert "not tagged" not in said
+        assert said.startswith(
+            "the page answers" if target.is_router else f"{target.mode} answers with contract 1"
+        )
+    assert "made a clip in" in verify.verify(world.hub, world.target("t2v"), generate=True)
+
+
+def test_deploy_client_finds_a_bundle_by_its_space_name(world: World) -> None:
+    """As any visitor would: Client("namespace/space"), with the Hub's address as the only hint."""
+    code = f"""
+        from gradio_client import Client
+        client = Client({world.target("t2v").repo_id!r}, verbose=False, download_files=False)
+        video, event = client.predict(
+            prompt={PROMPT!r}, num_frames=5, num_inference_steps=2, seed=1, api_name="/generate")
+        print(event["type"], video["path"])
+    """
+    env = {
+        **os.environ,
+        "HF_ENDPOINT": world.server.url,
+        "HF_TOKEN": "",
+        "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        capture_output=True, text=True, timeout=400, env=env, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    kind, path = done.stdout.split()
+    assert kind == "done" and Path(path).stat().st_size > 1000
+
+
+def test_deploy_studio_chains_modes_and_survives_the_death_of_one(world: World) -> None:
+    """In Chromium, at the router: T2V, sent to I2V, generated there; I2V killed, greyed, back by itself."""
+    api = pytest.importorskip("playwright.sync_api")
+    expect = api.expect
+    expect.set_options(timeout=240_000)
+    with api.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.goto(world.local.url("router"))
+        row = page.locator('.nav [data-page="i2v"]')
+        expect(row).not_to_have_class(re.compile("off"))
+        for mode in ("t2v", "i2v"):
+            here = page.locator(f".page-{mode}")
+            expect(here).to_be_visible()
+            here.locator(".prompt textarea").fill(PROMPT)
+            here.get_by_role("button", name="Generate", exact=True).click()
+            expect(here.locator(".progress.done")).to_be_visible()
+            expect(here.locator(".result-video video")).to_be_visible()
+            if mode == "t2v":
+                here.locator(".chip.i2v").first.click()
+        program = world.process("i2v")
+        first = program.pid
+        page.locator(".studio-header").get_by_text("Quality", exact=True).click()
+        generate = here.get_by_role("button", name="Generate", exact=True)
+        generate.click()
+        expect(here.locator(".progress")).to_contain_text("Step 2 of")
+        os.kill(first, signal.SIGKILL)
+        expect(here.get_by_role("alert")).to_be_visible(timeout=60_000)
+        expect(row).to_have_class(re.compile("off"), timeout=60_000)
+        expect(page.locator('.nav [data-page="t2v"]')).not_to_have_class(re.compile("off"))
+        eventually(lambda: program.pid not in (None, first), 60)
+        world.local.wait_for("i2v", START_SECONDS)
+        expect(row).not_to_have_class(re.compile("off"), timeout=60_000)
+        page.locator(".studio-header").get_by_text("Fast", exact=True).click()
+        generate.click()
+        expect(here.locator(".progress.done")).to_be_visible()
+        browser.close()
