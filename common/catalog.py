@@ -100,12 +100,16 @@ class LoraFile:
 
 @dataclass(frozen=True)
 class Lora:
-    """A LoRA as published: one file, or a HIGH + LOW pair for a mixture of experts."""
+    """A LoRA as published: one file, or a HIGH + LOW pair for a mixture of experts.
+
+    `kind` names the Wan-Nano model whose LoRA stands in for it.
+    """
 
     key: str
     name: str
     repo: str
     files: tuple[LoraFile, ...]
+    kind: str
     note: str = ""
 
 
@@ -118,12 +122,14 @@ LORAS: Final[Mapping[str, Lora]] = {
             "lightx2v Wan 2.1 T2V StepDistill-CfgDistill v2, rank 128",
             _KIJAI,
             (LoraFile("Lightx2v/lightx2v_T2V_14B_cfg_step_distill_v2_lora_rank128_bf16.safetensors"),),
+            kind="dense",
         ),
         Lora(
             "lightning-2.1-i2v",
             "lightx2v Wan 2.1 I2V StepDistill-CfgDistill, rank 128",
             _KIJAI,
             (LoraFile("Lightx2v/lightx2v_I2V_14B_480p_cfg_step_distill_rank128_bf16.safetensors"),),
+            kind="i2v-clip",
         ),
         Lora(
             "lightning-2.2-t2v",
@@ -140,6 +146,7 @@ LORAS: Final[Mapping[str, Lora]] = {
                     "transformer_2",
                 ),
             ),
+            kind="moe",
         ),
         Lora(
             "lightning-2.2-i2v",
@@ -156,6 +163,21 @@ LORAS: Final[Mapping[str, Lora]] = {
                     "transformer_2",
                 ),
             ),
+            kind="i2v-moe",
+        ),
+        Lora(
+            "hybrid-2.2-i2v",
+            "lightx2v Wan 2.1 I2V LoRA on both experts of Wan 2.2 I2V",
+            _KIJAI,
+            (
+                LoraFile("Lightx2v/lightx2v_I2V_14B_480p_cfg_step_distill_rank128_bf16.safetensors"),
+                LoraFile(
+                    "Lightx2v/lightx2v_I2V_14B_480p_cfg_step_distill_rank128_bf16.safetensors",
+                    "transformer_2",
+                ),
+            ),
+            kind="i2v-clip",
+            note="Experimental: sharper than Wan 2.2's own Lightning to many eyes, but trained for Wan 2.1.",
         ),
     )
 }

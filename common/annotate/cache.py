@@ -12,6 +12,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.error import FFmpegError
 from PIL import Image
 
 from common.annotate.frames import Control, Frames
@@ -37,7 +38,7 @@ def load(folder: Path) -> Control | None:
             [Image.open(folder / f"reference-{i}.png").convert("RGB") for i in range(facts["references"])],
             list(facts["notices"]),
         )
-    except (OSError, ValueError, KeyError, av.error.FFmpegError):
+    except (OSError, ValueError, KeyError, FFmpegError):
         return None
     os.utime(folder)
     return control

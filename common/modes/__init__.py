@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from typing import Final
 
 from common.contract import ModeKey
-from common.modes import i2v, t2v
+from common.modes import flf2v, i2v, t2v, v2v, vace
 from common.modes.base import Mode
 
 MODES: Final[Mapping[ModeKey, Mode]] = {
     "t2v": t2v.MODE,
     "i2v": i2v.MODE,
+    "flf2v": flf2v.MODE,
+    "v2v": v2v.MODE,
+    "vace": vace.MODE,
 }
 
 COMING: Final[Mapping[ModeKey, tuple[str, str]]] = {
-    "flf2v": ("⇄", "First-Last-Frame to Video is not built yet"),
-    "v2v": ("🎞️", "Video to Video is not built yet"),
-    "vace": ("🎛️", "VACE is not built yet"),
     "s2v": ("🔊", "Speech to Video is not built yet"),
     "animate": ("💃", "Animate is not built yet"),
 }

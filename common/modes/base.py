@@ -82,6 +82,10 @@ class Mode(ABC):
         """Frames of the clip; a mode that starts from a clip takes them from there."""
         return checkpoint.default_frames(weights) if request.num_frames is None else request.num_frames
 
+    def loras(self, request: Request, checkpoint: Checkpoint, preset: Preset) -> tuple[str, ...]:
+        """LoRAs that are active; a mode may offer others than the preset's own."""
+        return preset.loras
+
     def denoising_steps(self, request: Request, steps: int) -> int:
         """Steps that really run; less than `steps` where a mode starts in the middle (strength)."""
         return steps
@@ -183,7 +187,7 @@ class Mode(ABC):
             conditioning_scale=getattr(request, "conditioning_scale", None),
             seed=random.SystemRandom().randint(0, MAX_SEED) if request.seed == -1 else request.seed,
             negative_prompt=request.negative_prompt or NEGATIVE_PROMPT,
-            loras=[(key, 1.0) for key in preset.loras],
+            loras=[(key, 1.0) for key in self.loras(request, checkpoint, preset)],
             gpu_seconds=cost.reservation(asked),
             gpu_size=backend.gpu_size,
             expected_seconds=round(expected, 2),
@@ -208,9 +212,7 @@ class Mode(ABC):
         )
 
 
-def _preset(
-    name: str, checkpoint: Checkpoint, weights: Weights
-) -> tuple[PresetName, PresetName, list[str]]:
+def _preset(name: str, checkpoint: Checkpoint, weights: Weights) -> tuple[PresetName, PresetName, list[str]]:
     requested: PresetName | None = next((p for p in PRESETS if p == name.strip().lower()), None)
     if requested is None:
         raise InputError("preset", "must be fast or quality", got=repr(name))

@@ -5,8 +5,12 @@ from __future__ import annotations
 from pydantic import Field
 
 from common import contract
+from common.catalog import LORAS, Checkpoint, Preset, Weights
 from common.contract import ImageFrom, MediaHandle
 from common.modes.base import Example, MediaSlot, Mode
+
+HYBRID = "hybrid-2.2-i2v"
+HYBRID_REPLACES = ("lightning-2.2-i2v",)
 
 
 class Request(contract.Request):
@@ -14,6 +18,7 @@ class Request(contract.Request):
 
     image: MediaHandle | None = Field(None, description="First frame: a picture, or a clip to take it from")
     image_from: ImageFrom = Field("first", description="Frame of a clip: first, last, or seconds")
+    hybrid: bool = Field(False, description="Fast on Wan 2.2 with the Wan 2.1 Lightning LoRA (experimental)")
 
 
 class I2V(Mode):
@@ -29,6 +34,7 @@ class I2V(Mode):
         "wan2.2-ti2v-5b",
         "wan2.1-i2v-14b-480p",
         "wan2.1-i2v-14b-720p",
+        "fastwan2.2-ti2v-5b",
     )
     slots = (MediaSlot("image", "image", "Source image"),)
     examples = (
@@ -48,6 +54,21 @@ class I2V(Mode):
     @property
     def request_type(self) -> type[Request]:
         return Request
+
+    def loras(self, request: contract.Request, checkpoint: Checkpoint, preset: Preset) -> tuple[str, ...]:
+        """The community's hybrid: Wan 2.1's LoRA on both experts of Wan 2.2."""
+        assert isinstance(request, Request)
+        return (HYBRID,) if request.hybrid and preset.loras == HYBRID_REPLACES else preset.loras
+
+    def check(self, request: contract.Request, checkpoint: Checkpoint, weights: Weights) -> list[str]:
+        """Says what the hybrid is, or that it is not there."""
+        assert isinstance(request, Request)
+        if not request.hybrid:
+            return []
+        fast = checkpoint.presets.get("fast")
+        if fast is None or fast.loras != HYBRID_REPLACES or request.preset != "fast":
+            return ["The hybrid LoRA belongs to Fast on Wan 2.2 I2V-A14B; it has no effect here."]
+        return [LORAS[HYBRID].note]
 
 
 MODE = I2V()

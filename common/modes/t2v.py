@@ -22,6 +22,8 @@ class T2V(Mode):
         "wan2.2-ti2v-5b",
         "wan2.1-t2v-14b",
         "wan2.1-t2v-1.3b",
+        "fastwan2.2-ti2v-5b",
+        "fastwan2.1-t2v-1.3b",
     )
     examples = (
         Example("Fox", {"prompt": "A cinematic shot of a fox running through fresh snow at golden hour, "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import gradio as gr
 
 from common.catalog import CHECKPOINTS, Checkpoint
-from common.contract import Done, Manifest, MediaHandle, Plan
+from common.contract import Done, Manifest, MediaHandle, ModeKey, Plan
 from common.errors import StudioError
 from common.modes.base import Example, Mode
 from common.panels import texts, widgets
@@ -46,6 +46,9 @@ class Panel:
     prompt_placeholder: ClassVar[str] = "Describe what should be seen, and how it moves"
     aspect_from: ClassVar[str | None] = None
     """The image slot whose aspect suggests the resolution, where there is one."""
+    advanced_open: ClassVar[bool] = False
+    neighbour: Callable[[ModeKey], Runner] | None = None
+    """In the Studio: the runner of another mode, for what this one borrows from it."""
 
     def __init__(self, runner: Runner, manifest: Manifest, *, queue: Mapping[str, Any] | None = None) -> None:
         self.runner = runner
@@ -79,12 +82,11 @@ class Panel:
                 self.below = gr.Row(elem_classes="below")
                 self.draw_examples()
         self._wire()
+        self.wire_more()
 
     def draw_inputs(self, shown: Plan) -> None:
         """The input column above Generate: slots, prompt, settings, Advanced."""
-        fields = self.mode.request_type.model_fields
-        for slot in self.mode.slots:
-            widgets.media_slot(self.inputs, slot, frame_choice=f"{slot.name}_from" in fields)
+        self.draw_slots()
         self.inputs.add(
             "prompt",
             gr.Textbox(
@@ -93,7 +95,23 @@ class Panel:
             ),
         )  # fmt: skip
         widgets.settings(self.inputs, self.mode, self._rows(self.initial), self.initial.weights, shown)
-        widgets.advanced(self.inputs, shown)
+        widgets.advanced(self.inputs, shown, opened=self.advanced_open, more=self.draw_advanced)
+
+    def draw_slots(self) -> None:
+        """The media above the prompt."""
+        fields = self.mode.request_type.model_fields
+        for slot in self.mode.slots:
+            widgets.media_slot(self.inputs, slot, frame_choice=f"{slot.name}_from" in fields)
+
+    def draw_advanced(self) -> None:
+        """What a subclass adds under Advanced."""
+
+    def wire_more(self) -> None:
+        """Events of what a subclass draws."""
+
+    def missing(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Inputs that are still empty, with stand-ins that let a plan be made all the same."""
+        return widgets.missing(self.mode, values)
 
     def draw_examples(self) -> None:
         """One row of one-click inputs for each kind of weights; the one that fits is shown."""
@@ -132,7 +150,7 @@ class Panel:
 
     def preview_plan(self, manifest: Manifest, values: Mapping[str, Any]) -> Plan:
         """The plan of values that may still lack required inputs; InputError for a rule broken."""
-        complete = {**values, **widgets.missing(self.mode, values)}
+        complete = {**values, **self.missing(values)}
         return self.mode.plan(
             self.mode.parse(complete),
             manifest.backend,
@@ -141,7 +159,7 @@ class Panel:
         )
 
     def _label_html(self, manifest: Manifest, values: Mapping[str, Any]) -> str:
-        todo = [self._label_of(name) for name in widgets.missing(self.mode, values)]
+        todo = [self._label_of(name) for name in self.missing(values)]
         try:
             return texts.label(self.preview_plan(manifest, values), manifest.backend, todo)
         except StudioError as error:

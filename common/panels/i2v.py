@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gradio as gr
+
 from common.panels.base import Panel
 
 
@@ -10,3 +12,6 @@ class I2VPanel(Panel):
 
     prompt_placeholder = "Slow zoom in, leaves rustling in a light wind"
     aspect_from = "image"
+
+    def draw_advanced(self) -> None:
+        self.inputs.add("hybrid", gr.Checkbox(False, label="Hybrid Fast on Wan 2.2: the Wan 2.1 LoRA"))

@@ -192,10 +192,12 @@ def settings(inputs: Inputs, mode: Mode, rows: Sequence[Checkpoint], weights: We
     inputs.readers.append(read_resolution)
 
 
-def advanced(inputs: Inputs, shown: Plan) -> None:
+def advanced(
+    inputs: Inputs, shown: Plan, *, opened: bool = False, more: Callable[[], None] = lambda: None
+) -> None:
     """Everything a preset sets, open to change; values are those of the plan in effect."""
     moe = shown.guidance_scale_2 is not None
-    with gr.Accordion("Advanced", open=False):
+    with gr.Accordion("Advanced", open=opened):
         inputs.add(
             "negative_prompt", gr.Textbox(NEGATIVE_PROMPT, label="Negative prompt", lines=2, max_lines=4)
         )
@@ -228,10 +230,27 @@ def advanced(inputs: Inputs, shown: Plan) -> None:
             )
             inputs.add("seed", gr.Slider(0, MAX_SEED, 0, step=1, label="Seed", buttons=[]))
         inputs.add("randomize", gr.Checkbox(True, label="Randomize seed"))
+        more()
     inputs.readers.append(lambda raw: {"seed": -1} if raw["randomize"] else {})
     inputs.readers.append(
         lambda raw: {} if raw["negative_prompt"] != NEGATIVE_PROMPT else {"negative_prompt": None}
     )
+
+
+def whole_clip(inputs: Inputs) -> None:
+    """A tick that lets a source clip decide how long the result is; moving the duration takes it away."""
+    inputs.add("whole_clip", gr.Checkbox(True, label="As long as the clip"))
+    inputs.readers.append(lambda raw: {"num_frames": None} if raw["whole_clip"] else {})
+
+
+def wire_whole_clip(inputs: Inputs) -> None:
+    """To be called once duration and frames are drawn."""
+    parts = inputs.components
+    gr.on(
+        [parts["duration"].input, parts["num_frames"].input],
+        lambda: False, None, parts["whole_clip"],
+        queue=False, show_progress="hidden", api_visibility="private",
+    )  # fmt: skip
 
 
 def guidance_label(moe: bool) -> str:

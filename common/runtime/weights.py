@@ -42,12 +42,13 @@ def resolve_lora(lora: Lora, checkpoint: Checkpoint, weights: Weights, say: Say)
     """The files of a LoRA, each with the transformer that it goes into."""
     if weights == "nano":
         try:
-            files = nano.lora(checkpoint.kind)
+            files = nano.lora(lora.kind)
         except KeyError as error:
             raise WeightsError(
                 f"Wan-Nano has no Lightning LoRA for {checkpoint.name}; use Quality"
             ) from error
-        return [(f.target, files[f.target]) for f in lora.files if f.target in files]
+        # A hybrid puts one file into both experts.
+        return [(f.target, files.get(f.target) or files["transformer"]) for f in lora.files]
     return [(f.target, _lora_file(lora, f.weight_name, say)) for f in lora.files]
 
 

@@ -62,9 +62,18 @@ FAST = {
 
 # mode: checkpoints that run it
 MATRIX = {
-    "t2v": {"wan2.1-t2v-1.3b", "wan2.1-t2v-14b", "wan2.2-t2v-a14b", "wan2.2-ti2v-5b"},
-    "i2v": {"wan2.1-i2v-14b-480p", "wan2.1-i2v-14b-720p", "wan2.2-i2v-a14b", "wan2.2-ti2v-5b"},
-}
+    "t2v": {
+        "wan2.1-t2v-1.3b", "wan2.1-t2v-14b", "wan2.2-t2v-a14b", "wan2.2-ti2v-5b",
+        "fastwan2.1-t2v-1.3b", "fastwan2.2-ti2v-5b",
+    },
+    "i2v": {
+        "wan2.1-i2v-14b-480p", "wan2.1-i2v-14b-720p", "wan2.2-i2v-a14b", "wan2.2-ti2v-5b",
+        "fastwan2.2-ti2v-5b",
+    },
+    "flf2v": {"wan2.1-flf2v-14b-720p", "wan2.2-i2v-a14b"},
+    "v2v": {"wan2.1-t2v-14b", "wan2.1-t2v-1.3b", "fastwan2.1-t2v-1.3b"},
+    "vace": {"wan2.1-vace-14b", "wan2.1-vace-1.3b"},
+}  # fmt: skip
 
 
 def test_inventory() -> None:
@@ -112,6 +121,7 @@ def test_lora_pairs_go_into_both_experts() -> None:
         "lightning-2.1-i2v": ["transformer"],
         "lightning-2.2-t2v": ["transformer", "transformer_2"],
         "lightning-2.2-i2v": ["transformer", "transformer_2"],
+        "hybrid-2.2-i2v": ["transformer", "transformer_2"],
     }
 
 

@@ -47,8 +47,11 @@ def test_lora_without_the_prefix_is_an_error(t2v, tmp_path, monkeypatch):
 
 
 def test_lora_that_nano_lacks_is_a_clear_error():
+    from dataclasses import replace
+
     from common.catalog import LORAS
     from common.runtime import weights
 
     with pytest.raises(WeightsError, match="use Quality"):
-        weights.resolve_lora(LORAS["lightning-2.1-i2v"], CHECKPOINTS["wan2.1-flf2v-14b-720p"], "nano", print)
+        lacking = replace(LORAS["lightning-2.1-i2v"], kind="vace")
+        weights.resolve_lora(lacking, CHECKPOINTS["wan2.1-flf2v-14b-720p"], "nano", print)

@@ -1,0 +1,239 @@
+"""The panel of VACE: a family and a sub-mode decide which inputs are there; the control can be seen first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from common.contract import MediaHandle, Plan
+from common.modes.submodes import FAMILIES, MASK_SOURCES, MAX_REFERENCES, SUBMODES, SubMode, family
+from common.panels import mask, widgets
+from common.panels.base import QUIET, Panel
+from common.panels.handles import HandleVideo
+from common.runner import explain
+
+SOURCE_ID = "vace-source"
+FIRST = "inpainting_mask"
+
+_SHAPED = (
+    "video", "whole_clip", "last_video", "image", "last_image", "mask", "bbox", "bbox_to", "label", "caption",
+    "expand_left", "expand_right", "expand_top", "expand_bottom", "keep_frames", "keyframes",
+    "mask_shape", "mask_grow", "fit", "reference_images",
+)  # fmt: skip
+"""Fields that come and go with the sub-mode."""
+_ALWAYS = ("submode", "mask_source", "conditioning_scale")
+
+
+class VACEPanel(Panel):
+    """Two-level choice above inputs that reshape; the control can be looked at before Generate."""
+
+    def draw_slots(self) -> None:
+        add = self.inputs.add
+        row = SUBMODES[FIRST]
+        add("family", gr.Radio(list(FAMILIES), value=row.family, label="Task", elem_classes="families"))
+        add("submode", gr.Radio(_choices(row), value=row.key, label="How", elem_classes="families"))
+        self.about = gr.HTML(_about(row))
+        add("mask_source", gr.Radio([], label="Mask source", visible=False, elem_classes="families"))
+        self.groups: dict[str, Any] = {}
+        for name in _SHAPED:
+            with gr.Column(visible=name in _visible(row), elem_classes="shaped") as self.groups[name]:
+                self._draw(name)
+
+    def _draw(self, name: str) -> None:
+        add, slots = self.inputs.add, {slot.name: slot for slot in self.mode.slots}
+        match name:
+            case "video":
+                add(name, _clip("Source video", height=220, elem_id=SOURCE_ID))
+            case "whole_clip":
+                widgets.whole_clip(self.inputs)
+            case "last_video":
+                add(name, _clip("Closing clip", height=180))
+            case "image" | "last_image":
+                widgets.media_slot(self.inputs, slots[name], frame_choice=True)
+            case "mask":
+                self.mask = mask.draw_mask(self.inputs, SOURCE_ID)
+            case "reference_images":
+                add(
+                    name,
+                    gr.Gallery(
+                        label=f"Reference images (0 to {MAX_REFERENCES})", columns=3, rows=1, height=150,
+                        sources=["upload"], type="filepath", file_types=["image"], interactive=True,
+                        object_fit="contain",
+                    ),
+                )  # fmt: skip
+                self.inputs.readers.append(_references)
+            case "mask_shape":
+                add(name, gr.Radio(["original", "hull", "bbox"], value="original", label="Shape of the mask"))
+            case "mask_grow":
+                add(name, gr.Slider(0, 64, 0, step=1, label="Grow the mask (px)", buttons=[]))
+            case "fit":
+                add(
+                    name, gr.Radio([("Crop", "crop"), ("Pad", "pad")], value="crop", label="Fit to the frame")
+                )
+            case "keep_frames":
+                add(
+                    name,
+                    gr.Number(None, label="Frames kept of the clip", precision=0, placeholder="a quarter"),
+                )
+            case _ if name.startswith("expand_"):
+                side = name.removeprefix("expand_")
+                start = 0.25 if side in ("left", "right") else 0
+                add(name, gr.Slider(0, 1, start, step=0.05, label=f"Grow {side}", buttons=[]))
+            case _:
+                label, example = _TEXTS[name]
+                add(name, gr.Textbox(label=label, placeholder=example))
+                self.inputs.readers.append(lambda raw, n=name: {n: raw[n] or None})
+
+    def draw_advanced(self) -> None:
+        self.inputs.add(
+            "conditioning_scale",
+            gr.Slider(0, 2, 1, step=0.05, label="Control strength (conditioning scale)", buttons=[]),
+        )
+
+    def draw_inputs(self, shown: Plan) -> None:
+        super().draw_inputs(shown)
+        with gr.Row(elem_classes="tight"):
+            self.look = gr.Button("Preview the control", size="sm", elem_id="vace-prepare")
+        self.said = gr.HTML("")
+        with gr.Row(visible=False, elem_classes="tight") as self.shown:
+            self.control = HandleVideo(
+                label="Control",
+                interactive=False,
+                autoplay=True,
+                loop=True,
+                height=180,
+                elem_id="vace-control",
+            )
+            self.control_mask = HandleVideo(
+                label="Mask", interactive=False, autoplay=True, loop=True, height=180, elem_id="vace-mask"
+            )
+
+    # ------------------------------------------------------------------ values
+
+    def values(self, raw: tuple[Any, ...]) -> dict[str, Any]:
+        """Only what the sub-mode reads is sent: a hidden input says nothing."""
+        values = super().values(raw)
+        row = SUBMODES.get(values.get("submode") or FIRST, SUBMODES[FIRST])
+        if values.get("mask_source") not in row.mask_sources:
+            values.pop("mask_source", None)
+        read = _visible(row, values.get("mask_source"))
+        if "whole_clip" not in read:  # hidden, and so not meant
+            values["num_frames"] = dict(zip(self.inputs.components, raw, strict=True))["num_frames"]
+        hidden = {n for n in _SHAPED if n not in read}
+        hidden |= {f"{n}_from" for n in ("image", "last_image") if n not in read}
+        return {name: value for name, value in values.items() if name not in hidden}
+
+    def missing(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The sub-mode's own needs count as well."""
+        empty = super().missing(values)
+        row = SUBMODES.get(values.get("submode") or FIRST, SUBMODES[FIRST])
+        source = row.source(values.get("mask_source"))
+        if not values.get("submode"):
+            empty["submode"] = row.key
+        for name in (*row.needs, *(source.needs if source else ())):
+            if values.get(name) in (None, [], ""):
+                empty[name] = _STAND_INS.get(name, MediaHandle(path=""))
+        return empty
+
+    def _label_of(self, name: str) -> str:
+        return _TEXTS[name][0].lower() if name in _TEXTS else super()._label_of(name)
+
+    def _label_html(self, manifest: Any, values: Mapping[str, Any]) -> str:
+        # The page opens with a sub-mode chosen; an empty one is not something to ask for.
+        return super()._label_html(manifest, {"submode": FIRST, **values})
+
+    # ------------------------------------------------------------------ events
+
+    def wire_more(self) -> None:
+        parts = self.inputs.components
+        widgets.wire_whole_clip(self.inputs)
+        shape = [
+            self.about, parts["mask_source"], parts["prompt"], *self.groups.values(),
+        ]  # fmt: skip
+        parts["family"].input(_first_of, parts["family"], parts["submode"], **QUIET)
+        # Whoever sets a sub-mode (an example, a restored file, Send to) finds its family beside it.
+        parts["submode"].change(_family_of, parts["submode"], [parts["family"], parts["submode"]], **QUIET)
+        gr.on(
+            [parts["submode"].change, parts["mask_source"].input],
+            _reshape, [parts["submode"], parts["mask_source"]], shape, **QUIET,
+        )  # fmt: skip
+        self.mask.box.click(mask.bounds, self.mask.editor, parts["bbox"], **QUIET)
+        self.look.click(
+            self._prepare, list(parts.values()), [self.said, self.shown, self.control, self.control_mask],
+            show_progress="minimal", api_visibility="private", concurrency_limit=None,
+        )  # fmt: skip
+
+    async def _prepare(self, request: gr.Request, *raw: Any) -> list[Any]:
+        values = {"prompt": "-", **{n: v for n, v in self.values(raw).items() if n != "prompt"}}
+        try:
+            made = await self.runner.prepare(values, dict(request.headers))
+        except Exception as error:
+            text = escape(explain(error).text)
+            return [f'<p class="notice" role="alert">{text}</p>', gr.update(visible=False), None, None]
+        notes = "".join(f'<p class="notice">{escape(t)}</p>' for t in made.notices if "Lightning" not in t)
+        return [notes, gr.update(visible=True), made.video, made.mask]
+
+
+_TEXTS = {
+    "bbox": ("Box", "left, top, right, bottom as shares: 0.2, 0.2, 0.6, 0.6"),
+    "bbox_to": ("Box at the end", "0.5, 0.2, 0.9, 0.6"),
+    "label": ("Name of the thing", "dog"),
+    "caption": ("Description of the thing", "the dog on the left"),
+    "keyframes": ("Frames kept", "first, middle and last; or 0, 8, 16"),
+}
+_STAND_INS: Mapping[str, Any] = {
+    "bbox": [0.2, 0.2, 0.6, 0.6], "bbox_to": [0.2, 0.2, 0.6, 0.6], "label": "-", "caption": "-",
+    "reference_images": [MediaHandle(path="")],
+}  # fmt: skip
+
+
+def _visible(row: SubMode, source: str | None = None) -> set[str]:
+    """The inputs that a sub-mode shows."""
+    follows = "video" in row.needs and row.maker != "extend"
+    return {*row.fields(source), *(["whole_clip"] if follows else [])}
+
+
+def _clip(label: str, **options: Any) -> HandleVideo:
+    return HandleVideo(label=label, sources=["upload"], **options)
+
+
+def _choices(row: SubMode) -> list[tuple[str, str]]:
+    return [(s.label, s.key) for s in family(row.family)]
+
+
+def _about(row: SubMode) -> str:
+    return f'<p class="dim">{escape(row.about)}</p>'
+
+
+def _first_of(name: str) -> Any:
+    rows = family(next(f for f in FAMILIES if f == name))
+    return gr.update(choices=[(s.label, s.key) for s in rows], value=rows[0].key)
+
+
+def _family_of(key: str) -> list[Any]:
+    row = SUBMODES.get(key)
+    return [row.family, gr.update(choices=_choices(row))] if row else [gr.skip(), gr.skip()]
+
+
+def _reshape(key: str, source: str | None) -> list[Any]:
+    row = SUBMODES.get(key, SUBMODES[FIRST])
+    source = source if source in row.mask_sources else None
+    read = _visible(row, source)
+    several = len(row.mask_sources) > 1
+    menu = [(MASK_SOURCES[s].label, s) for s in row.mask_sources]
+    return [
+        _about(row),
+        gr.update(choices=menu, value=source or row.mask_sources[0], visible=True)
+        if several
+        else gr.update(choices=[], value=None, visible=False),
+        gr.update(placeholder=row.placeholder),
+        *[gr.update(visible=name in read) for name in _SHAPED],
+    ]
+
+
+def _references(raw: widgets.Raw) -> dict[str, Any]:
+    pictures = [item[0] if isinstance(item, tuple | list) else item for item in raw["reference_images"] or []]
+    return {"reference_images": [MediaHandle(path=str(p)) for p in pictures] or None}
