@@ -1,0 +1,96 @@
+"""VACE: what goes into the pipeline, the cache of controls, and bad input that costs nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from common.errors import InputError, MediaError, WeightsError
+from common.runtime.residency import HOUSE
+from tests.spaces import media_for_modes as media
+
+
+@pytest.fixture
+def files(tmp_path):
+    return {
+        "video": media.clip(tmp_path / "c.mp4"),
+        "mask": media.mask(tmp_path / "m.png"),
+        "reference_images": [media.picture(tmp_path / "r.png")],
+    }
+
+
+@pytest.mark.parametrize("checkpoint", ["wan2.1-vace-14b", "wan2.1-vace-1.3b"])
+def test_every_checkpoint_inpaints_with_references(make, files, checkpoint):
+    path, events = make("vace", checkpoint=checkpoint, **files)
+    assert media.read(path).shape == (5, 128, 128, 3)  # the reference's latent frame is trimmed
+    assert {p.role for p in events[-1].lineage.parents} == {"video", "mask", "reference_images"}
+    assert any(e.type == "preview" for e in events)
+
+
+def test_the_control_matters(make, files, tmp_path):
+    a = media.read(make("vace", video=files["video"])[0])
+    b = media.read(make("vace", submode="scribble", video=files["video"])[0])
+    c = media.read(make("vace", video=files["video"], conditioning_scale=0)[0])
+    assert not np.array_equal(a, b) and not np.array_equal(a, c)
+
+
+def test_prepare_shows_what_generate_uses_and_makes_it_once(service, files, monkeypatch):
+    engine = service("vace")
+    values = {"prompt": "x", "num_frames": 5, "submode": "inpainting_mask", **files}
+    request = engine.mode.parse(values)
+    request = engine.preflight(request, engine.plan(request))
+    shown = engine.prepare(request, engine.plan(request))
+    assert (
+        media.read(shown.mask.path)[0, 60, 10].min() > 250
+        and media.read(shown.mask.path)[0, 60, 120].max() < 5
+    )
+    assert abs(int(media.read(shown.video.path)[0, 60, 10].mean()) - 128) <= 3
+    assert len(shown.reference_images) == 1
+
+    def never(*args):
+        raise AssertionError("made twice")
+
+    monkeypatch.setitem(engine.prepare.__func__.__globals__, "make", never)
+    again = engine.mode.parse(values | {"prompt": "another prompt", "seed": 9, "conditioning_scale": 0.5})
+    again = engine.preflight(again, engine.plan(again))
+    assert engine.prepare(again, engine.plan(again)).video.path == shown.video.path
+
+
+def test_the_cache_keeps_every_pixel(tmp_path):
+    from common.annotate import cache
+    from common.annotate.frames import Control
+
+    noise = np.random.default_rng(0).integers(0, 256, (3, 16, 32, 3), np.uint8)
+    from PIL import Image
+
+    frames = [Image.fromarray(f) for f in noise]
+    cache.save(Control(frames, frames, frames[:1], ["said"]), tmp_path / "x", 16)
+    found = cache.load(tmp_path / "x")
+    assert found is not None and found.notices == ["said"]
+    assert np.array_equal(np.stack([np.asarray(f) for f in found.video]), noise)
+    assert np.array_equal(np.asarray(found.references[0]), noise[0])
+    (tmp_path / "x" / "mask.mkv").unlink()
+    assert cache.load(tmp_path / "x") is None
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "text"),
+    [
+        ({"submode": "gray", "num_frames": 17}, InputError, "num_frames must not exceed"),
+        ({"submode": "depth"}, WeightsError, "MiDaS DPT-Hybrid .* is not on this machine"),
+        ({"mask": {"path": "/nowhere.png"}}, MediaError, "mask has no file"),
+        ({"submode": "inpainting_bbox"}, InputError, "bbox is required for inpainting_bbox"),
+    ],
+)
+def test_bad_input_costs_nothing(make, files, monkeypatch, tmp_path, values, error, text):
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    HOUSE.unload("cpu")
+    with pytest.raises(error, match=text):
+        make("vace", **{"video": files["video"], **values})
+    assert HOUSE.key is None
+
+
+def test_a_mask_of_another_shape_is_refused(make, files, tmp_path):
+    media.frame().resize((256, 128)).save(tmp_path / "wide.png")
+    with pytest.raises(InputError, match="mask must have the shape of the video"):
+        make("vace", video=files["video"], mask={"path": str(tmp_path / "wide.png")}, width=192, height=128)
