@@ -9,6 +9,7 @@ import httpx
 from pydantic import ValidationError
 
 from common.contract import CONTRACT_VERSION, Manifest
+from common.errors import InputError
 from common.modes import MODES
 from deploy import remote as remotes
 from deploy.errors import DeployError
@@ -68,13 +69,18 @@ def answers(hub: Hub, target: Target) -> str:
 def _plan(host: str, headers: dict[str, str], target: Target) -> str:
     """One real call that needs no GPU: a plan, or the named refusal of a mode that wants a file first."""
     assert target.mode is not None
-    mode = MODES[target.mode]
-    if any(slot.required for slot in mode.slots):
-        return f"{len(mode.checkpoints)} checkpoints known"
-    fields = mode.request_type.model_fields
+    fields = MODES[target.mode].request_type.model_fields
     values = ["a red circle" if n == "prompt" else f.get_default() for n, f in fields.items()]
-    plan = _run(host, headers, target, "plan", values)[0]
-    return f"plans {plan['num_frames']} frames on {plan['checkpoint']}"
+    reply = _send("POST", f"{host}/gradio_api/run/plan", headers, target, json={"data": values})
+    body = reply.json() if "json" in reply.headers.get("content-type", "") else {}
+    if reply.status_code == 200:
+        plan = body["data"][0]
+        return f"plans {plan['num_frames']} frames on {plan['checkpoint']}"
+    if body.get("title") == InputError.title:
+        return f"says what it needs: {body['error']}"
+    raise DeployError(
+        f"{target.repo_id} cannot plan (HTTP {reply.status_code}); see `wan-studio deploy logs`"
+    )
 
 
 def one_generation(hub: Hub, target: Target) -> str:
@@ -111,12 +117,19 @@ def _run(host: str, headers: dict[str, str], target: Target, name: str, data: li
 
 
 def _request(method: str, url: str, headers: dict[str, str], target: Target, **kwargs: Any) -> httpx.Response:
+    reply = _send(method, url, headers, target, **kwargs)
+    if reply.is_error:
+        raise DeployError(
+            f"{target.repo_id} runs but answers HTTP {reply.status_code}; see `wan-studio deploy logs`"
+        )
+    return reply
+
+
+def _send(method: str, url: str, headers: dict[str, str], target: Target, **kwargs: Any) -> httpx.Response:
     try:
-        reply = httpx.request(method, url, headers=headers, timeout=TIMEOUT, follow_redirects=True, **kwargs)
-        reply.raise_for_status()
+        return httpx.request(method, url, headers=headers, timeout=TIMEOUT, follow_redirects=True, **kwargs)
     except httpx.HTTPError as error:
         raise DeployError(
             f"{target.repo_id} runs but does not answer ({type(error).__name__}: {error}); "
             "see `wan-studio deploy logs`"
         ) from error
-    return reply
