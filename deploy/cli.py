@@ -26,6 +26,7 @@ rollback    back to the deployment before
 destroy     delete the federation's Spaces
 doctor      token, plan limits, quota, disk, bundles
 bundle      write the bundles into a folder
+spaces      name and id of every Space, as a CI job wants them
 local       run the same bundles on this machine, one process each"""
 
 
@@ -46,6 +47,9 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--file", type=Path, help="federation file (deploy/federation.toml)")
     common.add_argument("--profile", help="a profile of that file, such as demo")
+    common.add_argument(
+        "--namespace", help="account or organization; the file's or the token's own otherwise"
+    )
     common.add_argument("--only", metavar="NAME", help="one Space, or all Spaces of one mode")
     yes = argparse.ArgumentParser(add_help=False)
     yes.add_argument("--yes", action="store_true", help="do not ask")
@@ -55,6 +59,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     p.add_argument("--json", action="store_true", help="one JSON object")
     p = sub.add_parser("push", parents=[common, yes])
     p.add_argument("--pr", action="store_true", help="open pull requests instead of committing")
+    p.add_argument("--files-only", action="store_true", help="leave settings alone (trusted publishers)")
     p.add_argument("--wait", type=float, default=wait.LONGEST / 60, metavar="MINUTES", help="per Space (60)")
     p = sub.add_parser("status", parents=[common])
     p.add_argument("--json", action="store_true")
@@ -69,6 +74,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     )
     sub.add_parser("destroy", parents=[common, yes])
     sub.add_parser("doctor", parents=[common])
+    sub.add_parser("spaces", parents=[common])
     p = sub.add_parser("bundle", parents=[common])
     p.add_argument("--out", type=Path, default=Path("dist/bundles"))
     p = sub.add_parser("local", parents=[common])
@@ -100,8 +106,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace, hub: Hub | None) -> int:
     file = federation.load(args.file, args.profile)
+    file.namespace = args.namespace or file.namespace
     command = args.deploy_command
-    if command in ("local", "bundle"):
+    if command in ("local", "bundle", "spaces"):
         everything = targets.resolve(file, file.namespace or "local")
         return _here(args, targets.select(everything, args.only))
     hub = hub or Hub(HfApi(), say=lambda text: print(text, file=sys.stderr, flush=True))
@@ -160,6 +167,11 @@ def _here(args: argparse.Namespace, chosen: list[Target]) -> int:
         return local.main(
             chosen, port=args.port, own_venvs=args.own_venvs, torch=args.torch, keep_weights=args.wan
         )
+    if args.deploy_command == "spaces":
+        modes = [{"name": t.name, "repo": t.repo_id} for t in chosen if not t.is_router]
+        print(f"modes={json.dumps(modes)}")
+        print("router=" + "".join(t.repo_id for t in chosen if t.is_router))
+        return 0
     for target in chosen:
         folder = bundle.build(target).write(args.out / target.name)
         print(folder)
@@ -167,13 +179,14 @@ def _here(args: argparse.Namespace, chosen: list[Target]) -> int:
 
 
 def _push(args: argparse.Namespace, hub: Hub, chosen: list[Target], skipped: dict[str, str]) -> int:
-    plans = plan.plan_all(hub, chosen)
+    plans = plan.plan_all(hub, chosen, files_only=args.files_only)
     print(plan.describe(plans, skipped))
     if all(p.action == "nothing" for p in plans):
         return 0
     if not _confirm(args.yes, "Do this?"):
         return 3
-    return _code(Push(hub, create_pr=args.pr, longest_wait=args.wait * 60).run(chosen))
+    push = Push(hub, create_pr=args.pr, files_only=args.files_only, longest_wait=args.wait * 60)
+    return _code(push.run(chosen))
 
 
 def _verify(args: argparse.Namespace, hub: Hub, chosen: list[Target]) -> int:

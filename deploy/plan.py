@@ -80,16 +80,22 @@ class SpacePlan:
         return "update" if self.files_differ or self.settings or self.secrets else "resume"
 
 
-def plan_space(hub: Hub, target: Target, root: Path = ROOT) -> SpacePlan:
-    """Compare the bundle and the settings with what the Hub has."""
+def plan_space(hub: Hub, target: Target, root: Path = ROOT, *, files_only: bool = False) -> SpacePlan:
+    """Compare the bundle, and unless `files_only` the settings, with what the Hub has."""
     bundle = bundles.build(target, root)
-    return diff(target, bundle, remotes.read(hub, target.repo_id))
+    plan = diff(target, bundle, remotes.read(hub, target.repo_id, settings=not files_only))
+    if files_only:
+        plan.settings, plan.secrets = [], []
+        plan.notices.append("only files: settings are neither compared nor written")
+    return plan
 
 
-def plan_all(hub: Hub, targets: Sequence[Target], root: Path = ROOT) -> list[SpacePlan]:
+def plan_all(
+    hub: Hub, targets: Sequence[Target], root: Path = ROOT, *, files_only: bool = False
+) -> list[SpacePlan]:
     """Every Space's plan, in the order given."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return list(pool.map(lambda t: plan_space(hub, t, root), targets))
+        return list(pool.map(lambda t: plan_space(hub, t, root, files_only=files_only), targets))
 
 
 def diff(target: Target, bundle: Bundle, remote: Remote | None) -> SpacePlan:

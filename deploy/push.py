@@ -40,6 +40,7 @@ class Push:
     probe: Probe = verify.answers
     env: Mapping[str, str] | None = None
     create_pr: bool = False
+    files_only: bool = False
     longest_wait: float = wait.LONGEST
 
     def run(self, targets: Sequence[Target]) -> list[Result]:
@@ -63,7 +64,9 @@ class Push:
 
     def _push(self, target: Target) -> Result:
         for _ in range(REPLANS):
-            plan = plan_space(self.hub, target, self.root)
+            plan = plan_space(self.hub, target, self.root, files_only=self.files_only)
+            if plan.remote is None and self.files_only:
+                raise DeployError(f"{target.repo_id} does not exist; push once without --files-only")
             if plan.settled and plan.remote is not None and plan.remote.stage not in wait.FAILED:
                 return Result(target, "unchanged", f"{plan.bundle.tag} is there already")
             try:

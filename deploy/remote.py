@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from huggingface_hub import RepoFile, Volume
+from huggingface_hub import RepoFile, SpaceSecret, SpaceVariable, Volume
 
 from deploy.errors import Missing
 from deploy.hub import Hub
@@ -63,16 +63,22 @@ def tree(hub: Hub, repo_id: str, revision: str) -> dict[str, tuple[str, ...]]:
     }
 
 
-def read(hub: Hub, repo_id: str) -> Remote | None:
-    """The Space as it is, or None when there is none (or none that the token may see)."""
+def read(hub: Hub, repo_id: str, *, settings: bool = True) -> Remote | None:
+    """The Space as it is, or None when there is none (or none that the token may see).
+
+    Without `settings`, variables and secrets are not asked for: a trusted publisher's token may not.
+    """
     api = hub.api
     try:
         info = hub.call(f"look at {repo_id}", lambda: api.space_info(repo_id))
     except Missing:
         return None
     runtime = hub.call(f"ask how {repo_id} is", lambda: api.get_space_runtime(repo_id))
-    variables = hub.call(f"read the variables of {repo_id}", lambda: api.get_space_variables(repo_id))
-    secrets = hub.call(f"list the secrets of {repo_id}", lambda: api.get_space_secrets(repo_id))
+    variables: dict[str, SpaceVariable] = {}
+    secrets: dict[str, SpaceSecret] = {}
+    if settings:
+        variables = hub.call(f"read the variables of {repo_id}", lambda: api.get_space_variables(repo_id))
+        secrets = hub.call(f"list the secrets of {repo_id}", lambda: api.get_space_secrets(repo_id))
     refs = hub.call(f"list the tags of {repo_id}", lambda: api.list_repo_refs(repo_id, repo_type="space"))
     sha = info.sha or ""
     hardware = runtime.requested_hardware or runtime.hardware

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from common.errors import StudioError
 from deploy import cli, doctor, federation, plan, status, targets, verify
@@ -33,7 +34,7 @@ def here(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Desk:
         monkeypatch.setattr(module, "ROOT", desk.root)
     resolve, plan_all = targets.resolve, plan.plan_all
     monkeypatch.setattr(targets, "resolve", lambda f, n, root=desk.root: resolve(f, n, root))
-    monkeypatch.setattr(plan, "plan_all", lambda h, t, root=desk.root: plan_all(h, t, root))
+    monkeypatch.setattr(plan, "plan_all", lambda h, t, root=desk.root, **k: plan_all(h, t, root, **k))
     return desk
 
 
@@ -170,3 +171,28 @@ def test_deploy_bundle_command_writes_folders(
 ) -> None:
     assert command(desk, "bundle", "--profile", "demo", "--only", "t2v", "--out", str(tmp_path)) == 0
     assert (tmp_path / "t2v" / "app.py").is_file()
+
+
+def test_deploy_spaces_lists_what_the_workflow_pushes(here: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(here, "spaces", "--profile", "demo", "--namespace", "ada") == 0
+    modes, router = capsys.readouterr().out.splitlines()
+    found = json.loads(modes.removeprefix("modes="))
+    assert {"name": "t2v", "repo": "ada/wan-studio-demo-t2v"} in found
+    assert router == "router=ada/wan-studio-demo"
+
+
+def test_deploy_workflow_pushes_with_trusted_publisher_tokens_and_no_secret() -> None:
+    """Every push job asks for an id token and one Space; nothing is read from the repository's secrets."""
+    text = (federation.ROOT / ".github" / "workflows" / "deploy.yml").read_text()
+    jobs = yaml.safe_load(text)["jobs"]
+    assert jobs["spaces"]["needs"] == "test" and "secrets." not in text and "HF_TOKEN" not in text
+    for name in ("modes", "router"):
+        job = jobs[name]
+        assert job["permissions"]["id-token"] == "write"
+        assert job["env"]["HF_OIDC_RESOURCE"].startswith("spaces/")
+        line = job["steps"][-1]["run"].removeprefix("python -m deploy ").replace('"', "")
+        parser = argparse.ArgumentParser()
+        cli.add_commands(parser)
+        args = parser.parse_args(line.split())
+        assert (args.deploy_command, args.yes, args.files_only) == ("push", True, True)
+    assert jobs["router"]["needs"] == ["spaces", "modes"]

@@ -232,3 +232,17 @@ def test_push_stops_at_the_zerogpu_limit_of_the_account(desk: Desk) -> None:
     results = [desk.push([t])["t2v"] for t in wanted]
     assert results == ["pushed", "pushed", "failed"]
     assert any("limit of 2 ZeroGPU Spaces" in s for s in desk.said)
+
+
+def test_push_of_files_only_neither_reads_nor_writes_settings(desk: Desk) -> None:
+    """As from CI, with a token that may commit and no more."""
+    assert desk.push(files_only=True) == outcomes("failed")
+    assert desk.server.repos == {}
+    desk.push()
+    repo = desk.server.repos["ada/wan-studio-demo-t2v"]
+    repo.hardware = "cpu-upgrade"
+    desk.server.faults += [Fault("GET", "/(variables|secrets)$", status=403, times=99)]
+    desk.write("common/heavy.py", "import torch  # new\n")
+    desk.commit()
+    assert desk.push(files_only=True) == {"t2v": "pushed", "i2v": "unchanged", "router": "unchanged"}
+    assert repo.writes == ["create", "commit", "tag", "commit", "tag"]
