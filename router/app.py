@@ -66,6 +66,7 @@ class _Page:
                 panel = self.panels[key] = PANELS[key](
                     runner, runner.known(), queue={"concurrency_limit": None}
                 )
+                panel.neighbour = lambda other: FederatedRunner(MODES[other], self.studio)
                 panel.draw()
         self.results = gr.State([])
         with gr.Column(elem_classes=["page", "page-gallery"]):

@@ -24,6 +24,8 @@ class Meaning:
     slot: str
     label: str
     frame: FrameChoice | None = None
+    also: tuple[tuple[str, str], ...] = ()
+    """Other components that are set with it, such as a sub-mode."""
 
 
 _FRAMES: Final[Mapping[FrameChoice, str]] = {
@@ -34,22 +36,33 @@ _FRAMES: Final[Mapping[FrameChoice, str]] = {
 
 _MEANINGS: Final[Mapping[ModeKey, tuple[Meaning, ...]]] = {
     "i2v": tuple(Meaning("i2v", "image", text, frame) for frame, text in _FRAMES.items()),
+    "flf2v": (
+        Meaning("flf2v", "image", "go on from the last frame", "last"),
+        Meaning("flf2v", "last_image", "lead up to the first frame", "first"),
+    ),
+    "v2v": (Meaning("v2v", "video", "restyle"),),
+    "vace": (
+        Meaning("vace", "video", "repaint a part", also=(("submode", "inpainting_mask"),)),
+        Meaning("vace", "video", "go on from its end", also=(("submode", "firstclip"),)),
+    ),
 }
 
 
 def inputs_of(meaning: Meaning) -> list[str]:
     """The components of the target's panel that a hand-over sets, in the order of `values_of`."""
+    also = [name for name, _ in meaning.also]
     if meaning.frame is None:
-        return [meaning.slot]
-    return [f"{meaning.slot}_{part}" for part in ("source", "clip", "moment", "second")]
+        return [meaning.slot, *also]
+    return [*(f"{meaning.slot}_{part}" for part in ("source", "clip", "moment", "second")), *also]
 
 
 def values_of(meaning: Meaning, video: MediaHandle, playhead: float) -> list[Any]:
     """What those components are set to; the target Space takes the frame out of the clip itself."""
+    also = [value for _, value in meaning.also]
     if meaning.frame is None:
-        return [video]
+        return [video, *also]
     moment = "at" if meaning.frame == "playhead" else meaning.frame
-    return ["clip", video, moment, round(playhead, 3)]
+    return ["clip", video, moment, round(playhead, 3), *also]
 
 
 def meanings(source: ModeKey) -> list[Meaning]:

@@ -46,9 +46,9 @@ class FLF2V(Mode):
         Example("Seasons", {"prompt": "The tree goes from summer green to autumn gold, one steady shot"}),
     )
     nano_examples = (
-        Example("Red circle", {"image": "red-circle.png", "last_image": "red-circle-right.png",
+        Example("Red circle", {"image": "red-circle-start.png", "last_image": "red-circle-end.png",
                                "prompt": "a red circle moving right on a black background"}),
-        Example("Blue square", {"image": "blue-square.png", "last_image": "blue-square-large.png",
+        Example("Blue square", {"image": "blue-square-start.png", "last_image": "blue-square-end.png",
                                 "prompt": "a blue square growing on a gray background"}),
     )  # fmt: skip
 

@@ -19,7 +19,7 @@ from common.modes.submodes import MASK_SOURCES, MAX_REFERENCES, SUBMODES, SubMod
 def _numbers(value: Any) -> Any:
     """`0.2,0.2,0.6,0.6`, as typed on a command line or in a box, into numbers."""
     if isinstance(value, str):
-        return [part for part in value.replace(",", " ").split() if part] or None
+        return value.replace(",", " ").strip("[] ").split() or None
     return value
 
 
@@ -96,7 +96,7 @@ class VACE(Mode):
                             "prompt": "a blue square moving right on a black background"}),
         Example("Outpaint", {"submode": "outpainting", "video": "red-circle.mp4",
                              "prompt": "a red circle moving right on a black background"}),
-        Example("Continue", {"submode": "firstframe", "image": "blue-square.png",
+        Example("Continue", {"submode": "firstframe", "image": "blue-square-start.png",
                              "prompt": "a blue square growing on a gray background"}),
     )  # fmt: skip
 

@@ -14,7 +14,7 @@ from common.panels import widgets
 from common.panels.base import QUIET, Panel
 from common.runner import explain
 
-LOCKED = "▶ The start frame sets the aspect ratio; the end frame is cropped to it."
+LOCKED = "The start frame sets the aspect ratio; the end frame is cropped to it."
 LAST = ("last_image_source", "last_image_clip", "last_image_moment")
 
 
@@ -29,8 +29,11 @@ class FLF2VPanel(Panel):
         start, end = self.mode.slots
         with gr.Row(elem_classes="tight"):
             with gr.Column(min_width=220):
+                gr.HTML(
+                    f'<p class="dim" title="{LOCKED}">▶ AR locked from the start frame</p>',
+                    elem_classes="over",
+                )
                 widgets.media_slot(self.inputs, start, frame_choice=True)
-                gr.HTML(f'<p class="dim">{LOCKED}</p>')
             with gr.Column(min_width=220), gr.Tabs():
                 with gr.Tab("Upload"):
                     widgets.media_slot(self.inputs, end, frame_choice=True)

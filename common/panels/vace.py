@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
@@ -18,13 +18,14 @@ from common.runner import explain
 SOURCE_ID = "vace-source"
 FIRST = "inpainting_mask"
 
+_DETAILS = ("mask_shape", "mask_grow", "fit")
+"""Of these, the ones under Advanced."""
 _SHAPED = (
     "video", "whole_clip", "last_video", "image", "last_image", "mask", "bbox", "bbox_to", "label", "caption",
     "expand_left", "expand_right", "expand_top", "expand_bottom", "keep_frames", "keyframes",
-    "mask_shape", "mask_grow", "fit", "reference_images",
+    "reference_images", *_DETAILS,
 )  # fmt: skip
 """Fields that come and go with the sub-mode."""
-_ALWAYS = ("submode", "mask_source", "conditioning_scale")
 
 
 class VACEPanel(Panel):
@@ -34,11 +35,22 @@ class VACEPanel(Panel):
         add = self.inputs.add
         row = SUBMODES[FIRST]
         add("family", gr.Radio(list(FAMILIES), value=row.family, label="Task", elem_classes="families"))
-        add("submode", gr.Radio(_choices(row), value=row.key, label="How", elem_classes="families"))
+        add("submode", gr.Textbox(row.key, visible=False))
+        # One menu a family: a radio refuses a value that it does not list, and anyone may set `submode`.
+        self.menus = [
+            gr.Radio(
+                [(s.label, s.key) for s in family(f)], value=row.key if f == row.family else None,
+                visible=f == row.family, label="How", elem_classes="families",
+            )
+            for f in FAMILIES
+        ]  # fmt: skip
         self.about = gr.HTML(_about(row))
-        add("mask_source", gr.Radio([], label="Mask source", visible=False, elem_classes="families"))
+        add(
+            "mask_source",
+            gr.Radio(_sources(MASK_SOURCES), label="Mask source", visible=False, elem_classes="families"),
+        )
         self.groups: dict[str, Any] = {}
-        for name in _SHAPED:
+        for name in _SHAPED[: -len(_DETAILS)]:
             with gr.Column(visible=name in _visible(row), elem_classes="shaped") as self.groups[name]:
                 self._draw(name)
 
@@ -88,6 +100,11 @@ class VACEPanel(Panel):
                 self.inputs.readers.append(lambda raw, n=name: {n: raw[n] or None})
 
     def draw_advanced(self) -> None:
+        for name in _DETAILS:
+            with gr.Column(visible=name in _visible(SUBMODES[FIRST]), elem_classes="shaped") as self.groups[
+                name
+            ]:
+                self._draw(name)
         self.inputs.add(
             "conditioning_scale",
             gr.Slider(0, 2, 1, step=0.05, label="Control strength (conditioning scale)", buttons=[]),
@@ -150,12 +167,12 @@ class VACEPanel(Panel):
     def wire_more(self) -> None:
         parts = self.inputs.components
         widgets.wire_whole_clip(self.inputs)
-        shape = [
-            self.about, parts["mask_source"], parts["prompt"], *self.groups.values(),
-        ]  # fmt: skip
-        parts["family"].input(_first_of, parts["family"], parts["submode"], **QUIET)
-        # Whoever sets a sub-mode (an example, a restored file, Send to) finds its family beside it.
-        parts["submode"].change(_family_of, parts["submode"], [parts["family"], parts["submode"]], **QUIET)
+        shape = [self.about, parts["mask_source"], parts["prompt"], *self.groups.values()]
+        parts["family"].input(lambda name: family(name)[0].key, parts["family"], parts["submode"], **QUIET)
+        for menu in self.menus:
+            menu.input(lambda key: key, menu, parts["submode"], **QUIET)
+        # Whoever sets a sub-mode (an example, a restored file, Send to) finds its menus beside it.
+        parts["submode"].change(_menus, parts["submode"], [parts["family"], *self.menus], **QUIET)
         gr.on(
             [parts["submode"].change, parts["mask_source"].input],
             _reshape, [parts["submode"], parts["mask_source"]], shape, **QUIET,
@@ -200,22 +217,18 @@ def _clip(label: str, **options: Any) -> HandleVideo:
     return HandleVideo(label=label, sources=["upload"], **options)
 
 
-def _choices(row: SubMode) -> list[tuple[str, str]]:
-    return [(s.label, s.key) for s in family(row.family)]
+def _sources(keys: Iterable[str]) -> list[tuple[str, str]]:
+    return [(MASK_SOURCES[key].label, key) for key in keys]
 
 
 def _about(row: SubMode) -> str:
     return f'<p class="dim">{escape(row.about)}</p>'
 
 
-def _first_of(name: str) -> Any:
-    rows = family(next(f for f in FAMILIES if f == name))
-    return gr.update(choices=[(s.label, s.key) for s in rows], value=rows[0].key)
-
-
-def _family_of(key: str) -> list[Any]:
-    row = SUBMODES.get(key)
-    return [row.family, gr.update(choices=_choices(row))] if row else [gr.skip(), gr.skip()]
+def _menus(key: str) -> list[Any]:
+    row = SUBMODES.get(key, SUBMODES[FIRST])
+    updates = [gr.update(visible=f == row.family, value=key if f == row.family else None) for f in FAMILIES]
+    return [row.family, *updates]
 
 
 def _reshape(key: str, source: str | None) -> list[Any]:
@@ -223,12 +236,11 @@ def _reshape(key: str, source: str | None) -> list[Any]:
     source = source if source in row.mask_sources else None
     read = _visible(row, source)
     several = len(row.mask_sources) > 1
-    menu = [(MASK_SOURCES[s].label, s) for s in row.mask_sources]
     return [
         _about(row),
-        gr.update(choices=menu, value=source or row.mask_sources[0], visible=True)
+        gr.update(choices=_sources(row.mask_sources), value=source or row.mask_sources[0], visible=True)
         if several
-        else gr.update(choices=[], value=None, visible=False),
+        else gr.update(value=None, visible=False),
         gr.update(placeholder=row.placeholder),
         *[gr.update(visible=name in read) for name in _SHAPED],
     ]
