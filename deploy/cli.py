@@ -10,8 +10,8 @@ from pathlib import Path
 from huggingface_hub import HfApi
 
 from common.errors import InputError, StudioError
+from deploy import bake, doctor, federation, plan, status, targets, verify, wait
 from deploy import destroy as destroying
-from deploy import doctor, federation, plan, status, targets, verify, wait
 from deploy.hub import Hub
 from deploy.push import Push, Result
 from deploy.rollback import Rollback
@@ -25,6 +25,7 @@ verify      commit, contract and one call without a GPU
 rollback    back to the deployment before
 destroy     delete the federation's Spaces
 doctor      token, plan limits, quota, disk, bundles
+bake        write a bf16 repack of an fp32 checkpoint to your account
 bundle      write the bundles into a folder
 spaces      name and id of every Space, as a CI job wants them
 local       run the same bundles on this machine, one process each"""
@@ -75,6 +76,9 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     sub.add_parser("destroy", parents=[common, yes])
     sub.add_parser("doctor", parents=[common])
     sub.add_parser("spaces", parents=[common])
+    p = sub.add_parser("bake", parents=[common])
+    p.add_argument("checkpoint", help="such as wan2.2-t2v-a14b")
+    p.add_argument("--private", action="store_true")
     p = sub.add_parser("bundle", parents=[common])
     p.add_argument("--out", type=Path, default=Path("dist/bundles"))
     p = sub.add_parser("local", parents=[common])
@@ -113,6 +117,9 @@ def _run(args: argparse.Namespace, hub: Hub | None) -> int:
         return _here(args, targets.select(everything, args.only))
     hub = hub or Hub(HfApi(), say=lambda text: print(text, file=sys.stderr, flush=True))
     namespace = file.namespace or _own_name(hub, command)
+    if command == "bake":
+        print(bake.bake(hub, args.checkpoint, namespace, private=args.private))
+        return 0
     chosen = targets.select(targets.resolve(file, namespace), args.only)
     skipped = {} if args.only else federation.skipped(file)
     if command == "plan":
