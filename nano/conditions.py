@@ -18,11 +18,10 @@ from nano.world import Scenes, random_scenes, render
 
 # Height, width, frames and the share of the cache; every further length is rarer.
 LAYOUTS = (
-    (128, 128, 17, 0.50),
-    (128, 192, 17, 0.14),
-    (192, 128, 17, 0.14),
-    (128, 128, 9, 0.07),
-    (128, 128, 5, 0.05),
+    (128, 128, 17, 0.56),
+    (128, 192, 17, 0.13),
+    (192, 128, 17, 0.13),
+    (128, 128, 5, 0.08),
     (128, 128, 33, 0.05),
     (128, 128, 1, 0.05),
 )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nano.conditions import Shelf
-from nano.fast_attention import short_context
+from nano.fast_blocks import short_context
 from nano.kinds import Kind
 from nano.texts import END, LENGTH, SPACE, UNKNOWN
 
@@ -70,7 +70,7 @@ def velocity(
 ) -> Tensor:
     """Runs a transformer the way its pipeline does; `first` marks ti2v samples whose first frame is given."""
     extra: dict[str, Tensor] = {}
-    timestep = sigma * 1000
+    timestep, kept = sigma * 1000, transformer.patch_embedding.weight.dtype
     if "condition" in shelf.extra:
         noisy = torch.cat([noisy, shelf.extra["condition"]], 1)
     if "picture" in shelf.extra:
@@ -83,11 +83,11 @@ def velocity(
         given = torch.arange(every.shape[1], device=noisy.device) < height * width // 4
         timestep = every if first is None else torch.where(given & first[:, None], 0.0, every)
     return transformer(
-        hidden_states=noisy,
+        hidden_states=noisy.to(kept),
         timestep=timestep,
-        encoder_hidden_states=short_context(text),
+        encoder_hidden_states=short_context(text.to(kept)),
         return_dict=False,
-        **extra,
+        **{name: value.to(kept) for name, value in extra.items()},
     )[0].float()
 
 

@@ -14,12 +14,12 @@ def _transformer(**changes: Any) -> dict[str, Any]:
     config: dict[str, Any] = {
         "patch_size": [1, 2, 2],
         "num_attention_heads": 4,
-        "attention_head_dim": 28,
+        "attention_head_dim": 32,
         "in_channels": 16,
         "out_channels": 16,
         "text_dim": TEXT_DIM,
         "freq_dim": 128,
-        "ffn_dim": 224,
+        "ffn_dim": 256,
         "num_layers": 4,
         "cross_attn_norm": True,
         "qk_norm": "rms_norm_across_heads",
@@ -28,7 +28,7 @@ def _transformer(**changes: Any) -> dict[str, Any]:
 
 
 _SEES_IMAGE = {"in_channels": 36}
-_SEES_CLIP = _SEES_IMAGE | {"image_dim": CLIP_DIM, "added_kv_proj_dim": 112}
+_SEES_CLIP = _SEES_IMAGE | {"image_dim": CLIP_DIM, "added_kv_proj_dim": 128}
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ _TABLE: tuple[Kind, ...] = (
     Kind(
         "i2v-moe",
         "WanImageToVideoPipeline",
-        _transformer(**_SEES_IMAGE, num_layers=3),
+        _transformer(**_SEES_IMAGE, num_attention_heads=3, ffn_dim=192, num_layers=3),
         flow_shift=5.0,
         experts=_MOE,
         lightning=True,
@@ -90,7 +90,11 @@ _TABLE: tuple[Kind, ...] = (
         "WanPipeline",
         # A token is 2×2×48 = 192 numbers of noise that must pass through, so the width has to exceed 192.
         _transformer(
-            num_attention_heads=8, attention_head_dim=28, in_channels=48, out_channels=48, num_layers=3
+            num_attention_heads=7,
+            in_channels=48,
+            out_channels=48,
+            num_layers=3,
+            ffn_dim=112,
         ),
         flow_shift=5.0,
         vae="vae-2.2",
