@@ -97,7 +97,7 @@ class Plan(Model):
     fps: int
     num_inference_steps: int
     guidance_scale: float
-    guidance_scale_2: float | None
+    guidance_scale_2: float | None = None
     flow_shift: float
     strength: float | None = None
     conditioning_scale: float | None = None
@@ -105,7 +105,7 @@ class Plan(Model):
     negative_prompt: str
     loras: list[tuple[str, float]] = Field(default_factory=lambda: list[tuple[str, float]]())
     gpu_seconds: int
-    gpu_size: GpuSize | None
+    gpu_size: GpuSize | None = None
     expected_seconds: float
     clip_seconds: float
     notices: list[str] = Field(default_factory=lambda: list[str]())

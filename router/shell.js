@@ -38,7 +38,7 @@
   addEventListener('drop', (event) => {
     if (!carries(event) || slot(event)) return;
     event.preventDefault();
-    const input = document.querySelector('.studio-nav input[type=file]');
+    const input = document.querySelector('input[type=file][accept=".mp4"]');
     const files = [...event.dataTransfer.files].filter((file) => file.name.toLowerCase().endsWith('.mp4'));
     if (!input || !files.length) return;
     const data = new DataTransfer();

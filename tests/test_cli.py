@@ -38,7 +38,8 @@ def test_bad_input_is_exit_2_and_one_line(
 
 def test_plan_needs_no_torch_and_prints_json() -> None:
     code = (
-        "import sys, cli; rc = cli.main(['plan', 't2v', 'a fox', '--json', '--weights', 'wan', '--seed', '5'])\n"
+        "import sys, cli\n"
+        "rc = cli.main(['plan', 't2v', 'a fox', '--json', '--weights', 'wan', '--seed', '5'])\n"
         "assert 'torch' not in sys.modules and 'gradio' not in sys.modules; sys.exit(rc)"
     )
     done = subprocess.run(

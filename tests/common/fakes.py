@@ -55,9 +55,10 @@ def manifest(mode: Mode, *, backend: Backend | None = None, weights: str = "nano
     )
 
 
-def clip(path: Path, width: int, height: int, frames: int, fps: int) -> None:
+def clip(path: Path, width: int, height: int, frames: int, fps: int, comment: str = "") -> None:
     """A bar that moves one step a frame."""
     with av.open(str(path), "w") as out:
+        out.metadata["comment"] = comment
         stream = out.add_stream("libx264", rate=fps)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for i in range(frames):

@@ -1,0 +1,249 @@
+"""A person in the Studio: chains, neighbours, a mode that dies, gating, a phone, a dropped file."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+playwright_api = pytest.importorskip("playwright.sync_api")
+expect = playwright_api.expect
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+PROMPT = "a red circle moving right on a black background"
+WAIT = 60_000
+expect.set_options(timeout=WAIT)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def start(port: int, *args: str, env: dict[str, str] | None = None) -> subprocess.Popen:
+    command = [sys.executable, "-m", "tests.router.fleet_server", str(port), *args]
+    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **(env or {})})
+    end = time.monotonic() + 90
+    while True:
+        try:
+            if httpx.get(
+                f"http://127.0.0.1:{port}/{'t2v/' if '--modes' in args else ''}", timeout=5
+            ).is_success:
+                return process
+        except httpx.TransportError:
+            pass
+        assert process.poll() is None and time.monotonic() < end, "the fleet did not start"
+        time.sleep(0.2)
+
+
+def end(process: subprocess.Popen) -> None:
+    process.kill()
+    process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    port = free_port()
+    env = {"GRADIO_TEMP_DIR": str(tmp_path_factory.mktemp("fleet"))}
+    process = start(port, "--modes", "t2v", "i2v", "--router", "--pause", "0.5", env=env)
+    yield f"http://127.0.0.1:{port}/"
+    end(process)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright_api.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser: Any) -> Iterator[Any]:
+    """Opens a page of a new visitor; fails the test at its end when any page had a script error."""
+    pages: list[Any] = []
+    problems: list[str] = []
+
+    def open_page(url: str, width: int = 1360, height: int = 860) -> Any:
+        page = browser.new_page(viewport={"width": width, "height": height})
+        page.set_default_timeout(WAIT)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.goto(url)
+        expect(page.locator(".nav [data-page=t2v]")).to_have_class(re.compile(r"\bhere\b"))
+        pages.append(page)
+        return page
+
+    yield open_page
+    for page in pages:
+        page.close()
+    assert not problems
+
+
+def generate(page: Any, mode: str, prompt: str = PROMPT) -> None:
+    page.locator(f".page-{mode} .prompt textarea").fill(prompt)
+    page.locator(f".page-{mode} .actions button", has_text="Generate").click()
+
+
+def done(page: Any, mode: str) -> None:
+    expect(page.locator(f".page-{mode} .progress.done")).to_be_visible()
+
+
+def go(page: Any, mode: str) -> None:
+    page.locator(f".nav [data-page={mode}]").click()
+
+
+def quality(page: Any) -> None:
+    page.locator(".studio-header .preset label", has_text="Quality").click()
+    expect(page.locator(".page-t2v .label-card")).to_contain_text("20 steps")
+
+
+def ready(page: Any, mode: str) -> None:
+    """The row of a mode is not greyed: its manifest has been read."""
+    expect(page.locator(f".nav [data-page={mode}]")).not_to_have_class(re.compile(r"\boff\b"))
+
+
+def test_browser_studio_chains_text_to_image_to_video_without_moving_a_byte(visit: Any, url: str) -> None:
+    page = visit(url)
+    ready(page, "t2v")
+    before = page.locator(".page-t2v .stage").bounding_box()
+    generate(page, "t2v")
+    expect(page.locator(".page-t2v .progress")).to_contain_text(re.compile(r"Step \d of 4"))
+    done(page, "t2v")
+    assert page.locator(".page-t2v .stage").bounding_box() == before, "the page jumped"
+    page.locator(".page-t2v .chips button", has_text="continue from the last frame").click()
+    expect(page.locator(".nav [data-page=i2v]")).to_have_class(re.compile(r"\bhere\b"))
+    expect(page.locator(".page-i2v .slot label.selected", has_text="Last")).to_be_visible()
+    generate(page, "i2v", "it moves on")
+    done(page, "i2v")
+    go(page, "gallery")
+    expect(page.locator(".page-gallery figure")).to_have_count(2)
+    expect(page.locator(".page-gallery figcaption").first).to_contain_text("I2V it moves on")
+    shown = page.locator(".page-gallery video").first
+    page.wait_for_function("() => document.querySelector('.page-gallery video').readyState >= 2")
+    assert shown.evaluate("v => v.duration") > 0.5
+    go(page, "settings")
+    expect(page.locator(".page-settings")).to_contain_text("(0.0 MB through this router)")
+    expect(page.locator(".page-settings")).to_contain_text(re.compile(r"[1-9]\d* by path"))
+
+
+def test_browser_studio_one_visitor_stops_the_other_finishes(visit: Any, url: str) -> None:
+    first, second = visit(url), visit(url)
+    ready(first, "t2v")
+    quality(first)  # 20 steps: long enough to be stopped
+    generate(first, "t2v")
+    expect(first.locator(".page-t2v .progress")).to_contain_text(re.compile(r"Step \d+ of 20"))
+    generate(second, "t2v", "a blue square growing on a gray background")
+    first.locator(".page-t2v .actions button", has_text="Stop").dispatch_event("click")
+    expect(first.locator(".page-t2v .progress.stopped")).to_be_visible()
+    done(second, "t2v")
+    generate(first, "t2v")  # and the first can go on
+    done(first, "t2v")
+
+
+def test_browser_studio_generation_and_preset_gate_modes_and_models(visit: Any, url: str) -> None:
+    page = visit(url)
+    ready(page, "t2v")
+    model = page.locator(".page-t2v").get_by_label("Model").first
+    expect(model).to_have_value("Wan 2.2 T2V-A14B (MoE)")
+    page.locator(".studio-header .generation input").click()
+    page.get_by_role("option", name="Wan 2.1").click()
+    expect(model).to_have_value("Wan 2.1 T2V-14B")
+    expect(page.locator(".page-t2v .label-card")).to_contain_text("4 steps")
+    quality(page)
+    shut = page.locator(".nav [data-page=animate]")
+    expect(shut).to_be_disabled()
+    expect(shut).to_contain_text("not built yet")
+
+
+def test_browser_studio_on_a_phone(visit: Any, url: str) -> None:
+    page = visit(url, 390, 844)
+    ready(page, "t2v")
+    wide = page.evaluate("document.documentElement.scrollWidth")
+    assert wide <= 390, f"sideways scroll: {wide}"
+    field = page.locator(".page-t2v .prompt textarea")
+    expect(field).to_be_in_viewport()
+    field.click()  # nothing lies over it
+    generate(page, "t2v")
+    done(page, "t2v")
+    expect(page.locator(".page-t2v .stage")).to_be_in_viewport()
+    page.locator(".sidebar .toggle-button").click()
+    go(page, "i2v")
+    expect(page.locator(".page-i2v .heading").first).to_be_in_viewport()
+
+
+def test_browser_studio_a_dropped_video_refills_its_panel(visit: Any, url: str, tmp_path: Path) -> None:
+    from common.contract import Backend, Lineage
+    from common.modes import MODES
+    from tests.common.fakes import clip
+
+    mode = MODES["i2v"]
+    request = {
+        "prompt": "the star spins",
+        "checkpoint": "wan2.1-i2v-14b-480p",
+        "preset": "quality",
+        "seed": 4711,
+    }
+    parsed = mode.parse({**request, "image": {"path": "x.png"}, "num_frames": 9})
+    plan = mode.plan(parsed, Backend())
+    lineage = Lineage(request=request, plan=plan, seed=4711, versions={}, git_sha="", created="")
+    file = tmp_path / "clip.mp4"
+    clip(file, 64, 64, 5, 16, comment=lineage.model_dump_json())
+    page = visit(url)
+    ready(page, "i2v")
+    drop = """async ([name, data]) => {
+        const bytes = Uint8Array.from(atob(data), c => c.charCodeAt(0));
+        const files = new DataTransfer();
+        files.items.add(new File([bytes], name, {type: 'video/mp4'}));
+        const stage = document.querySelector('.page-t2v .stage');
+        stage.dispatchEvent(new DragEvent('drop', {dataTransfer: files, bubbles: true, cancelable: true}));
+    }"""
+    page.evaluate(drop, ["clip.mp4", base64.b64encode(file.read_bytes()).decode()])
+    expect(page.locator(".nav [data-page=i2v]")).to_have_class(re.compile(r"\bhere\b"))
+    panel = page.locator(".page-i2v")
+    expect(panel.locator(".prompt textarea")).to_have_value("the star spins")
+    expect(panel.get_by_label("Model").first).to_have_value("Wan 2.1 I2V-14B-480P")
+    expect(page.locator(".studio-header .preset label.selected")).to_have_text("Quality")
+    expect(panel.locator(".label-card")).to_contain_text("20 steps")
+
+
+def test_browser_studio_survives_a_mode_that_dies_and_sees_it_return(visit: Any, tmp_path: Path) -> None:
+    cache = {"GRADIO_TEMP_DIR": str(tmp_path)}
+    ports = free_port(), free_port()
+    table = {"t2v": f"http://127.0.0.1:{ports[0]}/t2v/"}
+    mode = start(ports[0], "--modes", "t2v", "--pause", "0.5", env=cache)
+    router = start(ports[1], "--router", env=cache | {"WAN_FEDERATION": json.dumps(table)})
+    try:
+        page = visit(f"http://127.0.0.1:{ports[1]}/")
+        ready(page, "t2v")
+        generate(page, "t2v")
+        expect(page.locator(".page-t2v .progress")).to_contain_text(re.compile(r"Step \d of 4"))
+        mode.send_signal(signal.SIGKILL)
+        mode.wait(10)
+        error = page.locator(".page-t2v .screen .error")
+        expect(error).to_contain_text("Text to Video", timeout=10_000)
+        expect(page.locator(".page-t2v .prompt textarea")).to_have_value(PROMPT)
+        row = page.locator(".nav [data-page=t2v]")
+        expect(row).to_have_class(re.compile(r"\boff\b"))
+        expect(row).to_contain_text("cannot be reached")
+        mode = start(ports[0], "--modes", "t2v", "--pause", "0.05", env=cache)
+        ready(page, "t2v")
+        generate(page, "t2v")
+        done(page, "t2v")
+    finally:
+        end(mode)
+        end(router)

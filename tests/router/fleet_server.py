@@ -1,0 +1,46 @@
+"""Modes with a pretended engine, the Studio over them, or both, as a process that can be killed.
+
+    python -m tests.router.fleet_server PORT --modes t2v i2v --router --pause 0.2
+
+Without --modes the Studio stands alone, over WAN_FEDERATION.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import gradio as gr
+import uvicorn
+from fastapi import FastAPI
+from gradio.utils import get_upload_folder
+
+from common.modes import MODES
+from common.space import build_space
+from router import federation, shell
+from router.app import build_studio
+from router.jobs import Studio
+from tests.common.fakes import FakeService
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("port", type=int)
+    parser.add_argument("--modes", nargs="*", default=[])
+    parser.add_argument("--router", action="store_true")
+    parser.add_argument("--pause", type=float, default=0.2)
+    args = parser.parse_args()
+    folder = Path(get_upload_folder()).resolve() / "fleet"
+    folder.mkdir(parents=True, exist_ok=True)
+    app = FastAPI()
+    for key in args.modes:
+        service = FakeService(MODES[key], folder, pause=args.pause)
+        app = gr.mount_gradio_app(app, build_space(service), path=f"/{key}")
+    if args.router:
+        table = federation.from_env() or federation.mounted(f"http://127.0.0.1:{args.port}", args.modes)
+        app = gr.mount_gradio_app(app, build_studio(Studio.over(table)), path="/", **shell.page_options())
+    uvicorn.run(app, host="127.0.0.1", port=args.port, log_level="error")
+
+
+if __name__ == "__main__":
+    main()
