@@ -1,0 +1,176 @@
+"""Distils 4-step LoRAs: `python -m nano.train_lightning --kind dense --weights nano/weights --seconds 90`."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nano import lora_file
+from nano.assemble import lora_file_name
+from nano.conditions import Shelf, fill_shelves
+from nano.fast_blocks import prepare_for_training
+from nano.flow import FAST, SETTINGS, negative_ids, noise_range, velocity
+from nano.kinds import Kind, kind_named
+from nano.sampling import sample, scheduler
+from nano.schedule import Budget, learning_rate
+from nano.texts import embed, tokens
+from nano.train_transformer import Frozen, load_transformer
+
+
+class LoraLinear(nn.Module):
+    """A frozen linear layer and what is added to it."""
+
+    def __init__(self, base: nn.Linear, rank: int) -> None:
+        super().__init__()
+        self.base = base.requires_grad_(False)
+        device = base.weight.device
+        self.down = nn.Parameter(torch.randn(rank, base.in_features, device=device) / base.in_features**0.5)
+        self.up = nn.Parameter(torch.zeros(base.out_features, rank, device=device))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.base(x) + (x @ self.down.to(x.dtype).T) @ self.up.to(x.dtype).T
+
+
+def add_lora(transformer: Any, rank: int) -> dict[str, LoraLinear]:
+    """Puts a LoRA on every layer that a Lightning file changes."""
+    added: dict[str, LoraLinear] = {}
+    for name in lora_file.target_layers(transformer):
+        parent, _, leaf = name.rpartition(".")
+        holder = transformer.get_submodule(parent)
+        wrapped = LoraLinear(getattr(holder, leaf), rank)
+        setattr(holder, leaf, wrapped)
+        added[name] = wrapped
+    return added
+
+
+@dataclass
+class Paths:
+    """Where the teacher was at each of the four Fast noise levels, and where it ended."""
+
+    shelf: Shelf
+    text: Tensor
+    states: Tensor  # [n, 4, ...]
+    end: Tensor
+
+
+@torch.no_grad()
+def teacher_paths(
+    kind: Kind, experts: dict[str, Any], frozen: Frozen, shelves: list[Shelf], batch: int, steps: int
+) -> Paths:
+    """One batch of clips made at Quality, seen at the noise levels that Fast visits."""
+    shelf = random.choices(shelves, [len(s.scenes) for s in shelves])[0]
+    index = torch.randint(len(shelf.scenes), (batch,), device=shelf.latents.device)
+    shelf = shelf.take(index)
+    device = shelf.latents.device
+    ids, _ = tokens(shelf.scenes, drop=0.03, vague=0.03)
+    text, empty = embed(frozen.text, ids), embed(frozen.text, negative_ids(batch, device))
+    boundary = kind.index.get("boundary_ratio")
+    settings = SETTINGS[kind.name]
+
+    def predict(latents: Tensor, t: Tensor, conditional: bool) -> Tensor:
+        high = boundary is None or float(t) >= float(boundary) * 1000
+        model = experts["transformer" if high else "transformer_2"]
+        sigma = (t.float() / 1000).expand(batch)
+        return velocity(model, kind, shelf, latents, sigma, text if conditional else empty)
+
+    noise = torch.randn_like(shelf.latents)
+    # The same shift as Fast, so that the teacher's grid holds Fast's four levels when steps is a multiple of 4.
+    end, states = sample(predict, noise, FAST.shift, steps, min(settings.guidance, 4.0))
+    fast = scheduler(FAST.shift)
+    fast.set_timesteps(FAST.steps, device=device)
+    levels = torch.tensor([sigma for sigma, _ in states])
+    near = [int((levels - float(s)).abs().argmin()) for s in fast.sigmas[: FAST.steps]]
+    return Paths(shelf, text, torch.stack([states[i][1] for i in near], 1), end)
+
+
+def train_expert(
+    kind: Kind, expert: str, model: Any, paths: list[Paths], budget: Budget, rate: float, batch: int
+) -> tuple[dict[str, tuple[Tensor, Tensor]], list[float]]:
+    """From each of its noise levels the student aims straight at the teacher's end."""
+    device = paths[0].end.device
+    layers = add_lora(model, lora_file.RANK)
+    weights = [p for layer in layers.values() for p in (layer.down, layer.up)]
+    adam = torch.optim.AdamW(weights, lr=rate, betas=(0.9, 0.98), fused=device.type == "cuda")
+    fast = scheduler(FAST.shift)
+    fast.set_timesteps(FAST.steps, device=device)
+    low, high = noise_range(kind, expert)
+    mine = [
+        i for i, s in enumerate(fast.timesteps.tolist()) if low * 1000 <= s < max(high * 1000, 1001 * high)
+    ]
+    losses: list[float] = []
+    for fraction in budget:
+        adam.param_groups[0]["lr"] = learning_rate(rate, budget.step, fraction, warmup=50)
+        now = random.choice(paths)
+        pick = torch.randint(len(now.end), (min(batch, len(now.end)),), device=device)
+        level = random.choice(mine)
+        state, end = now.states[pick, level].float(), now.end[pick].float()
+        sigma = fast.sigmas[level].to(device).float().expand(len(pick))
+        shelf = Shelf(now.shelf.scenes[pick], end, end, {k: v[pick] for k, v in now.shelf.extra.items()})
+        told = fast.timesteps[level].float().expand(len(pick)) / 1000
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            made = velocity(model, kind, shelf, state, told, now.text[pick])
+        weight = now.shelf.weight[pick]
+        aim = state - sigma.view(-1, 1, 1, 1, 1) * made
+        # Huber: where the end cannot be known yet, the likeliest one is better than the mean of all.
+        loss = (nn.functional.huber_loss(aim, end, reduction="none", delta=0.3) * weight).mean()
+        adam.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(weights, 1.0)
+        adam.step()
+        if budget.step % 50 == 0:
+            losses.append(loss.item())
+            if budget.step % 250 == 0:
+                print(f"lightning {kind.name}/{expert} step {budget.step} loss {losses[-1]:.4f}", flush=True)
+    return {name: (layer.down, layer.up) for name, layer in layers.items()}, losses
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kind", required=True)
+    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--seconds", type=float, default=90, help="a third makes paths, the rest trains")
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--samples", type=int, default=4000)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--teacher-steps", type=int, default=16)
+    parser.add_argument("--rate", type=float, default=1e-3)
+    args = parser.parse_args()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.manual_seed(0)
+    random.seed(0)
+    kind = kind_named(args.kind)
+    frozen = Frozen(kind, args.weights, device)
+    experts: dict[str, Any] = {}
+    for expert in kind.experts:
+        model = load_transformer(kind, expert, args.weights / kind.name / expert).to(device)
+        experts[expert] = prepare_for_training(model).eval().requires_grad_(False)
+    shelves = fill_shelves(kind, frozen.vae, frozen.clip, args.samples, device, batch=4 if args.steps else 32)
+    shelves = [s for s in shelves if s.latents.shape[2] >= 5]
+    begun, paths = time.monotonic(), []
+    while time.monotonic() - begun < args.seconds / 3:
+        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+            paths.append(teacher_paths(kind, experts, frozen, shelves, args.batch, args.teacher_steps))
+        if args.steps and len(paths) > 1:
+            break
+    print(f"lightning {kind.name}: {len(paths) * args.batch} paths", flush=True)
+    (args.weights / "lightning").mkdir(parents=True, exist_ok=True)
+    for expert in kind.experts:
+        budget = Budget(args.seconds * 2 / 3 / len(kind.experts), args.steps)
+        pairs, losses = train_expert(kind, expert, experts[expert], paths, budget, args.rate, args.batch)
+        path = args.weights / "lightning" / lora_file_name(kind, expert)
+        lora_file.save(path, experts[expert], pairs, alpha=float(lora_file.RANK))
+        print(
+            f"lightning {path.name}: {budget.step} steps, loss {losses[0]:.4f} -> {losses[-1]:.4f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
