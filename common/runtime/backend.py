@@ -29,7 +29,7 @@ def detect(settings: SpaceSettings, first_checkpoint: str) -> Backend:
         most = int(torch.mps.recommended_max_memory())
         return Backend(device="mps", name="Apple GPU", memory_bytes=most)
     if settings.weights == "nano":
-        # Tiny tensors: waiting for another thread costs more than it gives (a clip: 11 s with 1, 26 s with 2).
+        # Tiny tensors: a second thread costs more than it gives (a clip: 11 s with 1, 26 s with 2).
         torch.set_num_threads(1)
     return Backend(device="cpu", name=f"CPU ({os.cpu_count()} cores)", memory_bytes=_ram())
 
