@@ -141,6 +141,7 @@ def test_browser_studio_chains_text_to_image_to_video_without_moving_a_byte(visi
     expect(page.locator(".page-settings")).to_contain_text(re.compile(r"[1-9]\d* by path"))
 
 
+@pytest.mark.slow
 def test_browser_studio_one_visitor_stops_the_other_finishes(visit: Any, url: str) -> None:
     first, second = visit(url), visit(url)
     ready(first, "t2v")
@@ -155,6 +156,7 @@ def test_browser_studio_one_visitor_stops_the_other_finishes(visit: Any, url: st
     done(first, "t2v")
 
 
+@pytest.mark.slow
 def test_browser_studio_generation_and_preset_gate_modes_and_models(visit: Any, url: str) -> None:
     page = visit(url)
     ready(page, "t2v")
@@ -170,6 +172,7 @@ def test_browser_studio_generation_and_preset_gate_modes_and_models(visit: Any, 
     expect(shut).to_contain_text("not built yet")
 
 
+@pytest.mark.slow
 def test_browser_studio_on_a_phone(visit: Any, url: str) -> None:
     page = visit(url, 390, 844)
     ready(page, "t2v")
@@ -186,6 +189,7 @@ def test_browser_studio_on_a_phone(visit: Any, url: str) -> None:
     expect(page.locator(".page-i2v .heading").first).to_be_in_viewport()
 
 
+@pytest.mark.slow
 def test_browser_studio_a_dropped_video_refills_its_panel(visit: Any, url: str, tmp_path: Path) -> None:
     from common.contract import Backend, Lineage
     from common.modes import MODES
@@ -221,6 +225,7 @@ def test_browser_studio_a_dropped_video_refills_its_panel(visit: Any, url: str, 
     expect(panel.locator(".label-card")).to_contain_text("20 steps")
 
 
+@pytest.mark.slow
 def test_browser_studio_survives_a_mode_that_dies_and_sees_it_return(visit: Any, tmp_path: Path) -> None:
     cache = {"GRADIO_TEMP_DIR": str(tmp_path)}
     ports = free_port(), free_port()
