@@ -9,6 +9,7 @@ from typing import Any
 
 from common.errors import InputError, StudioError
 from common.modes import MODES
+from deploy import cli as deploy_cli
 
 SHORT = {"frames": "num_frames", "steps": "num_inference_steps", "guidance": "guidance_scale"}
 
@@ -42,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
     form = modes.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true")
     form.add_argument("--markdown", action="store_true", help="the tables of the README")
+    deploy_cli.add_to(commands)
     return top
 
 
@@ -163,6 +165,7 @@ COMMANDS = {
     "generate": generate_command,
     "plan": plan_command,
     "modes": modes_command,
+    "deploy": deploy_cli.run,
 }
 
 
