@@ -42,7 +42,8 @@ def resolve_lora(lora: Lora, checkpoint: Checkpoint, weights: Weights, say: Say)
     """The files of a LoRA, each with the transformer that it goes into."""
     if weights == "nano":
         try:
-            files = nano.lora(lora.kind)
+            # FLF2V borrows the LoRA of I2V, as its real checkpoint does.
+            files = nano.lora(checkpoint.kind if nano.kind_named(checkpoint.kind).lightning else lora.kind)
         except KeyError as error:
             raise WeightsError(
                 f"Wan-Nano has no Lightning LoRA for {checkpoint.name}; use Quality"

@@ -1,0 +1,190 @@
+"""A person at FLF2V, V2V and VACE: inputs that reshape, a drawn mask, the control's preview, Send to."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import studio
+from tests.spaces import media_for_modes as media
+
+playwright_api = pytest.importorskip("playwright.sync_api")
+expect = playwright_api.expect
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+WAIT = 120_000
+PROMPT = "a red circle moving right on a black background"
+SHOTS = os.environ.get("WAN_SCREENSHOTS")
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if given := os.environ.get("WAN_TEST_STUDIO"):
+        yield given
+        return
+    with studio.running(tmp_path_factory.mktemp("studio"), "t2v", "flf2v", "v2v", "vace") as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright_api.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.set_default_timeout(WAIT)
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    yield page
+    page.close()
+    assert not problems
+
+
+def shot(page: Any, name: str) -> None:
+    if SHOTS:
+        page.screenshot(path=str(Path(SHOTS) / f"{name}.png"), full_page=True)
+
+
+def upload(page: Any, scope: Any, path: str | Path) -> None:
+    scope.locator("input[type=file]").first.set_input_files(str(path))
+
+
+def result(page: Any) -> Any:
+    return page.locator(".result-video video")
+
+
+def generate(page: Any) -> None:
+    page.get_by_role("button", name="Generate", exact=True).click()
+    expect(page.get_by_role("button", name="Stop")).to_be_visible(timeout=WAIT)
+    expect(result(page)).to_have_attribute("src", re.compile("mp4"), timeout=WAIT)
+    expect(page.get_by_role("button", name="Stop")).to_be_hidden(timeout=WAIT)
+
+
+def test_flf2v_needs_both_frames_and_takes_its_shape_from_the_first(page: Any, address: str, tmp_path: Path):
+    media.frame().resize((192, 128)).save(tmp_path / "wide.png")
+    page.goto(f"{address}/flf2v/")
+    expect(page.get_by_text("AR locked from the start frame")).to_be_visible()
+    page.get_by_label("Transition prompt").fill(PROMPT)
+    expect(page.locator(".todo")).to_contain_text("start frame, end frame")
+    slots = page.locator(".slot")
+    upload(page, slots.nth(0), tmp_path / "wide.png")
+    expect(page.locator(".label")).to_contain_text("192×128", timeout=WAIT)
+    upload(page, slots.nth(1), media.picture(tmp_path / "b.png", 40)["path"])
+    expect(page.locator(".todo")).to_have_count(0, timeout=WAIT)
+    generate(page)
+    expect(page.locator(".card")).to_contain_text("from image, last_image")
+    shot(page, "flf2v")
+
+
+def test_flf2v_says_where_stills_come_from(page: Any, address: str):
+    page.goto(f"{address}/flf2v/")
+    page.get_by_role("tab", name="Generate").click()
+    page.get_by_label("End frame", exact=True).last.fill("a red circle on a black background")
+    page.get_by_role("button", name="Make the end frame").click()
+    expect(page.get_by_text("open the Studio")).to_be_visible()
+
+
+def test_v2v_is_as_long_as_the_clip(page: Any, address: str, tmp_path: Path):
+    page.goto(f"{address}/v2v/")
+    page.get_by_label("New look").fill(PROMPT)
+    upload(page, page.locator(".inputs"), media.clip(tmp_path / "c.mp4", 9)["path"])
+    expect(page.locator(".todo")).to_have_count(0, timeout=WAIT)
+    generate(page)
+    expect(page.locator(".card")).to_contain_text("9 frames at 16")
+    shot(page, "v2v")
+
+
+def test_v2v_refuses_a_strength_that_changes_nothing(page: Any, address: str, tmp_path: Path):
+    page.goto(f"{address}/v2v/")
+    slider = page.get_by_label("number input for Strength")
+    slider.fill("0.2")
+    slider.press("Tab")
+    expect(page.locator(".broken")).to_contain_text("strength x num_inference_steps must be at least 1")
+
+
+def test_vace_inputs_reshape_with_the_submode(page: Any, address: str):
+    page.goto(f"{address}/vace/")
+    expect(page.get_by_text("Mask: white is made anew")).to_be_visible()
+    page.get_by_label("Outpaint", exact=True).check()
+    expect(page.get_by_text("Grow left")).to_be_visible()
+    expect(page.get_by_text("Mask: white is made anew")).to_be_hidden()
+    shot(page, "vace-outpaint")
+    page.get_by_label("Extend", exact=True).check()
+    expect(page.get_by_text("First frame", exact=True).first).to_be_visible()
+    expect(page.get_by_text("Source video")).to_be_hidden()
+    page.get_by_label("First and last frame").check()
+    expect(page.get_by_text("Fills in between two pictures.")).to_be_visible()
+    page.get_by_label("Composite", exact=True).check()
+    page.get_by_label("Swap anything").check()
+    expect(page.get_by_text("Mask source")).to_be_visible()
+    page.get_by_label("Label", exact=True).last.check()
+    expect(page.get_by_label("Name of the thing")).to_be_visible()
+    expect(page.locator(".label")).to_contain_text("Grounding DINO")
+    shot(page, "vace-swap")
+
+
+def test_vace_mask_is_drawn_previewed_and_used(page: Any, address: str, tmp_path: Path):
+    page.goto(f"{address}/vace/")
+    page.get_by_label("Prompt").first.fill(PROMPT)
+    upload(page, page.locator("#vace-source"), media.clip(tmp_path / "c.mp4", 5)["path"])
+    expect(page.locator("#vace-source video")).to_have_js_property("videoWidth", 128, timeout=WAIT)
+    page.locator("#vace-source-draw").click()
+    canvas = page.locator("#vace-source-editor canvas").first
+    expect(canvas).to_be_visible(timeout=WAIT)
+    page.wait_for_timeout(1500)
+    box = canvas.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x - 30, y)
+    page.mouse.down()
+    for step in range(12):
+        page.mouse.move(x - 30 + 5 * step, y + 2 * step)
+    page.mouse.up()
+    page.wait_for_timeout(1000)
+    shot(page, "vace-drawn")
+    page.locator("#vace-source-use").click()
+    expect(page.locator(".todo")).to_have_count(0, timeout=WAIT)
+    page.locator("#vace-prepare").click()
+    expect(page.locator("#vace-Mask video")).to_have_attribute("src", re.compile("mp4"), timeout=WAIT)
+    shot(page, "vace-prepared")
+    generate(page)
+    expect(page.locator(".card")).to_contain_text("from mask, video")
+    shot(page, "vace")
+
+
+def test_vace_preflight_names_what_is_missing(page: Any, address: str, tmp_path: Path):
+    page.goto(f"{address}/vace/")
+    page.get_by_label("Control", exact=True).check()
+    page.get_by_label("Prompt").first.fill(PROMPT)
+    page.get_by_label("Depth", exact=True).check()
+    upload(page, page.locator("#vace-source"), media.clip(tmp_path / "c.mp4", 5)["path"])
+    page.locator("#vace-prepare").click()
+    expect(page.get_by_text("MiDaS DPT-Hybrid (depth) is not on this machine")).to_be_visible(timeout=WAIT)
+
+
+def test_send_to_fills_the_right_slot(page: Any, address: str):
+    page.goto(address)
+    page.locator('button[data-page="t2v"]').first.click()
+    panel = page.locator(".page-t2v")
+    panel.get_by_label("Prompt").first.fill(PROMPT)
+    panel.get_by_role("button", name="Generate", exact=True).click()
+    expect(panel.locator(".result-video video")).to_have_attribute("src", re.compile("mp4"), timeout=WAIT)
+    panel.get_by_role("button", name="VACE · go on from its end").click()
+    vace = page.locator(".page-vace")
+    expect(vace.locator("#vace-source video")).to_be_visible(timeout=WAIT)
+    expect(vace.get_by_text("Continues a clip from its last frames.")).to_be_visible()
+    shot(page, "send-to-vace")
+    page.locator('button[data-page="t2v"]').first.click()
+    panel.get_by_role("button", name="FLF2V · go on from the last frame").click()
+    flf2v = page.locator(".page-flf2v")
+    expect(flf2v.locator(".slot video").first).to_be_visible(timeout=WAIT)
