@@ -32,7 +32,7 @@ def nav(generation: str, watcher: Watcher) -> str:
     rows: list[str] = []
     for key in cast("tuple[ModeKey, ...]", get_args(ModeKey)):
         mode = MODES.get(key)
-        name = mode.title if mode else ""
+        name = mode.title if mode and mode.title != _short(key) else ""
         why = gating.reason(key, generation, watcher)
         # A built mode that is only down stays open to look at; one without checkpoint or code does not.
         shut = mode is None or generation not in mode.generations()

@@ -28,13 +28,13 @@ class FLF2VPanel(Panel):
     def draw_slots(self) -> None:
         start, end = self.mode.slots
         with gr.Row(elem_classes="tight"):
-            with gr.Column(min_width=220):
+            with gr.Column(min_width=180):
                 gr.HTML(
                     f'<p class="dim" title="{LOCKED}">▶ AR locked from the start frame</p>',
                     elem_classes="over",
                 )
                 widgets.media_slot(self.inputs, start, frame_choice=True)
-            with gr.Column(min_width=220), gr.Tabs():
+            with gr.Column(min_width=180), gr.Tabs():
                 with gr.Tab("Upload"):
                     widgets.media_slot(self.inputs, end, frame_choice=True)
                     self.inputs.components["last_image_moment"].value = "last"
