@@ -9,7 +9,7 @@ from pathlib import Path
 
 from huggingface_hub import HfApi
 
-from common.errors import InputError, StudioError
+from common.errors import Cancelled, InputError, StudioError
 from deploy import bake, doctor, federation, plan, status, targets, verify, wait
 from deploy import destroy as destroying
 from deploy.hub import Hub
@@ -97,6 +97,9 @@ def run(args: argparse.Namespace, hub: Hub | None = None) -> int:
     except StudioError as error:
         print(f"error: {error.text}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        print("stopped; run the same command again, it goes on where it stopped", file=sys.stderr)
+        return Cancelled.exit_code
 
 
 def main(argv: list[str] | None = None) -> int:

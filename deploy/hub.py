@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import random
-import time
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import httpx2
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, RepositoryNotFoundError
 
+from common.errors import Cancelled
 from deploy.errors import Conflict, DeployError, Missing, Raced
 
 T = TypeVar("T")
+R = TypeVar("R")
 Say = Callable[[str], None]
 Sleep = Callable[[float], None]
+
+AT_ONCE = 3
+"""Spaces handled in parallel: more runs into the Hub's rate limits."""
 
 TRIES = 6
 LONGEST_WAIT = 60.0
@@ -32,10 +38,27 @@ _NETWORK = (
 class Hub:
     """An `HfApi` with patience. `sleep` and `say` are seams for tests and the command line."""
 
-    def __init__(self, api: HfApi, *, sleep: Sleep = time.sleep, say: Say = print) -> None:
+    def __init__(self, api: HfApi, *, sleep: Sleep | None = None, say: Say = print) -> None:
         self.api = api
-        self.sleep = sleep
         self.say = say
+        self._stopped = threading.Event()
+        self._sleep: Callable[[float], object] = sleep or self._stopped.wait
+
+    def sleep(self, seconds: float) -> None:
+        """Wait; Cancelled once somebody has pressed Ctrl-C."""
+        self._sleep(seconds)
+        if self._stopped.is_set():
+            raise Cancelled("stopped; run the same command again, it goes on where it stopped")
+
+    def each(self, function: Callable[[R], T], items: Iterable[R]) -> list[T]:
+        """`function` of every item, a few at a time, in the order given. Ctrl-C ends those that wait."""
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            try:
+                return list(pool.map(function, items))
+            except KeyboardInterrupt:
+                self._stopped.set()  # the pool waits for its threads, and they may be waiting for an hour
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
 
     def call(self, doing: str, function: Callable[[], T]) -> T:
         """`function()`, tried again on 408, 429, 5xx and network trouble; DeployError for the rest.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,6 @@ from deploy.federation import ROOT
 from deploy.hub import Hub
 from deploy.remote import Remote
 from deploy.targets import Target
-
-AT_ONCE = 3
-"""Spaces handled in parallel: more runs into the Hub's rate limits."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +90,7 @@ def plan_all(
     hub: Hub, targets: Sequence[Target], root: Path = ROOT, *, files_only: bool = False
 ) -> list[SpacePlan]:
     """Every Space's plan, in the order given."""
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        return list(pool.map(lambda t: plan_space(hub, t, root, files_only=files_only), targets))
+    return hub.each(lambda t: plan_space(hub, t, root, files_only=files_only), targets)
 
 
 def diff(target: Target, bundle: Bundle, remote: Remote | None) -> SpacePlan:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,7 +12,7 @@ from deploy import apply, verify, wait
 from deploy.errors import Conflict, DeployError, Raced
 from deploy.federation import ROOT
 from deploy.hub import Hub
-from deploy.plan import AT_ONCE, SpacePlan, plan_space
+from deploy.plan import SpacePlan, plan_space
 from deploy.targets import Target
 from deploy.verify import Probe
 
@@ -47,8 +46,7 @@ class Push:
         """Push every target; a failed mode stops no other, and the router comes when all modes are done."""
         modes = [t for t in targets if not t.is_router]
         routers = [t for t in targets if t.is_router]
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            results = list(pool.map(self.one, modes))
+        results = self.hub.each(self.one, modes)
         # Also after a failure: the router greys a mode that does not answer and heals when it does.
         return results + [self.one(t) for t in routers]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from deploy.bundle import MANIFEST
 from deploy.errors import DeployError, Raced
 from deploy.federation import Volume
 from deploy.hub import Hub
-from deploy.plan import AT_ONCE, Change, setting_changes
+from deploy.plan import Change, setting_changes
 from deploy.push import REPLANS, Result
 from deploy.remote import Remote
 from deploy.targets import Target
@@ -33,8 +32,7 @@ class Rollback:
 
     def run(self, targets: Sequence[Target]) -> list[Result]:
         """Modes in parallel, then the router; a failure stops no other Space."""
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            results = list(pool.map(self.one, [t for t in targets if not t.is_router]))
+        results = self.hub.each(self.one, [t for t in targets if not t.is_router])
         return results + [self.one(t) for t in targets if t.is_router]
 
     def one(self, target: Target) -> Result:

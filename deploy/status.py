@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from deploy import remote as remotes
 from deploy.hub import Hub
-from deploy.plan import AT_ONCE
 from deploy.targets import Target
 
 
@@ -31,8 +29,7 @@ def status(hub: Hub, targets: Sequence[Target]) -> list[dict[str, Any]]:
             "url": remote.host,
         }
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        return list(pool.map(row, targets))
+    return hub.each(row, targets)
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:

@@ -26,6 +26,7 @@ from deploy.hub import Hub
 from deploy.local import LocalFederation
 from deploy.push import Push
 from deploy.targets import Target
+from router.chaining import meanings
 from tests.deploy.test_deploy_local import eventually, free_ports
 from tests.hub_stand_in import Hub as StandIn
 
@@ -118,40 +119,104 @@ def test_deploy_client_finds_a_bundle_by_its_space_name(world: World) -> None:
     assert kind == "done" and Path(path).stat().st_size > 1000
 
 
-def test_deploy_studio_chains_modes_and_survives_the_death_of_one(world: World) -> None:
-    """In Chromium, at the router: T2V, sent to I2V, generated there; I2V killed, greyed, back by itself."""
+@pytest.fixture
+def page(world: World) -> Iterator[Any]:
+    """The Studio in Chromium, on Wan 2.1, with every mode answering."""
     api = pytest.importorskip("playwright.sync_api")
-    expect = api.expect
-    expect.set_options(timeout=240_000)
+    api.expect.set_options(timeout=150_000)
     with api.sync_playwright() as p:
         browser = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.set_default_timeout(120_000)
         page.goto(world.local.url("router"))
-        row = page.locator('.nav [data-page="i2v"]')
-        expect(row).not_to_have_class(re.compile("off"))
-        for mode in ("t2v", "i2v"):
-            here = page.locator(f".page-{mode}")
-            expect(here).to_be_visible()
-            here.locator(".prompt textarea").fill(PROMPT)
-            here.get_by_role("button", name="Generate", exact=True).click()
-            expect(here.locator(".progress.done")).to_be_visible()
-            expect(here.locator(".result-video video")).to_be_visible()
-            if mode == "t2v":
-                here.locator(".chip.i2v").first.click()
-        program = world.process("i2v")
-        first = program.pid
-        page.locator(".studio-header").get_by_text("Quality", exact=True).click()
-        generate = here.get_by_role("button", name="Generate", exact=True)
-        generate.click()
-        expect(here.locator(".progress")).to_contain_text(re.compile("Denoising|Step|Decoding"))
-        os.kill(first, signal.SIGKILL)
-        expect(here.get_by_role("alert")).to_be_visible(timeout=60_000)
-        expect(row).to_have_class(re.compile("off"), timeout=60_000)
-        expect(page.locator('.nav [data-page="t2v"]')).not_to_have_class(re.compile("off"))
-        eventually(lambda: program.pid not in (None, first), 60)
-        world.local.wait_for("i2v", START_SECONDS)
-        expect(row).not_to_have_class(re.compile("off"), timeout=60_000)
-        page.locator(".studio-header").get_by_text("Fast", exact=True).click()
-        generate.click()
-        expect(here.locator(".progress.done")).to_be_visible()
+        api.expect(row(page, "t2v")).not_to_have_class(OFF)
+        # V2V and VACE have no 2.2 checkpoint: under 2.1 every mode can be used.
+        page.locator(".studio-header .generation input").click()
+        page.get_by_role("option", name="Wan 2.1").click()
+        for target in world.targets:
+            if target.mode:
+                api.expect(row(page, target.mode)).not_to_have_class(OFF)
+        yield page
         browser.close()
+
+
+OFF = re.compile(r"\boff\b")
+
+
+def row(page: Any, mode: str) -> Any:
+    """A mode's row in the sidebar."""
+    return page.locator(f'.nav [data-page="{mode}"]')
+
+
+def go(page: Any, mode: str) -> Any:
+    """Open a mode by its row; its panel."""
+    from playwright.sync_api import expect
+
+    row(page, mode).click()
+    here = page.locator(f".page-{mode}")
+    expect(here).to_be_visible()
+    return here
+
+
+def generate(here: Any) -> None:
+    """Press Generate in a panel."""
+    here.locator(".prompt textarea").fill(PROMPT)
+    here.get_by_role("button", name="Generate", exact=True).click()
+
+
+def finished(here: Any) -> None:
+    """Wait until the panel shows its video."""
+    from playwright.sync_api import expect
+
+    expect(here.locator(".progress.done")).to_be_visible()
+    expect(here.locator(".result-video video")).to_be_visible()
+
+
+def test_deploy_studio_generates_in_every_mode_and_chains_them(world: World, page: Any) -> None:
+    """At the router: T2V makes a clip, which is sent on to every other mode and used there."""
+    here = go(page, "t2v")
+    generate(here)
+    finished(here)
+    reached: list[str] = []
+    for mode in (t.mode for t in world.targets if t.mode not in (None, "t2v")):
+        meant = [m for m in meanings("t2v") if m.target == mode]
+        # One meaning for each input: two frames for FLF2V, one of the three for I2V, the last for VACE.
+        for meaning in {m.slot: m for m in meant}.values():
+            chip = (
+                go(page, "t2v").locator(".chip", has_text=meaning.label).and_(page.locator(f".chip.{mode}"))
+            )
+            chip.click()
+            here = page.locator(f".page-{mode}")
+            here.wait_for(state="visible")
+        if meant:
+            generate(here)
+            finished(here)
+            assert "from t2v" in here.locator(".progress.done").inner_text()
+            reached.append(str(mode))
+    assert "i2v" in reached
+    log = "".join(p.log.read_text(errors="replace") for p in world.local.programs)
+    assert READ_TOKEN not in log and "hf_write" not in log
+
+
+def test_deploy_studio_survives_the_death_of_a_mode(world: World, page: Any) -> None:
+    """Killed in mid-job: a sentence, a greyed row, and both come back by themselves."""
+    from playwright.sync_api import expect
+
+    here = go(page, "t2v")
+    generate(here)
+    finished(here)
+    program = world.process("t2v")
+    first = program.pid
+    page.locator(".studio-header").get_by_text("Quality", exact=True).click()
+    generate(here)
+    expect(here.locator(".progress")).to_contain_text(re.compile("Denoising|Step|Decoding"))
+    os.kill(first, signal.SIGKILL)
+    expect(here.get_by_role("alert")).to_be_visible(timeout=60_000)
+    expect(row(page, "t2v")).to_have_class(OFF, timeout=60_000)
+    expect(row(page, "i2v")).not_to_have_class(OFF)
+    eventually(lambda: program.pid not in (None, first), 60)
+    world.local.wait_for("t2v", START_SECONDS)
+    expect(row(page, "t2v")).not_to_have_class(OFF, timeout=60_000)
+    page.locator(".studio-header").get_by_text("Fast", exact=True).click()
+    generate(here)
+    finished(here)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
 
 from deploy import plan
+from deploy.hub import Hub
 from deploy.push import Push
+from deploy.targets import Target
 from tests.deploy.conftest import Desk
 from tests.hub_stand_in import Fault
 from tests.hub_stand_in.server import Account
@@ -156,6 +159,37 @@ def test_push_resumes_after_the_commit_without_a_second_one(desk: Desk) -> None:
     assert found.action == "resume"
     assert desk.push(desk.targets()[:1]) == {"t2v": "pushed"}
     assert repo.writes == ["create", "commit", "tag"]
+
+
+def test_push_stopped_by_ctrl_c_does_not_wait_for_the_others(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One Space builds for ever; Ctrl-C ends its wait too, and the next push goes on."""
+    monkeypatch.setattr("deploy.wait.POLL_SECONDS", 0.2)
+    desk.server.outcomes["ada/wan-studio-demo-i2v"] = "APP_STARTING"
+    hub = Hub(desk.hub.api, say=desk.said.append)  # with its real sleep
+
+    def stop(_: Hub, target: Target) -> str:
+        raise KeyboardInterrupt
+
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        Push(hub, root=desk.root, probe=stop).run(desk.targets())
+    assert time.monotonic() - started < 30
+    assert desk.server.repos["ada/wan-studio-demo-i2v"].writes == ["create", "commit"]
+    assert "ada/wan-studio-demo" not in desk.server.repos  # the router comes after all modes
+    desk.server.repos["ada/wan-studio-demo-i2v"].outcome = "RUNNING"
+    desk.server.repos["ada/wan-studio-demo-i2v"].restart()
+    assert desk.push() == outcomes("pushed")
+
+
+def test_push_wakes_a_paused_space(desk: Desk) -> None:
+    desk.push()
+    repo = desk.server.repos["ada/wan-studio-demo-t2v"]
+    repo.tags.clear()
+    repo.stages = [("PAUSED", repo.head.id)]
+    assert desk.push()["t2v"] == "pushed"
+    assert repo.writes[-2:] == ["restart", "tag"]
 
 
 def test_push_of_a_broken_build_shows_its_log_and_does_not_tag(desk: Desk) -> None:

@@ -1,0 +1,111 @@
+"""What verify makes of an app's answers: the right one, another version, another mode, a page of HTML."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from common.contract import Backend, CheckpointInfo, Manifest
+from deploy import verify
+from deploy.errors import DeployError
+from tests.deploy.conftest import Desk
+
+MANIFEST = Manifest(
+    git_sha="x",
+    mode="t2v",
+    checkpoints=[CheckpointInfo(key="k", name="K", generation="2.1", presets=["fast"], moe=False, fps=16)],
+    default_checkpoint="k",
+    weights="nano",
+    backend=Backend(),
+    presets=["fast"],
+    fields={},
+    loaded=[],
+    cache_bytes=0,
+    versions={},
+).model_dump(mode="json")
+PLAN = {"num_frames": 17, "checkpoint": "k"}
+
+
+class App:
+    """An app that answers what it is told to: path end to (status, body)."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, tuple[int, Any]] = {}
+        self.url = ""
+
+
+@pytest.fixture
+def app() -> Iterator[App]:
+    app = App()
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None:
+            """Quiet."""
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            status, body = app.answers.get(self.path.rsplit("/", 1)[1], (404, {}))
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json" if not isinstance(body, str) else "text/html")
+            self.end_headers()
+            self.wfile.write((body if isinstance(body, str) else json.dumps(body)).encode())
+
+        do_GET = do_POST
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    app.url = f"http://127.0.0.1:{server.server_port}"
+    yield app
+    server.shutdown()
+    server.server_close()
+
+
+def ask(desk: Desk, app: App, **answers: tuple[int, Any]) -> str:
+    desk.server.hosts = {t.repo_id: app.url for t in desk.targets()}
+    app.answers = {"manifest": (200, {"data": [MANIFEST]}), "plan": (200, {"data": [PLAN]}), **answers}
+    target = desk.targets()[0]
+    if target.repo_id not in desk.server.repos:
+        desk.push([target])
+    return verify.answers(desk.hub, target)
+
+
+def test_deploy_verify_takes_a_plan_or_a_named_refusal(desk: Desk, app: App) -> None:
+    assert ask(desk, app) == "t2v answers with contract 1, plans 17 frames on k"
+    refusal = {"error": "image is required", "title": "Check the input"}
+    assert ask(desk, app, plan=(500, refusal)).endswith("says what it needs: image is required")
+
+
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [
+        ({"manifest": (200, {"data": [{**MANIFEST, "contract": 2}]})}, "speaks contract 2, we 1"),
+        (
+            {"manifest": (200, {"data": [{**MANIFEST, "mode": "i2v"}]})},
+            "must be t2v on nano weights; it says i2v",
+        ),
+        ({"manifest": (200, {"data": [{**MANIFEST, "weights": "wan"}]})}, "it says t2v on wan"),
+        ({"manifest": (200, {"data": [{}]})}, "not with a manifest"),
+        ({"manifest": (200, "<html>")}, "with something else"),
+        ({"manifest": (503, {})}, "runs but answers HTTP 503"),
+        ({"plan": (500, {"error": None})}, "cannot plan (HTTP 500)"),
+    ],
+)
+def test_deploy_verify_names_what_is_wrong(
+    desk: Desk, app: App, answers: dict[str, tuple[int, Any]], words: str
+) -> None:
+    with pytest.raises(DeployError) as error:
+        ask(desk, app, **answers)
+    assert words in error.value.text
+
+
+def test_deploy_verify_of_an_app_that_is_gone(desk: Desk, app: App) -> None:
+    ask(desk, app)
+    desk.server.repos[desk.targets()[0].repo_id].host = "http://127.0.0.1:9"
+    with pytest.raises(DeployError, match="runs but does not answer"):
+        verify.answers(desk.hub, desk.targets()[0])
