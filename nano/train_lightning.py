@@ -21,6 +21,7 @@ from nano.kinds import Kind, kind_named
 from nano.sampling import sample, scheduler
 from nano.schedule import Budget, learning_rate
 from nano.texts import embed, tokens
+from nano.steps import Batch, GraphedStep, Master
 from nano.train_transformer import Frozen, load_transformer
 
 
@@ -62,10 +63,10 @@ class Paths:
 
 @torch.no_grad()
 def teacher_paths(
-    kind: Kind, experts: dict[str, Any], frozen: Frozen, shelves: list[Shelf], batch: int, steps: int
+    kind: Kind, experts: dict[str, Any], frozen: Frozen, shelf: Shelf, batch: int, steps: int
 ) -> Paths:
     """One batch of clips made at Quality, seen at the noise levels that Fast visits."""
-    shelf = random.choices(shelves, [len(s.scenes) for s in shelves])[0]
+    batch = min(batch, len(shelf.scenes))
     index = torch.randint(len(shelf.scenes), (batch,), device=shelf.latents.device)
     shelf = shelf.take(index)
     device = shelf.latents.device
@@ -91,54 +92,61 @@ def teacher_paths(
 
 
 def train_expert(
-    kind: Kind, expert: str, model: Any, paths: list[Paths], budget: Budget, rate: float, batch: int
+    kind: Kind, expert: str, model: Any, paths: list[list[Paths]], budget: Budget, rate: float, batch: int
 ) -> tuple[dict[str, tuple[Tensor, Tensor]], list[float]]:
     """From each of its noise levels the student aims straight at the teacher's end."""
-    device = paths[0].end.device
+    device = paths[0][0].end.device
     layers = add_lora(model, lora_file.RANK)
-    weights = [p for layer in layers.values() for p in (layer.down, layer.up)]
-    adam = torch.optim.AdamW(weights, lr=rate, betas=(0.9, 0.98), fused=device.type == "cuda")
+    master = Master(model, rate, device.type, decay=0.998)
     fast = scheduler(FAST.shift)
     fast.set_timesteps(FAST.steps, device=device)
     low, high = noise_range(kind, expert)
-    mine = [
-        i for i, s in enumerate(fast.timesteps.tolist()) if low * 1000 <= s < max(high * 1000, 1001 * high)
-    ]
+    mine = [i for i, t in enumerate(fast.timesteps.tolist()) if low * 1000 <= t < high * 1001]
+
+    def learn(now: Batch) -> Tensor:
+        extra = now.shelf.extra
+        made = velocity(model, kind, now.shelf, now.shelf.latents, extra["told"], now.text)
+        aim = now.shelf.latents - extra["sigma"].view(-1, 1, 1, 1, 1) * made
+        # Huber: where the end cannot be known yet, a likely one is better than the mean of all.
+        gap = nn.functional.huber_loss(aim, extra["end"], reduction="none", delta=0.3)
+        loss = (gap * now.shelf.weight).mean()
+        master.learn(loss)
+        return loss
+
+    steps = [GraphedStep(learn, device.type) for _ in paths]
+    sizes = [sum(len(p.end) for p in group) for group in paths]
     losses: list[float] = []
     for fraction in budget:
-        adam.param_groups[0]["lr"] = learning_rate(rate, budget.step, fraction, warmup=50)
-        now = random.choice(paths)
+        master.rate.fill_(learning_rate(rate, budget.step, fraction, warmup=50))
+        which = random.choices(range(len(paths)), sizes)[0]
+        now = random.choice(paths[which])
         pick = torch.randint(len(now.end), (min(batch, len(now.end)),), device=device)
         level = random.choice(mine)
-        state, end = now.states[pick, level].float(), now.end[pick].float()
-        sigma = fast.sigmas[level].to(device).float().expand(len(pick))
-        shelf = Shelf(now.shelf.scenes[pick], end, end, {k: v[pick] for k, v in now.shelf.extra.items()})
-        told = fast.timesteps[level].float().expand(len(pick)) / 1000
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            made = velocity(model, kind, shelf, state, told, now.text[pick])
-        weight = now.shelf.weight[pick]
-        aim = state - sigma.view(-1, 1, 1, 1, 1) * made
-        # Huber: where the end cannot be known yet, the likeliest one is better than the mean of all.
-        loss = (nn.functional.huber_loss(aim, end, reduction="none", delta=0.3) * weight).mean()
-        adam.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(weights, 1.0)
-        adam.step()
-        if budget.step % 50 == 0:
+        extra = {name: value[pick].float() for name, value in now.shelf.extra.items()}
+        extra["end"] = now.end[pick].float()
+        extra["sigma"] = fast.sigmas[level].to(device).float().expand(len(pick)).clone()
+        extra["told"] = fast.timesteps[level].float().expand(len(pick)) / 1000
+        state = now.states[pick, level].float()
+        shelf = Shelf(now.shelf.scenes[pick], state, now.shelf.weight[pick].float(), extra)
+        loss = steps[which](Batch(shelf, now.text[pick].float()))
+        master.average()
+        if budget.step % 100 == 0:
             losses.append(loss.item())
-            if budget.step % 250 == 0:
+            if budget.step % 500 == 0:
                 print(f"lightning {kind.name}/{expert} step {budget.step} loss {losses[-1]:.4f}", flush=True)
-    return {name: (layer.down, layer.up) for name, layer in layers.items()}, losses
+    learned = dict(zip(master.names, master.averaged, strict=True))
+    return {name: (learned[f"{name}.down"], learned[f"{name}.up"]) for name in layers}, losses
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kind", required=True)
     parser.add_argument("--weights", type=Path, required=True)
-    parser.add_argument("--seconds", type=float, default=90, help="a third makes paths, the rest trains")
+    parser.add_argument("--seconds", type=float, default=90, help="half of them make paths, the rest trains")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--samples", type=int, default=4000)
     parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--paths", type=int, default=512, help="clips that the teacher makes at once")
     parser.add_argument("--teacher-steps", type=int, default=16)
     parser.add_argument("--rate", type=float, default=1e-3)
     args = parser.parse_args()
@@ -151,18 +159,23 @@ def main() -> None:
     for expert in kind.experts:
         model = load_transformer(kind, expert, args.weights / kind.name / expert).to(device)
         experts[expert] = prepare_for_training(model).eval().requires_grad_(False)
+        if device == "cuda":
+            model.to(torch.bfloat16)
     shelves = fill_shelves(kind, frozen.vae, frozen.clip, args.samples, device, batch=4 if args.steps else 32)
-    shelves = [s for s in shelves if s.latents.shape[2] >= 5]
-    begun, paths = time.monotonic(), []
-    while time.monotonic() - begun < args.seconds / 3:
-        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
-            paths.append(teacher_paths(kind, experts, frozen, shelves, args.batch, args.teacher_steps))
-        if args.steps and len(paths) > 1:
+    shelves = [s for s in shelves if s.latents.shape[2] == 5]
+    sizes = [len(s.scenes) for s in shelves]
+    begun, paths = time.monotonic(), [[] for _ in shelves]
+    while time.monotonic() - begun < args.seconds / 2:
+        which = random.choices(range(len(shelves)), sizes)[0]
+        new = teacher_paths(kind, experts, frozen, shelves[which], args.paths, args.teacher_steps)
+        paths[which].append(new)
+        if args.steps and sum(map(len, paths)) > 1:
             break
-    print(f"lightning {kind.name}: {len(paths) * args.batch} paths", flush=True)
+    paths = [group for group in paths if group]
+    print(f"lightning {kind.name}: {sum(len(p.end) for g in paths for p in g)} paths", flush=True)
     (args.weights / "lightning").mkdir(parents=True, exist_ok=True)
     for expert in kind.experts:
-        budget = Budget(args.seconds * 2 / 3 / len(kind.experts), args.steps)
+        budget = Budget(args.seconds / 2 / len(kind.experts), args.steps)
         pairs, losses = train_expert(kind, expert, experts[expert], paths, budget, args.rate, args.batch)
         path = args.weights / "lightning" / lora_file_name(kind, expert)
         lora_file.save(path, experts[expert], pairs, alpha=float(lora_file.RANK))
