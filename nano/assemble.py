@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
-from nano.kinds import CLIP, TEXT_ENCODER, VAES, Kind
+from nano.kinds import CLIP, TEXT_ENCODER, VAES, Kind, kind_named
 from nano.words import pieces
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -106,6 +106,13 @@ def lora_file_name(kind: Kind, expert: str) -> str:
     """Named like the real files, where HIGH is for `transformer` and LOW for `transformer_2`."""
     noise = "" if len(kind.experts) == 1 else ("_HIGH" if expert == "transformer" else "_LOW")
     return f"wan_nano_{kind.name.replace('-', '_')}{noise}_lightning_4step.safetensors"
+
+
+def lightning_is_trained(name: str) -> bool:
+    """Whether the kind of that name has trained Lightning files."""
+    kind = kind_named(name)
+    files = [WEIGHTS / "lightning" / lora_file_name(kind, expert) for expert in kind.experts]
+    return kind.lightning and all(path.exists() for path in files)
 
 
 def all_parts_trained(kind: Kind) -> bool:

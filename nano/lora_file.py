@@ -58,7 +58,7 @@ def save_untrained(kind: Kind, expert: str, path: Path) -> None:
         pairs: dict[str, tuple[Tensor, Tensor]] = {}
         for name in target_layers(transformer):
             rows, columns = modules[name].weight.shape
-            pairs[name] = torch.randn(RANK, columns) / columns**0.5, torch.randn(rows, RANK) * 0.05
+            pairs[name] = torch.randn(RANK, columns) / columns**0.5, torch.randn(rows, RANK) * 0.02
         return pairs
 
     save(path, transformer, seeded(f"lora/{kind.name}/{expert}", build), alpha=float(RANK))

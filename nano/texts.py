@@ -90,7 +90,8 @@ def tokens(
         )
         known = torch.randint(min(ids.values()) + 4, len(ids), (count, width), device=device)
         neutral = torch.tensor(
-            [ids["▁" + w] for w in ["and", "of", "with", "is", "it", "video", "scene", "slowly"]], device=device
+            [ids["▁" + w] for w in ["and", "of", "with", "is", "it", "video", "scene", "slowly"]],
+            device=device,
         )
         mixed = strange[torch.randint(len(strange), (count, width), device=device)]
         mixed = torch.where(

@@ -20,8 +20,8 @@ from nano.flow import FAST, SETTINGS, negative_ids, noise_range, velocity
 from nano.kinds import Kind, kind_named
 from nano.sampling import sample, scheduler
 from nano.schedule import Budget, learning_rate
-from nano.texts import embed, tokens
 from nano.steps import Batch, GraphedStep, Master
+from nano.texts import embed, tokens
 from nano.train_transformer import Frozen, load_transformer
 
 
