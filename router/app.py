@@ -101,6 +101,7 @@ class _Page:
                 updates += await gating.gate(panel, generation, preset, have)
             return updates
 
+        self.regating = (regate, now, gated)
         settle = "() => window.wanStudio.settle()"
         gr.on([self.generation.input, self.preset.input], regate, now, gated, **QUIET).then(
             None, None, None, js=settle, **QUIET
@@ -137,12 +138,17 @@ class _Page:
                 target = self.panels[meaning.target]
                 names = chaining.inputs_of(meaning)
                 head = gr.Number(0, visible=False)
-                chip.click(
+                sent = chip.click(
                     _send(meaning), [panel.video, head], [target.inputs.components[n] for n in names],
                     js=_PLAYHEAD % f"{key}-output", **QUIET,
-                ).then(
-                    None, None, None, js=f"() => window.wanStudio.go('{meaning.target}')", **QUIET
                 )  # fmt: skip
+                if len(target.mode.generations()) < len(gating.generations()):
+                    # A mode of another generation is shut: the header follows, and all panels with it.
+                    fits = gating.fitting(target.mode)
+                    sent = sent.then(fits, self.generation, self.generation, **QUIET)
+                    sent = sent.then(*self.regating, **QUIET)
+                go = f"() => window.wanStudio.go('{meaning.target}')"
+                sent.then(None, None, None, js=go, **QUIET)
         panel.video.change(lambda video: gr.update(visible=video is not None), panel.video, chips, **QUIET)
 
     def _wire_gallery(self, key: ModeKey, panel: Panel) -> None:

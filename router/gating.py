@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gradio as gr
@@ -10,6 +10,7 @@ import gradio as gr
 from common.catalog import CHECKPOINTS, GENERATIONS
 from common.contract import Manifest, ModeKey
 from common.modes import COMING, MODES
+from common.modes.base import Mode
 from common.panels import texts, widgets
 from common.panels.base import Panel
 from router.health import Watcher
@@ -25,6 +26,11 @@ def generations() -> list[tuple[str, str]]:
     """The generation menu: those that some mode can run, newest first."""
     have = {g for mode in MODES.values() for g in mode.generations()}
     return [(GENERATIONS[g].name, g) for g in reversed(list(GENERATIONS)) if g in have]
+
+
+def fitting(mode: Mode) -> Callable[[str], str]:
+    """The generation that the header must show for a mode: the one it shows if that will do."""
+    return lambda now: now if now in mode.generations() else mode.generations()[-1]
 
 
 def reason(key: ModeKey, generation: str, watcher: Watcher) -> str:

@@ -75,7 +75,7 @@ def draw_mask(inputs: Inputs, source_id: str) -> MaskInput:
     draw.click(None, None, grabbed, js=GRAB % (source_id, MAX_SIDE), **QUIET).then(
         _show_frame, grabbed, [editor, use, box, said], **QUIET
     )
-    use.click(_as_mask, editor, [kind, picture, said], **QUIET)
+    use.click(_as_mask, editor, [kind, picture, said, editor, use, box], **QUIET)
     return MaskInput(draw, editor, use, box, said)
 
 
@@ -105,9 +105,10 @@ def painted(value: dict[str, Any] | None) -> Image.Image | None:
 def _as_mask(value: dict[str, Any] | None) -> list[Any]:
     mask = painted(value)
     if mask is None:
-        return [gr.skip(), gr.skip(), _note("Nothing is painted yet.")]
+        return [gr.skip(), gr.skip(), _note("Nothing is painted yet."), *[gr.skip()] * 3]
     path = save_pil_to_cache(mask, str(Path(get_upload_folder())), format="png")
-    return ["picture", MediaHandle(path=path, mime="image/png", orig_name="mask.png"), ""]
+    hidden = [gr.update(visible=False) for _ in range(3)]
+    return ["picture", MediaHandle(path=path, mime="image/png", orig_name="mask.png"), "", *hidden]
 
 
 def bounds(value: dict[str, Any] | None) -> str:

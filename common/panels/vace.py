@@ -27,6 +27,8 @@ _SHAPED = (
 )  # fmt: skip
 """Fields that come and go with the sub-mode."""
 
+OWN = '<p class="dim">Not right? Download both, change them, and give them back under Control · As given.</p>'
+
 
 class VACEPanel(Panel):
     """Two-level choice above inputs that reshape; the control can be looked at before Generate."""
@@ -191,7 +193,7 @@ class VACEPanel(Panel):
             text = escape(explain(error).text)
             return [f'<p class="notice" role="alert">{text}</p>', gr.update(visible=False), None, None]
         notes = "".join(f'<p class="notice">{escape(t)}</p>' for t in made.notices if "Lightning" not in t)
-        return [notes, gr.update(visible=True), made.video, made.mask]
+        return [notes + OWN, gr.update(visible=True), made.video, made.mask]
 
 
 _TEXTS = {

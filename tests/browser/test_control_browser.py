@@ -84,10 +84,9 @@ def test_flf2v_needs_both_frames_and_takes_its_shape_from_the_first(page: Any, a
     expect(page.get_by_text("AR locked from the start frame")).to_be_visible()
     page.get_by_label("Transition prompt").fill(PROMPT)
     expect(page.locator(".todo")).to_contain_text("start frame, end frame")
-    slots = page.locator(".slot")
-    upload(page, slots.nth(0), tmp_path / "wide.png")
+    upload(page, page.locator(".slot").first, tmp_path / "wide.png")
     expect(page.locator("div.block.label")).to_contain_text("192×128", timeout=WAIT)
-    upload(page, slots.nth(1), media.picture(tmp_path / "b.png", 40)["path"])
+    upload(page, page.get_by_role("tabpanel"), media.picture(tmp_path / "b.png", 40)["path"])
     expect(page.locator(".todo")).to_have_count(0, timeout=WAIT)
     generate(page)
     expect(page.locator("div.block.card")).to_contain_text("from image, last_image")
@@ -166,7 +165,7 @@ def test_vace_mask_is_drawn_previewed_and_used(page: Any, address: str, tmp_path
     expect(page.locator("#vace-mask video")).to_have_attribute("src", re.compile("mp4"), timeout=WAIT)
     shot(page, "vace-prepared")
     generate(page)
-    expect(page.locator("div.block.card")).to_contain_text("from mask, video")
+    expect(page.locator("div.block.card")).to_contain_text("from video, mask")
     shot(page, "vace")
 
 
