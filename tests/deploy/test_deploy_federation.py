@@ -188,6 +188,8 @@ def test_deploy_studio_generates_in_every_mode_and_chains_them(world: World, pag
             chip.click()
             here = page.locator(f".page-{mode}")
             here.wait_for(state="visible")
+        if mode == "vace":
+            here.get_by_label("Frames kept of the clip").fill("5")
         if meant:
             generate(here)
             finished(here)
