@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -102,6 +103,19 @@ class LocalFederation:
         return Program(target.name, [str(python), "app.py"], folder, env, log)
 
 
+def check_ports(first: int, count: int) -> None:
+    """InputError when another program holds one of the ports: it might even answer in our place."""
+    for port in range(first, first + count):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                rule = f"and the {count - 1} ports after it must be free"
+                hint = f"port {port} is in use, try --port {first + 100}"
+                raise InputError("--port", rule, got=first, hint=hint) from None
+
+
 def answers(url: str) -> bool:
     """Whether a Gradio app serves its configuration there."""
     try:
@@ -115,7 +129,7 @@ def demo(targets: Sequence[Target]) -> list[Target]:
     out: list[Target] = []
     for target in targets:
         if target.is_router:
-            out.append(target)
+            out.append(replace(target, variables={**target.variables, "WAN_WEIGHTS": "nano"}))
             continue
         variables = {k: v for k, v in target.variables.items() if k not in ("WAN_MODELS", "WAN_GPU_SIZE")}
         out.append(
@@ -134,6 +148,7 @@ def main(
 ) -> int:
     """Run until Ctrl-C or SIGTERM."""
     targets = list(targets) if keep_weights else demo(targets)
+    check_ports(port, len(targets))
     with tempfile.TemporaryDirectory(prefix="wan-studio-") as temp:
         folder = Path(temp)
         python = venvs.for_targets(targets, torch=torch) if own_venvs else {}

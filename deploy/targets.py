@@ -51,6 +51,8 @@ def resolve(federation: Federation, namespace: str, root: Path = ROOT) -> list[T
     ]
     router = federation.router
     addresses = federation_table(modes)
+    # What the router's panels show until a mode has answered.
+    weights = "wan" if any(t.weights == "wan" for t in modes) else "nano"
     return [
         *modes,
         Target(
@@ -61,7 +63,7 @@ def resolve(federation: Federation, namespace: str, root: Path = ROOT) -> list[T
             visibility=router.visibility,
             sleep_seconds=router.sleep_seconds,
             sign_in=router.sign_in,
-            variables={FEDERATION_VARIABLE: addresses, **router.variables},
+            variables={FEDERATION_VARIABLE: addresses, "WAN_WEIGHTS": weights, **router.variables},
             secrets=router.secrets,
         ),
     ]

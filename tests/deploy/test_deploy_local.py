@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from common.errors import InputError
 from deploy import federation, local, targets, venvs
 from deploy.supervise import Program, Supervisor
 from tests.deploy.conftest import Desk
@@ -117,8 +118,19 @@ def test_deploy_local_gives_each_program_its_own_files_and_the_router_its_table(
 
 def test_deploy_local_runs_on_nano_unless_told_otherwise(desk: Desk) -> None:
     wanted = local.demo(targets.resolve(federation.load(), "ada", desk.root))
-    assert {t.variables.get("WAN_WEIGHTS") for t in wanted if not t.is_router} == {"nano"}
+    assert {t.variables.get("WAN_WEIGHTS") for t in wanted} == {"nano"}
     assert all("WAN_GPU_SIZE" not in t.variables and not t.volumes for t in wanted)
+
+
+def test_deploy_local_wants_free_ports() -> None:
+    """Another program on a mode's port could answer in its place."""
+    first = free_ports(2)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", first + 1))
+        other.listen()
+        with pytest.raises(InputError, match=f"port {first + 1} is in use"):
+            local.check_ports(first, 2)
+    local.check_ports(first, 2)
 
 
 def test_deploy_local_venv_replaces_torch_and_torchvision_alone() -> None:
@@ -160,7 +172,6 @@ def test_deploy_local_command_ends_everything_on_ctrl_c(desk: Desk, tmp_path: Pa
         "import sys, pathlib\n"
         "from deploy import federation, local, targets\n"
         f"root = pathlib.Path({str(desk.root)!r})\n"
-        "local.LocalFederation.__dataclass_fields__\n"
         "from deploy import bundle\n"
         "build = bundle.build\n"
         "bundle.build = lambda t, r=None: build(t, root)\n"

@@ -27,6 +27,7 @@ def test_deploy_default_file_fits_a_pro_account() -> None:
     found = targets.resolve(file, "ada")
     assert all(t.hardware == ZEROGPU and t.weights == "wan" for t in found if not t.is_router)
     assert found[-1].is_router and found[-1].hardware == "cpu-basic"
+    assert found[-1].variables["WAN_WEIGHTS"] == "wan"
     assert all(len(t.checkpoints) == 1 for t in found if not t.is_router)
 
 

@@ -38,7 +38,7 @@ def test_first_push_creates_everything_in_one_call_each(desk: Desk) -> None:
     )
     router = desk.server.repos["ada/wan-studio-demo"]
     table = '{"t2v":["ada/wan-studio-demo-t2v"],"i2v":["ada/wan-studio-demo-i2v"]}'
-    assert router.variables == {"WAN_FEDERATION": table}
+    assert router.variables == {"WAN_FEDERATION": table, "WAN_WEIGHTS": "nano"}
 
 
 def test_push_waits_for_this_very_commit(desk: Desk) -> None:
