@@ -88,10 +88,8 @@ class VACEPanel(Panel):
                     name, gr.Radio([("Crop", "crop"), ("Pad", "pad")], value="crop", label="Fit to the frame")
                 )
             case "keep_frames":
-                add(
-                    name,
-                    gr.Number(None, label="Frames kept of the clip", precision=0, placeholder="a quarter"),
-                )
+                add(name, gr.Number(0, label="Frames kept of the clip", info="0: a quarter", precision=0))
+                self.inputs.readers.append(lambda raw: {"keep_frames": raw["keep_frames"] or None})
             case _ if name.startswith("expand_"):
                 side = name.removeprefix("expand_")
                 start = 0.25 if side in ("left", "right") else 0

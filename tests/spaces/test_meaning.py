@@ -1,0 +1,117 @@
+"""What FLF2V, V2V and VACE are for, seen in trained Wan-Nano's clips by measurement, each against a control.
+
+A coherent video that ignores its conditioning passes every quality metric: these look at adherence.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import nano
+from nano.measure import Seen, look, psnr
+from tests.spaces import media_for_modes as media
+
+EXAMPLES = Path(__file__).parents[2] / "common" / "examples"
+PROMPT = "a {} circle moving right on a black background"
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+SOURCE = media.read(EXAMPLES / "red-circle.mp4") / 255
+
+
+def trained(kind: str) -> Any:
+    return pytest.mark.skipif(not nano.is_trained(kind), reason=f"Wan-Nano's {kind} is not trained yet")
+
+
+def handle(name: str) -> dict[str, str]:
+    return {"path": str(EXAMPLES / name)}
+
+
+def still(name: str) -> np.ndarray:
+    return np.asarray(Image.open(EXAMPLES / name).convert("RGB")) / 255
+
+
+START, END = still("red-circle-start.png"), still("red-circle-end.png")
+ENDS = {"image": handle("red-circle-start.png"), "last_image": handle("red-circle-end.png")}
+
+
+@pytest.fixture
+def seen(make):
+    def go(mode: str, **values: Any) -> tuple[np.ndarray, Seen]:
+        path, _ = make(mode, **{"preset": "quality", "num_frames": 17, "num_inference_steps": 20, **values})
+        clip = media.read(path) / 255
+        return clip, look(clip)
+
+    return go
+
+
+@pytest.mark.parametrize(
+    ("mode", "submode"),
+    [
+        pytest.param("flf2v", None, marks=trained("flf2v")),
+        pytest.param("vace", "firstlastframe", marks=trained("vace")),
+    ],
+)
+def test_both_ends_are_those_that_were_given(seen, mode, submode):
+    values = {"submode": submode} if submode else {}
+    clip, saw = seen(mode, prompt=PROMPT.format("red"), **ENDS, **values)
+    assert psnr(clip[0], START) > psnr(clip[0], END) + 8
+    assert psnr(clip[-1], END) > psnr(clip[-1], START) + 5
+    assert (saw.colour, saw.motion) == ("red", "moving right")
+
+
+@trained("dense")
+@pytest.mark.parametrize("strength", [0.5, 0.8])
+def test_v2v_takes_the_new_colour_and_keeps_the_motion(seen, strength):
+    _, saw = seen("v2v", prompt=PROMPT.format("blue"), video=handle("red-circle.mp4"), strength=strength)
+    assert (saw.colour, saw.motion) == ("blue", "moving right")
+    assert np.nanmax(np.abs(saw.x - look(SOURCE).x)) < 0.3
+
+
+@trained("vace")
+@pytest.mark.parametrize("submode", ["gray", "scribble"])
+def test_control_keeps_the_place_and_the_prompt_gives_the_colour(seen, submode):
+    _, saw = seen("vace", prompt=PROMPT.format("green"), submode=submode, video=handle("red-circle.mp4"))
+    assert (saw.colour, saw.shape, saw.motion) == ("green", "circle", "moving right")
+    assert np.nanmax(np.abs(saw.x - look(SOURCE).x)) < 0.25
+
+
+@trained("vace")
+def test_inpainting_keeps_the_black_and_makes_the_white(seen):
+    _, saw = seen(
+        "vace", prompt="a blue square moving right on a black background", submode="inpainting_bbox",
+        bbox=[0, 0.25, 1, 0.75], video=handle("red-circle.mp4"),
+    )  # fmt: skip
+    assert (saw.colour, saw.shape) == ("blue", "square")
+
+
+@trained("vace")
+def test_outpainting_keeps_the_source_in_the_middle(seen):
+    clip, _ = seen("vace", prompt=PROMPT.format("red"), submode="outpainting", video=handle("red-circle.mp4"))
+    # 128x128 grown by a quarter on either side is 192x128; in 128x128 the source is 85x85 at (21, 21).
+    small = np.stack(
+        [np.asarray(Image.fromarray((f * 255).astype(np.uint8)).resize((85, 85))) / 255 for f in SOURCE]
+    )
+    assert psnr(clip[:, 21:106, 21:106], small) > psnr(clip[:, :85, :85], small) + 5
+
+
+@trained("vace")
+def test_a_continued_clip_begins_with_its_end(seen):
+    clip, _ = seen(
+        "vace",
+        prompt=PROMPT.format("red"),
+        submode="firstclip",
+        video=handle("red-circle.mp4"),
+        keep_frames=5,
+    )
+    assert psnr(clip[:5], SOURCE[-5:]) > psnr(clip[:5], SOURCE[:5]) + 10
+
+
+@trained("vace")
+def test_a_video_as_given_comes_back(seen):
+    clip, _ = seen("vace", prompt=PROMPT.format("red"), video=handle("red-circle.mp4"))
+    assert psnr(clip, SOURCE) > 22
