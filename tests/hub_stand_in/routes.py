@@ -2,50 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs
 
-from tests.hub_stand_in.repos import GITATTRIBUTES, LFS_BYTES, PullRequest, Repo, git_oid, is_lfs
+from tests.hub_stand_in.git import git_route, lfs_batch, resolve
+from tests.hub_stand_in.repos import GITATTRIBUTES, PullRequest, Repo
+from tests.hub_stand_in.wire import Call, Reply, missing
 
 if TYPE_CHECKING:
-    from tests.hub_stand_in.server import Account, Hub
+    from tests.hub_stand_in.server import Hub
 
 DATE = "2026-11-22T00:00:00.000Z"
-
-
-@dataclass
-class Call:
-    """One request."""
-
-    method: str
-    path: str
-    query: dict[str, list[str]]
-    body: bytes
-    account: Account | None
-    has_token: bool
-    base: str
-
-    def json(self) -> dict[str, Any]:
-        return json.loads(self.body or b"{}")
-
-
-@dataclass
-class Reply:
-    """One answer."""
-
-    status: int
-    body: Any = field(default_factory=dict)
-    headers: dict[str, str] = field(default_factory=dict)
-    content_type: str = "application/json"
-
-
-def missing(code: str) -> Reply:
-    return Reply(404, {"error": code}, {"X-Error-Code": code})
 
 
 def answer(hub: Hub, call: Call) -> Reply:
@@ -137,30 +106,6 @@ def create(hub: Hub, call: Call) -> Reply:
     return Reply(200, {"url": url, "name": name})
 
 
-def lfs_batch(hub: Hub, call: Call) -> Reply:
-    out: list[dict[str, Any]] = []
-    for o in call.json()["objects"]:
-        entry = {"oid": o["oid"], "size": o["size"]}
-        if o["oid"] not in hub.lfs:
-            entry["actions"] = {"upload": {"href": f"{call.base}/lfs/{o['oid']}"}}
-        out.append(entry)
-    return Reply(200, {"transfer": "basic", "objects": out})
-
-
-def resolve(hub: Hub, call: Call, name: str, ref: str, path: str) -> Reply:
-    repo = hub.repos.get(name)
-    if repo is None or (repo.visibility == "private" and call.account is None):
-        return missing("RepoNotFound")
-    commit = repo.find(ref)
-    if commit is None:
-        return missing("RevisionNotFound")
-    if path not in commit.tree:
-        return missing("EntryNotFound")
-    data = commit.tree[path]
-    headers = {"ETag": f'"{git_oid(data)}"', "X-Repo-Commit": commit.id}
-    return Reply(200, data, headers, "application/octet-stream")
-
-
 def info(repo: Repo, ref: str | None) -> dict[str, Any]:
     commit = repo.find(ref or "main")
     assert commit is not None
@@ -233,64 +178,6 @@ def discussion(repo: Repo, pull: PullRequest) -> dict[str, Any]:
         "createdAt": DATE,
         "repo": {"name": repo.id, "type": "space"},
     }
-
-
-def git_route(hub: Hub, call: Call, repo: Repo, head: str, ref: str) -> Reply:
-    """Trees and commits at a ref."""
-    commit = repo.find(ref.strip("/"))
-    if commit is None:
-        return missing("RevisionNotFound")
-    if head == "tree":
-        return Reply(200, [repo.file_info(k, b) for k, b in sorted(commit.tree.items())])
-    if head == "paths-info":
-        wanted = parse_qs(call.body.decode()).get("paths", [])
-        return Reply(200, [repo.file_info(p, commit.tree[p]) for p in wanted if p in commit.tree])
-    if head == "preupload":
-        files = [
-            {
-                "path": f["path"],
-                "uploadMode": "lfs" if is_lfs(f["path"], f["size"]) else "regular",
-                "shouldIgnore": False,
-                "oid": git_oid(commit.tree[f["path"]]) if f["path"] in commit.tree else None,
-            }
-            for f in call.json()["files"]
-        ]
-        return Reply(200, {"files": files})
-    return add_commit(hub, call, repo, ref)
-
-
-def add_commit(hub: Hub, call: Call, repo: Repo, ref: str) -> Reply:
-    base = repo.find(ref)
-    assert base is not None
-    tree, message, to_pr = dict(base.tree), "", call.query.get("create_pr") == ["1"]
-    for line in call.body.splitlines():
-        item = json.loads(line)
-        value = item["value"]
-        if item["key"] == "header":
-            message = value["summary"]
-            parent = value.get("parentCommit")
-            if parent and not to_pr and not base.id.startswith(parent):
-                return Reply(412, {"error": "A commit has happened since. Please refresh and try again."})
-        elif item["key"] == "file":
-            data = base64.b64decode(value["content"])
-            if len(data) > LFS_BYTES:
-                return Reply(400, {"error": f"{value['path']} is over 10 MB: use LFS"})
-            tree[value["path"]] = data
-        elif item["key"] == "lfsFile":
-            if value["oid"] not in hub.lfs:
-                return Reply(400, {"error": f"LFS object {value['oid']} was not uploaded"})
-            tree[value["path"]] = hub.lfs[value["oid"]]
-        elif item["key"] == "deletedFile" and tree.pop(value["path"], None) is None:
-            return missing("EntryNotFound")
-    pull = None
-    if to_pr:
-        pull = PullRequest(len(repo.pulls) + 1, message, [])
-        repo.pulls.append(pull)
-    new = repo.commit(tree, message, pull)
-    repo.writes.append("pull request" if pull else "commit")
-    url = f"{call.base}/spaces/{repo.id}"
-    pr_url = f"{url}/discussions/{pull.number}" if pull else None
-    return Reply(200, {"commitUrl": f"{url}/commit/{new.id}", "commitOid": new.id, "pullRequestUrl": pr_url})
 
 
 def settings(call: Call, repo: Repo, sub: str) -> Reply:

@@ -13,7 +13,8 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlparse
 
 from tests.hub_stand_in.repos import Repo
-from tests.hub_stand_in.routes import Call, Reply, answer
+from tests.hub_stand_in.routes import answer
+from tests.hub_stand_in.wire import Call, Reply
 
 
 @dataclass
