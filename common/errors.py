@@ -3,6 +3,7 @@
     StudioError                 anything we can explain; has a title and one sentence of text
     ├── InputError              the request breaks a rule; names the input, the rule and the way out
     │   └── MediaError          a picture, clip or sound cannot be used (missing, corrupt, too large, expired)
+    ├── MissingDependency       a package that is not installed; names what to install
     ├── WeightsError            the weights of a checkpoint or LoRA cannot be had
     ├── GpuError                the GPU refused or ran out (quota, queue, memory)
     ├── UnavailableError        a mode is down, asleep, building or speaks another contract version
@@ -60,6 +61,12 @@ class WeightsError(StudioError):
     """Weights that are missing here and cannot be downloaded."""
 
     title = "Weights not available"
+
+
+class MissingDependency(StudioError):
+    """A package that is needed and not installed."""
+
+    title = "Package not installed"
 
 
 class GpuError(StudioError):

@@ -14,16 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from common.catalog import ANNOTATORS, Annotator
-from common.errors import StudioError, WeightsError
+from common.errors import MissingDependency, WeightsError
 
 Say = Callable[[str], None]
 FOLDER = "WAN_ANNOTATORS"
-
-
-class MissingDependency(StudioError):
-    """A package that an annotator needs and that is not installed."""
-
-    title = "Package not installed"
 
 
 def need_package(row: Annotator) -> None:
