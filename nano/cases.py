@@ -125,4 +125,5 @@ def box_mask(case: Case) -> NDArray[np.bool_]:
     """A box around the shape in every frame."""
     cover = torch.from_numpy(case.cover)[None, None]
     generator = torch.Generator().manual_seed(case.seed)
-    return random_masks(1, *case.cover.shape, cover, generator)[0, 0].numpy() > 0.5
+    height, width = case.cover.shape[1:]
+    return random_masks(1, FRAMES, height, width, cover, generator)[0, 0].numpy() > 0.5

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from nano.cases import Case, Clip, add_lightning, as_array, box_mask, cases, edges, load, pil, run
 from nano.assemble import lightning_is_trained
+from nano.cases import Case, Clip, add_lightning, as_array, box_mask, cases, edges, load, pil, run
 from nano.measure import look, psnr
 from nano.words import SHAPES
 from nano.world import STILL, render
@@ -132,7 +132,7 @@ def check_v2v(kind: str, tests: list[Case], tally: Tally, device: str, batch: in
             (clip,) = run(pipe, "dense", [case], video=[pil(f) for f in source], strength=strength)
             seen = look(clip)
             gap = np.nanmean(np.hypot(seen.x - true.x, seen.y - true.y)) if np.isfinite(seen.x).any() else 2.0
-            tally.add(f"strength-{strength}/position-error", gap)
+            tally.add(f"strength-{strength}/position-error", float(gap))
             tally.words(f"strength-{strength}", case, clip, ("colour",))
 
 
@@ -256,7 +256,8 @@ def main() -> None:
     args = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     for kind in args.kinds:
-        report = check(kind, args.count, device, args.batch, args.first_seed) | {"versions": versions()}
+        report: dict[str, Any] = check(kind, args.count, device, args.batch, args.first_seed)
+        report["versions"] = versions()
         print(f"{kind} ({report['seconds']} s)")
         for name, value in report["measures"].items():
             print(f"  {name:40} {value['mean']:.4f}  n={value['n']}", flush=True)

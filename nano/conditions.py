@@ -69,7 +69,8 @@ def image_condition(whole: WholeClip, clip: Tensor, last: bool) -> Tensor:
     if last:
         given[:, :, -1] = clip[:, :, -1]
     latents = whole.standard(given)
-    mask = frame_mask(len(clip), clip.shape[2], *latents.shape[-2:], last, clip.device)
+    height, width = latents.shape[-2:]
+    mask = frame_mask(len(clip), clip.shape[2], height, width, last, clip.device)
     return torch.cat([mask, latents], 1)
 
 
@@ -91,7 +92,7 @@ def vace_condition(
     whole: WholeClip, scenes: Scenes, clip: Tensor, cover: Tensor, task: str
 ) -> tuple[Tensor, Tensor | None]:
     """The 96 control channels for one VACE task, and the latents of a reference where the task has one."""
-    _, _, frames, height, width = clip.shape
+    frames = clip.shape[2]
     video, mask = _vace_video(scenes, clip, cover, task)
     inactive, reactive = whole.standard(video * (1 - mask)), whole.standard(video * mask)
     t, h, w = inactive.shape[-3:]

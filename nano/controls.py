@@ -31,7 +31,7 @@ def edge_video(cover: Tensor) -> Tensor:
 
 
 def track_video(cover: Tensor) -> Tensor:
-    """A coloured dot where the shape is and a bar to its top, as a pose skeleton gives a position and a size."""
+    """A dot where the shape is and a bar to its top: a position and a size, as a pose skeleton gives."""
     count, _, frames, height, width = cover.shape
     device = cover.device
     row = torch.arange(height, device=device).view(1, 1, height, 1)

@@ -1,4 +1,5 @@
 """One training step as a CUDA graph per sample layout: nano's kernels are shorter than their launches."""
+# pyright: reportPrivateImportUsage=false, reportArgumentType=false
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ starts from another one's weights.
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import random
 import time
@@ -54,7 +55,7 @@ def load_transformer(kind: Kind, expert: str, source: Path | None) -> Any:
     model = new_transformer(kind, expert)
     torch.nn.init.zeros_(model.proj_out.weight)
     if source is not None:
-        name = diffusers.WanTransformer3DModel.load_config(source)["_class_name"]
+        name = json.loads((source / "config.json").read_text())["_class_name"]
         parent = getattr(diffusers, name).from_pretrained(source, dtype=torch.float32)
         print(f"{kind.name} starts from {source.parent.name}: {inherit(model, parent)} tensors", flush=True)
         if parent.config.get("vace_layers") is None and kind.name == "vace":

@@ -165,8 +165,8 @@ def load(name: str, folder: str | None, device: str) -> Any:
     vae = AutoencoderKLWan.from_pretrained(folder, dtype=torch.float32) if folder else new_vae(name)
     for module in vae.modules():
         if isinstance(module, torch.nn.Conv3d):
-            module.to(memory_format=torch.channels_last_3d)
-    return vae.to(device)
+            module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last_3d)
+    return vae.to(torch.device(device))  # pyright: ignore[reportArgumentType]
 
 
 def save(vae: Any, folder: Path) -> None:
@@ -207,7 +207,7 @@ def main() -> None:
     vae = whole.restore()
     save(vae, args.out)
     scores, pictures = psnr_by_frame(vae, args.device, 32 if args.device == "cuda" else 2)
-    save_rows(pictures, args.out.with_suffix(".png"))
+    save_rows(pictures, args.out.parent / f"{args.out.name}.png")
     print(f"{args.vae} psnr by frame {scores}", flush=True)
 
 

@@ -1,0 +1,182 @@
+"""What training computes is what the pipelines compute; short runs lower the loss."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+import nano
+from nano.kinds import kind_named
+
+SMALL = ((64, 64, 5, 1.0),)
+
+
+@pytest.mark.parametrize("name", ["vae-2.1", "vae-2.2"])
+@pytest.mark.parametrize("frames", [1, 9])
+def test_the_whole_clip_vae_is_the_chunked_vae(name, frames):
+    from nano.parts import new_vae
+    from nano.whole_clip import WholeClip
+
+    vae = new_vae(name).eval()
+    clip = torch.rand(1, 3, frames, 32, 32) * 2 - 1
+    with torch.no_grad():
+        posterior = vae.encode(clip).latent_dist
+        plain = vae.decode(posterior.mean).sample
+        whole = WholeClip(vae)
+        mean, log_variance = whole.moments(clip)
+        made = whole.decode(mean).clamp(-1, 1)
+        whole.restore()
+        assert torch.allclose(vae.decode(posterior.mean).sample, plain)
+    assert torch.allclose(mean, posterior.mean, atol=1e-4)
+    assert torch.allclose(log_variance, posterior.logvar, atol=1e-4)
+    assert torch.allclose(made, plain, atol=1e-4)
+
+
+def test_the_quick_vae_gives_the_same_picture():
+    from nano.parts import new_vae
+    from nano.quick_vae import quicken
+
+    vae, latents = new_vae("vae-2.1").eval(), torch.randn(1, 16, 3, 8, 8)
+    with torch.no_grad():
+        plain = vae.decode(latents).sample
+        assert torch.allclose(quicken(vae).decode(latents).sample, plain, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", nano.KINDS)
+def test_the_fast_blocks_are_the_real_ones(name):
+    from nano.fast_blocks import prepare_for_training, short_context
+    from nano.kinds import CLIP_DIM, CLIP_TOKENS
+    from nano.parts import new_transformer
+    from nano.texts import LENGTH
+
+    kind = kind_named(name)
+    model = new_transformer(kind, "transformer").eval()
+    text = torch.randn(2, LENGTH, 96)
+    side = 4
+    noisy = torch.randn(2, kind.transformer["in_channels"], 2, side, side)
+    time = torch.rand(2, 2 * side * side // 4) * 1000 if name == "ti2v" else torch.tensor([900.0, 300.0])
+    extra = {}
+    if kind.clip:
+        pictures = 4 if name == "flf2v" else 2
+        extra["encoder_hidden_states_image"] = torch.randn(pictures, CLIP_TOKENS, CLIP_DIM)
+    if name == "vace":
+        extra["control_hidden_states"] = torch.randn(2, 96, 2, side, side)
+    inputs = {"hidden_states": noisy, "timestep": time, "return_dict": False, **extra}
+    with torch.no_grad():
+        padded = F.pad(text, (0, 0, 0, 512 - LENGTH))
+        real = model(encoder_hidden_states=padded, **inputs)[0]
+        fast = prepare_for_training(model)(encoder_hidden_states=short_context(text), **inputs)[0]
+    assert torch.allclose(real, fast, atol=1e-4)
+
+
+@pytest.mark.parametrize("task", ["inpaint", "outpaint", "extend", "control", "reference", "free", "box"])
+def test_vace_conditions_are_the_pipelines(task):
+    import diffusers
+
+    from nano import conditions
+    from nano.whole_clip import WholeClip
+    from nano.world import random_scenes, render
+
+    pipe = diffusers.WanVACEPipeline.from_pretrained(nano.find("vace"), dtype=torch.float32)
+    torch.manual_seed(3)
+    scenes = random_scenes(1)
+    clip, cover = render(scenes, 5, 64, 64)
+
+    def seed() -> None:
+        random.seed(1)
+        torch.manual_seed(1)
+
+    with torch.no_grad():
+        seed()
+        whole = WholeClip(pipe.vae)
+        mine, _ = conditions.vace_condition(whole, scenes, clip, cover, task)
+        whole.restore()
+        seed()
+        video, mask = conditions._vace_video(scenes, clip, cover, task)
+        pictures = [[conditions.reference_picture(clip, cover)[0]] if task == "reference" else []]
+        mask = mask.expand(-1, 3, -1, -1, -1)
+        latents = pipe.prepare_video_latents(video, mask, pictures, None, "cpu")
+        theirs = torch.cat([latents, pipe.prepare_masks(mask, pictures, None)], 1)
+    assert torch.allclose(mine, theirs, atol=1e-3)
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_image_conditions_are_the_pipelines(last):
+    import diffusers
+
+    from nano.conditions import clip_pixels, image_condition
+    from nano.whole_clip import WholeClip
+    from nano.world import random_scenes, render
+
+    pipe = diffusers.WanImageToVideoPipeline.from_pretrained(nano.find("flf2v"), dtype=torch.float32)
+    clip, _ = render(random_scenes(1), 5, 64, 64)
+    with torch.no_grad():
+        whole = WholeClip(pipe.vae)
+        mine = image_condition(whole, clip, last)
+        whole.restore()
+        end = clip[:, :, -1] if last else None
+        _, theirs = pipe.prepare_latents(
+            clip[:, :, 0], 1, 16, 64, 64, 5, torch.float32, torch.device("cpu"), None, None, end
+        )
+    assert torch.allclose(mine, theirs, atol=1e-3)
+    from PIL import Image
+
+    pixels = ((clip[0, :, 0].permute(1, 2, 0) + 1) * 127.5).round().byte().numpy()
+    seen = pipe.image_processor(images=Image.fromarray(pixels), return_tensors="pt").pixel_values
+    assert (seen - clip_pixels(clip[:, :, 0])).abs().mean() < 0.02
+
+
+def test_random_noise_levels_stay_in_an_experts_range():
+    from nano.flow import noise_range, random_sigmas
+
+    for expert in ("transformer", "transformer_2"):
+        low, high = noise_range(kind_named("moe"), expert)
+        levels = random_sigmas(500, low, high, "cpu")
+        assert levels.min() >= low - 1e-4 and levels.max() <= high + 1e-4
+
+
+@pytest.mark.slow
+def test_a_short_transformer_run_lowers_the_loss(monkeypatch):
+    from nano import conditions
+    from nano.assemble import WEIGHTS
+    from nano.schedule import Budget
+    from nano.train_transformer import Frozen, load_transformer, train
+
+    monkeypatch.setattr(conditions, "LAYOUTS", SMALL)
+    torch.manual_seed(0)
+    random.seed(0)
+    kind = kind_named("dense")
+    frozen = Frozen(kind, WEIGHTS, "cpu")
+    shelves = conditions.fill_shelves(kind, frozen.vae, None, 64, "cpu", batch=16)
+    model = load_transformer(kind, "transformer", None)
+    _, losses = train(
+        kind, "transformer", model, frozen, shelves, Budget(0, 60), batch=4, rate=2e-3, device="cpu"
+    )
+    assert sum(losses[-3:]) < 0.9 * sum(losses[:3])
+
+
+def test_a_short_text_run_lowers_the_loss():
+    from nano.train_text import train
+
+    _, losses = train(steps=30, batch=24)
+    assert losses[-1] < 0.7 * losses[0]
+
+
+@pytest.mark.slow
+def test_a_short_vae_run_lowers_the_loss():
+    import argparse
+
+    from nano.parts import new_vae
+    from nano.schedule import Budget
+    from nano.train_vae import run_phase
+    from nano.whole_clip import WholeClip
+
+    torch.manual_seed(0)
+    random.seed(0)
+    args = argparse.Namespace(device="cpu", init=None, batch=0.03, full_from=2.0, rate=2e-3, kl=1e-3)
+    whole = WholeClip(new_vae("vae-2.1"))
+    first = run_phase(whole, "vae-2.1", Budget(0, 2), args, decoder_only=False)
+    assert run_phase(whole, "vae-2.1", Budget(0, 60), args, decoder_only=False) < first
