@@ -300,7 +300,8 @@ def _lightning(lora: str, shift: float = 5.0, *, moe: bool = False, note: str = 
 
 def _distilled(shift: float) -> Preset:
     # FastWan replaces the whole transformer by a 3-step student; no LoRA, and no slow preset to fall back to.
-    return Preset(3, 1.0, shift)
+    # Its own sampler predicts the clean clip at t = 1000, 757, 522 and noises it again; UniPC's t are others.
+    return Preset(3, 1.0, shift, note="FastWan was distilled for another sampler; expect less than its best.")
 
 
 CHECKPOINTS: Final[Mapping[str, Checkpoint]] = {
