@@ -4,11 +4,13 @@ WAN_WEIGHTS       nano (default) | wan
 WAN_CHECKPOINTS   comma-separated keys that this Space carries; all of the mode's when empty
 WAN_GPU_SIZE      large | xlarge; the first checkpoint's own tier when empty
 WAN_ADMIN         1 lets callers clear caches and unload models
-WAN_GIT_SHA       the commit of this bundle; asked of git when empty
+WAN_MODELS        a folder of checkpoints by key (a mounted volume), looked into before the Hub
+WAN_GIT_SHA       the commit of this code; the bundle's own, or git's, when empty
 """
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Mapping
@@ -63,6 +65,9 @@ def git_sha() -> str:
     """The commit that this code comes from, or `unknown`."""
     if sha := os.environ.get("WAN_GIT_SHA"):
         return sha
+    bundle = Path(__file__).resolve().parents[1] / "bundle.json"
+    if bundle.is_file():
+        return str(json.loads(bundle.read_text("utf-8"))["git_sha"])
     try:
         done = subprocess.run(
             ["git", "rev-parse", "HEAD"],

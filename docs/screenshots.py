@@ -11,10 +11,12 @@ IMAGES = Path(__file__).parent / "images"
 PROMPT = "a red circle moving right on a black background"
 CHROMIUM = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
 WAIT = 180_000
+READY = ".nav [data-page=t2v].here:not(.off)"
 
 
 def shoot(page: Page, name: str) -> None:
-    """One picture."""
+    """One picture, from the top of the page."""
+    page.evaluate("window.scrollTo({top: 0})")
     page.wait_for_timeout(1200)
     page.screenshot(path=str(IMAGES / f"{name}.png"))
 
@@ -22,7 +24,8 @@ def shoot(page: Page, name: str) -> None:
 def walk(page: Page, url: str) -> None:
     """Text to Video, then its result sent on to Image to Video, then the gallery and the settings."""
     page.goto(url)
-    page.wait_for_selector(".nav [data-page=t2v].here")
+    page.wait_for_selector(READY)
+    page.click(".studio-header .preset label:has-text('Quality')")
     page.fill(".page-t2v .prompt textarea", PROMPT)
     page.click(".page-t2v .actions button:has-text('Generate')")
     page.wait_for_selector(".page-t2v .screen .live", timeout=WAIT)
@@ -49,9 +52,11 @@ def main(url: str) -> None:
         walk(browser.new_page(viewport={"width": 1360, "height": 900}), url)
         phone = browser.new_page(viewport={"width": 390, "height": 844})
         phone.goto(url)
+        phone.wait_for_selector(READY, state="attached")
         shoot(phone, "phone")
         light = browser.new_page(viewport={"width": 1360, "height": 900})
         light.goto(f"{url}?__theme=light")
+        light.wait_for_selector(READY)
         shoot(light, "light")
         browser.close()
 

@@ -6,10 +6,8 @@
     document.body.dataset.page = page;
     mark();
     history.replaceState(history.state, '', '#' + page);
-    if (window.innerWidth <= 768) {
-      document.querySelector('.sidebar.open > .toggle-button, .sidebar.open .toggle-button')?.click();
-      window.scrollTo({top: 0});
-    }
+    window.scrollTo({top: 0});
+    if (window.innerWidth <= 768) document.querySelector('.sidebar.open .toggle-button')?.click();
   };
   const mark = () => {
     for (const row of document.querySelectorAll('.nav [data-page]')) {

@@ -23,14 +23,16 @@ SHARED = ("text_encoder", "tokenizer", "vae", "image_encoder", "image_processor"
 PartKey = tuple[str, str, tuple[tuple[str, str], ...]]
 _parts: dict[PartKey, Any] = {}
 _lock = threading.Lock()
+_import_lock = threading.Lock()
 
 
 def pipeline_class(name: str) -> Any:
     """A class of diffusers by name: importing it takes seconds, and a page must be up before that."""
-    diffusers = importlib.import_module("diffusers")
-    for library in ("diffusers", "transformers"):  # the events tell what happens; bars fill the log
-        importlib.import_module(f"{library}.utils.logging").disable_progress_bar()
-    return getattr(diffusers, name)
+    with _import_lock:  # two threads in transformers' lazy modules at once see half of them
+        diffusers = importlib.import_module("diffusers")
+        for library in ("diffusers", "transformers"):  # the events tell what happens; bars fill the log
+            importlib.import_module(f"{library}.utils.logging").disable_progress_bar()
+        return getattr(diffusers, name)
 
 
 def build(pipeline: str, folder: Path, backend: Backend) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +36,10 @@ def resolve(checkpoint: Checkpoint, weights: Weights, say: Say) -> Path:
             raise WeightsError(
                 f"Wan-Nano has no {checkpoint.kind} model for {checkpoint.name} yet"
             ) from error
+    if root := os.environ.get("WAN_MODELS"):
+        mounted = Path(root) / checkpoint.key
+        if is_complete(mounted):
+            return mounted
     return _cached(checkpoint.repo) or _download(checkpoint, say)
 
 

@@ -111,3 +111,14 @@ def _fake_cache(root: Path, repo: str, source: Path) -> Path:
     (base / "refs").mkdir()
     (base / "refs" / "main").write_text("0" * 40)
     return folder
+
+
+def test_a_mounted_volume_is_taken_before_the_hub_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = CHECKPOINTS["wan2.1-t2v-1.3b"]
+    (tmp_path / checkpoint.key).symlink_to(nano.find("dense"))
+    monkeypatch.setenv("WAN_MODELS", str(tmp_path))
+    said: list[str] = []
+    assert weights.resolve(checkpoint, "wan", said.append) == tmp_path / checkpoint.key
+    assert said == []
