@@ -1,0 +1,41 @@
+"""Every meaning of Send to fills inputs that its target's panel really has, with values that it takes."""
+
+from __future__ import annotations
+
+import gradio as gr
+import pytest
+
+from common.contract import MediaHandle
+from common.modes import MODES
+from common.modes.submodes import SUBMODES
+from common.panels import PANELS
+from common.runner import FakeRunner
+from router import chaining, gating
+from tests.common.fakes import manifest
+
+CLIP = MediaHandle(path="/x.mp4", mime="video/mp4")
+
+
+@pytest.mark.parametrize("source", MODES)
+def test_meanings_name_real_inputs(source) -> None:
+    for meaning in chaining.meanings(source):
+        mode = MODES[meaning.target]
+        with gr.Blocks():
+            panel = PANELS[meaning.target](FakeRunner(mode, manifest(mode), []), manifest(mode))
+            panel.draw()
+        names, values = chaining.inputs_of(meaning), chaining.values_of(meaning, CLIP, 0.5)
+        assert set(names) <= set(panel.inputs.components) and len(names) == len(values)
+        sent = dict(zip(names, values, strict=True))
+        assert CLIP in values
+        assert sent.get("submode", "plain") in SUBMODES
+
+
+def test_a_mode_of_another_generation_takes_the_header_along() -> None:
+    fits = gating.fitting(MODES["vace"])
+    assert fits("2.2") == "2.1" and fits("2.1") == "2.1"
+    assert gating.fitting(MODES["i2v"])("2.2") == "2.2"
+
+
+def test_every_mode_so_far_can_be_sent_to() -> None:
+    targets = {m.target for key in MODES for m in chaining.meanings(key)}
+    assert targets >= {"i2v", "flf2v", "v2v", "vace"}

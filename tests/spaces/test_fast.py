@@ -1,0 +1,55 @@
+"""Fast without Lightning (FastWan), and the 2.1 LoRA on both experts of 2.2 I2V."""
+
+from __future__ import annotations
+
+import pytest
+
+from common.contract import Backend
+from common.modes import MODES
+from common.modes.i2v import HYBRID
+from tests.spaces import media_for_modes as media
+
+PICTURE = {"path": "a.png"}
+
+
+def plan(**values):
+    mode = MODES["i2v"]
+    return mode.plan(mode.parse({"prompt": "x", "image": PICTURE, **values}), Backend(), weights="wan")
+
+
+def test_hybrid_replaces_the_pair_and_says_that_it_is_experimental() -> None:
+    assert plan().loras == [("lightning-2.2-i2v", 1.0)]
+    p = plan(hybrid=True)
+    assert p.loras == [(HYBRID, 1.0)] and any("Experimental" in n for n in p.notices)
+
+
+@pytest.mark.parametrize("values", [{"preset": "quality"}, {"checkpoint": "wan2.1-i2v-14b-480p"}])
+def test_hybrid_elsewhere_has_no_effect_and_says_so(values: dict) -> None:
+    p = plan(hybrid=True, **values)
+    assert HYBRID not in [k for k, _ in p.loras] and any("no effect here" in n for n in p.notices)
+
+
+def test_hybrid_goes_into_both_experts(make, service, tmp_path) -> None:
+    picture = media.picture(tmp_path / "a.png")
+    _, events = make("i2v", checkpoint="wan2.2-i2v-a14b", image=picture, hybrid=True, preset="fast")
+    assert events[-1].plan.loras == [(HYBRID, 1.0)]
+    from common.runtime import lora
+
+    pipe = service("i2v")._pipe("wan2.2-i2v-a14b", print)
+    assert lora.count(pipe, HYBRID, "transformer") and lora.count(pipe, HYBRID, "transformer_2")
+
+
+@pytest.mark.parametrize(
+    ("mode", "checkpoint"), [("t2v", "fastwan2.1-t2v-1.3b"), ("t2v", "fastwan2.2-ti2v-5b")]
+)
+def test_fastwan_has_three_steps_no_lora_and_no_quality(mode: str, checkpoint: str) -> None:
+    m = MODES[mode]
+    for preset in ("fast", "quality"):
+        p = m.plan(m.parse({"prompt": "x", "checkpoint": checkpoint, "preset": preset}), weights="wan")
+        assert (p.preset, p.num_inference_steps, p.guidance_scale, p.loras) == ("fast", 3, 1.0, [])
+    assert any("has no Quality preset" in n for n in p.notices)
+
+
+def test_fastwan_generates(make) -> None:
+    _, events = make("t2v", checkpoint="fastwan2.1-t2v-1.3b", num_inference_steps=3)
+    assert events[-1].plan.checkpoint == "fastwan2.1-t2v-1.3b"
