@@ -5,6 +5,7 @@ WAN_CHECKPOINTS   comma-separated keys that this Space carries; all of the mode'
 WAN_GPU_SIZE      large | xlarge; the first checkpoint's own tier when empty
 WAN_ADMIN         1 lets callers clear caches and unload models
 WAN_MODELS        a folder of checkpoints by key (a mounted volume), looked into before the Hub
+WAN_ANNOTATORS    a folder of VACE's depth, pose, flow and mask models by key; see common/catalog.py
 WAN_GIT_SHA       the commit of this code; the bundle's own, or git's, when empty
 """
 
