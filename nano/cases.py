@@ -24,7 +24,6 @@ NEGATIVE = (
     "残缺的，多余的手指，画得不好的手部，画得不好的脸部，畸形的，毁容的，形态畸形的肢体，手指融合，静止不动的画面，杂乱的背景，"
     "三条腿，背景人很多，倒着走"
 )
-STEPS = 16
 FRAMES = 17
 
 
@@ -93,7 +92,6 @@ def add_lightning(pipe: Any, kind_name: str) -> None:
 def run(pipe: Any, kind_name: str, batch: list[Case], *, fast: bool = False, **more: Any) -> Iterator[Clip]:
     """Clips for a batch of cases at the kind's own settings, through the pipeline as the Studio calls it."""
     settings = FAST if fast else SETTINGS[kind_name]
-    steps = FAST.steps if fast else STEPS
     pipe.scheduler.register_to_config(flow_shift=settings.shift)
     if kind_name == "moe" and not fast:
         more.setdefault("guidance_scale_2", 3.0)
@@ -103,7 +101,7 @@ def run(pipe: Any, kind_name: str, batch: list[Case], *, fast: bool = False, **m
         negative_prompt=[NEGATIVE] * len(batch) if len(batch) > 1 else NEGATIVE,
         height=height,
         width=width,
-        num_inference_steps=more.pop("num_inference_steps", steps),
+        num_inference_steps=more.pop("num_inference_steps", settings.steps),
         guidance_scale=more.pop("guidance_scale", settings.guidance),
         generator=[torch.Generator().manual_seed(case.seed) for case in batch]
         if len(batch) > 1

@@ -16,6 +16,7 @@ import torch
 
 from nano.assemble import lightning_is_trained
 from nano.cases import Case, Clip, add_lightning, as_array, box_mask, cases, edges, load, pil, run
+from nano.flow import SETTINGS
 from nano.measure import look, psnr
 from nano.words import SHAPES
 from nano.world import STILL, render
@@ -232,6 +233,7 @@ def check(kind: str, count: int, device: str, batch: int, first_seed: int = FIRS
     CHECKS[kind](kind, tests, tally, device, batch)
     return {
         "kind": kind,
+        "steps": SETTINGS["dense" if kind == "v2v" else kind].steps,
         "seeds": [first_seed, first_seed + count - 1],
         "seconds": round(time.monotonic() - begun, 1),
         "measures": tally.result(),

@@ -21,11 +21,11 @@ class Settings:
 
     shift: float
     guidance: float
-    steps: int = 20
+    steps: int = 16
 
 
 SETTINGS = {
-    "dense": Settings(8.0, 6.0),
+    "dense": Settings(8.0, 6.0, 24),
     "moe": Settings(12.0, 4.0),
     "i2v-clip": Settings(5.0, 5.0),
     "i2v-moe": Settings(5.0, 3.5),
