@@ -16,6 +16,7 @@ import torch
 
 from common.contract import Backend
 from common.errors import WeightsError
+from common.runtime import cpu_conv
 from common.runtime.backend import dtype_of, free_memory
 
 SHARED = ("text_encoder", "tokenizer", "vae", "image_encoder", "image_processor")
@@ -82,6 +83,8 @@ def _load(folder: Path, entry: list[str], backend: Backend) -> Any:
         if is_model:
             # The dtype goes to from_pretrained: .to(bf16) would break the modules that stay in fp32.
             module: Any = kind.from_pretrained(folder, torch_dtype=dtype_of(folder.name, backend.device))
+            if backend.device == "cpu" and folder.name == "vae":
+                cpu_conv.speed_up(module)
             return module.eval().requires_grad_(False).to(backend.device)
         return kind.from_pretrained(folder)
     except torch.OutOfMemoryError:
