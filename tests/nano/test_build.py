@@ -21,7 +21,7 @@ def load():
     import diffusers
     import torch
 
-    from nano.quick_vae import quicken
+    from common.runtime import cpu_conv
 
     diffusers.utils.logging.set_verbosity_error()
     made = {}
@@ -31,7 +31,7 @@ def load():
         if (kind, class_name) not in made:
             pipe = getattr(diffusers, class_name).from_pretrained(nano.find(kind), dtype=torch.float32)
             pipe.set_progress_bar_config(disable=True)
-            quicken(pipe.vae)
+            cpu_conv.speed_up(pipe.vae)
             made[kind, class_name] = pipe
         return made[kind, class_name]
 

@@ -54,6 +54,13 @@ def test_image_to_video_starts_from_its_picture():
 
 
 @pytest.mark.slow
+def test_video_to_video_keeps_the_track_less_with_strength_and_takes_the_new_colour():
+    got = means("v2v", 6)
+    assert got["strength-0.3/position-error"] < got["strength-0.8/position-error"]
+    assert got["strength-0.8/colour"] >= 0.8
+
+
+@pytest.mark.slow
 def test_an_inverted_vace_mask_is_caught():
     got = means("vace", 2)
     assert got["inpaint/outside-psnr"] >= 26

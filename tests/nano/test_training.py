@@ -35,16 +35,6 @@ def test_the_whole_clip_vae_is_the_chunked_vae(name, frames):
     assert torch.allclose(made, plain, atol=1e-4)
 
 
-def test_the_quick_vae_gives_the_same_picture():
-    from nano.parts import new_vae
-    from nano.quick_vae import quicken
-
-    vae, latents = new_vae("vae-2.1").eval(), torch.randn(1, 16, 3, 8, 8)
-    with torch.no_grad():
-        plain = vae.decode(latents).sample
-        assert torch.allclose(quicken(vae).decode(latents).sample, plain, atol=1e-4)
-
-
 @pytest.mark.parametrize("name", nano.KINDS)
 def test_the_fast_blocks_are_the_real_ones(name):
     from nano.fast_blocks import prepare_for_training, short_context
