@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import lru_cache
 
 import pytest
 import torch
@@ -12,6 +13,14 @@ import nano
 from nano.kinds import kind_named
 
 SMALL = ((64, 64, 5, 1.0),)
+
+
+@lru_cache
+def pipeline(class_name: str, kind: str):
+    """Loaded once for the file, with a VAE that is quick on a CPU."""
+    from nano.cases import load
+
+    return load(kind, "cpu", class_name)
 
 
 @pytest.mark.parametrize("name", ["vae-2.1", "vae-2.2"])
@@ -64,13 +73,11 @@ def test_the_fast_blocks_are_the_real_ones(name):
 
 @pytest.mark.parametrize("task", ["inpaint", "outpaint", "extend", "control", "reference", "free", "box"])
 def test_vace_conditions_are_the_pipelines(task):
-    import diffusers
-
     from nano import conditions
     from nano.whole_clip import WholeClip
     from nano.world import random_scenes, render
 
-    pipe = diffusers.WanVACEPipeline.from_pretrained(nano.find("vace"), dtype=torch.float32)
+    pipe = pipeline("WanVACEPipeline", "vace")
     torch.manual_seed(3)
     scenes = random_scenes(1)
     clip, cover = render(scenes, 5, 64, 64)
@@ -95,13 +102,11 @@ def test_vace_conditions_are_the_pipelines(task):
 
 @pytest.mark.parametrize("last", [False, True])
 def test_image_conditions_are_the_pipelines(last):
-    import diffusers
-
     from nano.conditions import clip_pixels, image_condition
     from nano.whole_clip import WholeClip
     from nano.world import random_scenes, render
 
-    pipe = diffusers.WanImageToVideoPipeline.from_pretrained(nano.find("flf2v"), dtype=torch.float32)
+    pipe = pipeline("WanImageToVideoPipeline", "flf2v")
     clip, _ = render(random_scenes(1), 5, 64, 64)
     with torch.no_grad():
         whole = WholeClip(pipe.vae)
