@@ -1,7 +1,7 @@
 """Every checkpoint, LoRA, resolution and default of the Wan family, said once.
 
-The only file that names a Hub repository. Sources: the model cards and configs of Wan-AI, upstream's own
-defaults, and our measurements; see `docs/facts.md` for where each figure comes from.
+The only file that names a Hub repository. Sources: the model cards and configs of Wan-AI and upstream's own
+defaults; parameter counts are our own, taken on the meta device.
 """
 
 from __future__ import annotations

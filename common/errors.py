@@ -9,7 +9,7 @@
     ├── UnavailableError        a mode is down, asleep, building or speaks another contract version
     └── Cancelled               the user stopped the job
 
-Source: the exit codes and texts promised in `docs/contract.md`.
+Exit codes are those of the command line: 2 for bad input, 3 for stopped, 1 for anything else.
 """
 
 from __future__ import annotations

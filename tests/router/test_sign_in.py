@@ -1,0 +1,18 @@
+"""Visitors may sign in where the Space has OAuth, and are not asked to where it has not."""
+
+import pytest
+
+from router.app import build_studio
+from router.federation import mounted
+from router.jobs import Studio
+
+
+@pytest.mark.parametrize("client", ["", "an-id"])
+def test_sign_in_is_drawn_where_the_space_has_oauth(client: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    space = {"SYSTEM": "spaces", "SPACE_ID": "ada/studio", "SPACE_HOST": "ada-studio.hf.space"}
+    oauth = {"OAUTH_CLIENT_SECRET": "x", "OAUTH_SCOPES": "openid", "OPENID_PROVIDER_URL": "http://127.0.0.1:9"}
+    for name, value in (space | oauth | {"OAUTH_CLIENT_ID": client}).items():
+        monkeypatch.setenv(name, value)
+    page = build_studio(Studio.over(mounted("http://127.0.0.1:1")))
+    kinds = [block.get_block_name() for block in page.blocks.values()]
+    assert ("loginbutton" in kinds) is bool(client)
