@@ -13,6 +13,7 @@ def test_sign_in_is_drawn_where_the_space_has_oauth(client: str, monkeypatch: py
     oauth = {"OAUTH_CLIENT_SECRET": "x", "OAUTH_SCOPES": "openid", "OPENID_PROVIDER_URL": "http://127.0.0.1:9"}
     for name, value in (space | oauth | {"OAUTH_CLIENT_ID": client}).items():
         monkeypatch.setenv(name, value)
+        monkeypatch.setattr(f"gradio.oauth.{name}", value, raising=False)  # read at import
     page = build_studio(Studio.over(mounted("http://127.0.0.1:1")))
     kinds = [block.get_block_name() for block in page.blocks.values()]
     assert ("loginbutton" in kinds) is bool(client)
