@@ -38,9 +38,24 @@ def walk(page: Page, url: str) -> None:
     page.click(".page-i2v .actions button:has-text('Generate')")
     page.wait_for_selector(".page-i2v .progress.done", timeout=WAIT)
     shoot(page, "i2v")
+    page.click(".studio-header .generation input")
+    page.click("[role=option]:has-text('Wan 2.1')")
+    page.wait_for_selector(".nav [data-page=vace]:not(.off)")
+    example(page, "flf2v")
+    example(page, "vace")
     for name in ("gallery", "settings"):
         page.click(f".nav [data-page={name}]")
         shoot(page, name)
+
+
+def example(page: Page, mode: str) -> None:
+    """A mode with its first example and what becomes of it."""
+    page.click(f".nav [data-page={mode}]")
+    page.locator(f".page-{mode} .examples button:visible").first.click()
+    page.wait_for_timeout(2500)
+    page.click(f".page-{mode} .actions button:has-text('Generate')")
+    page.wait_for_selector(f".page-{mode} .progress.done", timeout=WAIT)
+    shoot(page, mode)
 
 
 def main(url: str) -> None:

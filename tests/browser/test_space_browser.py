@@ -130,6 +130,8 @@ def test_browser_type_generate_watch_stop_and_again(page: Any, url: str) -> None
 
     page.get_by_text("Quality", exact=True).click()
     expect(page.locator(".label-card")).to_contain_text("20 steps")
+    page.get_by_label("range slider for Duration (s)").fill("5.1")  # long enough to be stopped in the middle
+    expect(page.locator(".label-card")).to_contain_text("5.1 s")
     button(page, "Generate").click()
     expect(page.locator(".progress")).to_contain_text(re.compile(r"Step [2-9] of 20"))
     button(page, "Stop").click()
@@ -138,6 +140,8 @@ def test_browser_type_generate_watch_stop_and_again(page: Any, url: str) -> None
     assert page.get_by_label("Prompt", exact=True).input_value() == PROMPT
 
     page.get_by_text("Fast", exact=True).click()
+    page.get_by_label("range slider for Duration (s)").fill("1.1")
+    expect(page.locator(".label-card")).to_contain_text("1.1 s")
     expect(page.locator(".label-card")).to_contain_text("4 steps")
     button(page, "Generate").click()
     expect(page.locator(".progress.done")).to_be_visible()
@@ -167,7 +171,7 @@ def test_browser_settings_follow_each_other(page: Any, url: str) -> None:
     page.get_by_label("Frames").fill("17")
     expect(slider).to_have_value("1.1")
     page.get_by_label("Model").first.click()
-    page.get_by_role("option", name="Wan 2.1 T2V-1.3B").click()
+    page.get_by_role("option", name="Wan 2.1 T2V-1.3B", exact=True).click()
     expect(page.get_by_label("CFG, low noise").first).to_be_hidden()
     expect(page.locator(".notice")).to_contain_text("Lightning unavailable for Wan 2.1 T2V-1.3B")
 
