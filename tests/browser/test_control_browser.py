@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from tests import studio
 from tests.spaces import media_for_modes as media
 
-playwright_api = pytest.importorskip("playwright.sync_api")
-expect = playwright_api.expect
-
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 WAIT = int(os.environ.get("WAN_TEST_WAIT", "120000"))
-expect.set_options(timeout=WAIT // 4)
 PROMPT = "a red circle moving right on a black background"
 SHOTS = os.environ.get("WAN_SCREENSHOTS")
 
@@ -32,14 +26,6 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         return
     with studio.running(tmp_path_factory.mktemp("studio"), "t2v", "flf2v", "v2v", "vace") as url:
         yield url
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright_api.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -73,9 +59,8 @@ def result(page: Any) -> Any:
 
 def generate(page: Any) -> None:
     page.get_by_role("button", name="Generate", exact=True).click()
-    expect(page.get_by_role("button", name="Stop")).to_be_visible(timeout=WAIT)
+    expect(page.locator(".progress.done")).to_be_visible(timeout=WAIT)
     expect(result(page)).to_have_attribute("src", re.compile("mp4"), timeout=WAIT)
-    expect(page.get_by_role("button", name="Stop")).to_be_hidden(timeout=WAIT)
 
 
 def test_flf2v_needs_both_frames_and_takes_its_shape_from_the_first(page: Any, address: str, tmp_path: Path):

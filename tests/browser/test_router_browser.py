@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -18,15 +17,11 @@ from typing import Any
 
 import httpx
 import pytest
-
-playwright_api = pytest.importorskip("playwright.sync_api")
-expect = playwright_api.expect
+from playwright.sync_api import expect
 
 ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PROMPT = "a red circle moving right on a black background"
 WAIT = 60_000
-expect.set_options(timeout=WAIT)
 
 
 def free_port() -> int:
@@ -63,14 +58,6 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     process = start(port, "--modes", "t2v", "i2v", "--router", "--pause", "0.5", env=env)
     yield f"http://127.0.0.1:{port}/"
     end(process)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright_api.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -11,7 +11,11 @@ from router.jobs import Studio
 @pytest.mark.parametrize("client", ["", "an-id"])
 def test_sign_in_is_drawn_where_the_space_has_oauth(client: str, monkeypatch: pytest.MonkeyPatch) -> None:
     space = {"SYSTEM": "spaces", "SPACE_ID": "ada/studio", "SPACE_HOST": "ada-studio.hf.space"}
-    oauth = {"OAUTH_CLIENT_SECRET": "x", "OAUTH_SCOPES": "openid", "OPENID_PROVIDER_URL": "http://127.0.0.1:9"}
+    oauth = {
+        "OAUTH_CLIENT_SECRET": "x",
+        "OAUTH_SCOPES": "openid",
+        "OPENID_PROVIDER_URL": "http://127.0.0.1:9",
+    }
     for name, value in (space | oauth | {"OAUTH_CLIENT_ID": client}).items():
         monkeypatch.setenv(name, value)
         monkeypatch.setattr(f"gradio.oauth.{name}", value, raising=False)  # read at import
