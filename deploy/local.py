@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -153,19 +154,20 @@ def main(
         folder = Path(temp)
         python = venvs.for_targets(targets, torch=torch) if own_venvs else {}
         federation = LocalFederation(targets, folder, port, python=python)
-        previous = signal.signal(signal.SIGTERM, _interrupt)
+        previous = {n: signal.signal(n, _interrupt) for n in (signal.SIGINT, signal.SIGTERM)}
         try:
             federation.start()
             names = [t.name for t in targets if t.is_router] or [t.name for t in targets]
             print(
                 f"The Studio: {federation.url(names[0])} (Ctrl-C ends everything; logs in {folder / 'logs'})"
             )
-            signal.pause()
+            threading.Event().wait()  # unlike signal.pause(), misses no signal that comes just before it
         except KeyboardInterrupt:
             print("stopping")
         finally:
             federation.stop()
-            signal.signal(signal.SIGTERM, previous)
+            for number, handler in previous.items():
+                signal.signal(number, handler)
     return 0
 
 
