@@ -9,11 +9,14 @@ STAMP := $(VENV)/.installed
 
 setup: $(STAMP)
 
+# torchvision, for one test, stays out of site-packages: PyPI's cannot be imported beside a CPU torch, and then
+# neither can most of transformers.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --constraint constraints.txt torch
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps --upgrade --target $(VENV)/torchvision torchvision
 	touch $@
 
 studio: setup

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from common.annotate.frames import Frame, Frames, array, picture
 from common.annotate.masks import as_bool
@@ -63,10 +64,8 @@ def _session(frames: Frames, model: Any) -> Any:
 
     size = _side(model)
     mean, std = torch.tensor(_MEAN).view(3, 1, 1), torch.tensor(_STD).view(3, 1, 1)
-    pixels = [
-        (torch.from_numpy(array(f.resize((size, size))).copy()).permute(2, 0, 1) / 255 - mean) / std
-        for f in frames
-    ]
+    small = [array(f.resize((size, size), Image.Resampling.BILINEAR)).copy() for f in frames]
+    pixels = [(torch.from_numpy(f).permute(2, 0, 1) / 255 - mean) / std for f in small]
     width, height = frames[0].size
     return Sam2VideoInferenceSession(
         video=torch.stack(pixels),
