@@ -70,7 +70,7 @@ class RemoteRunner:
         self._manifest = manifest
         self._executor = executor
 
-    async def manifest(self) -> Manifest:
+    async def manifest(self, checkpoint: str | None = None) -> Manifest:
         if self._manifest is None:
             async with httpx.AsyncClient(timeout=TIMEOUT, headers=self._headers()) as client:
                 try:

@@ -30,8 +30,12 @@ class Runner(Protocol):
 
     mode: Mode
 
-    async def manifest(self) -> Manifest:
-        """What the mode's Space says of itself."""
+    async def manifest(self, checkpoint: str | None = None) -> Manifest:
+        """What the mode's Space says of itself.
+
+        Where several Spaces serve a mode: weights and machine of the one that runs `checkpoint` (the default
+        where it is None), and the checkpoints of all.
+        """
         ...
 
     async def plan(self, values: Mapping[str, Any]) -> Plan:
@@ -74,7 +78,7 @@ class LocalRunner:
         self.service = service
         self.mode = service.mode
 
-    async def manifest(self) -> Manifest:
+    async def manifest(self, checkpoint: str | None = None) -> Manifest:
         return await asyncio.to_thread(self.service.manifest)
 
     async def plan(self, values: Mapping[str, Any]) -> Plan:
@@ -183,7 +187,7 @@ class FakeRunner:
         self.closed = 0
         self._manifest = manifest
 
-    async def manifest(self) -> Manifest:
+    async def manifest(self, checkpoint: str | None = None) -> Manifest:
         return self._manifest
 
     async def plan(self, values: Mapping[str, Any]) -> Plan:

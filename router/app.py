@@ -5,6 +5,7 @@ Run it with `python router/app.py` and WAN_FEDERATION set, or let the launcher m
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from collections.abc import Callable
@@ -27,6 +28,8 @@ from router.jobs import FederatedRunner, Studio  # noqa: E402
 
 DEFAULT_GENERATION = "2.2"
 TICK_SECONDS = 2.0
+FIRST_ANSWERS_SECONDS = 6.0
+"""A little more than a place may take to answer before it counts as down."""
 
 
 def build_studio(studio: Studio) -> gr.Blocks:
@@ -115,8 +118,10 @@ class _Page:
         start = self.blocks.load(self._start, None, None, **QUIET)
         start.then(regate, now, gated, **QUIET).then(None, None, None, js=settle, **QUIET)
 
-    def _start(self) -> None:
+    async def _start(self) -> None:
         self.watcher.start()
+        # The first visitor's menus are drawn once: they should list what the modes carry, not the catalog.
+        await asyncio.to_thread(self.watcher.wait_asked, FIRST_ANSWERS_SECONDS)
 
     def _tick(self, generation: str, seen: str) -> list[Any]:
         nav = shell.nav(generation, self.watcher)

@@ -8,6 +8,7 @@ preference. The launcher sets it to its own mounts.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import re
@@ -47,7 +48,10 @@ class Place:
         if self.is_space:
             return True
         host = urlparse(self.where).hostname or ""
-        return not (host in ("localhost", "::1") or host.startswith("127."))
+        try:
+            return ipaddress.ip_address(host).is_global  # Gradio refuses to fetch from any other
+        except ValueError:
+            return host != "localhost" and not host.endswith(".local")
 
 
 Federation = Mapping[ModeKey, tuple[Place, ...]]

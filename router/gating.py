@@ -63,4 +63,5 @@ async def gate(panel: Panel, generation: str, preset: str, now: Mapping[str, Any
     first = next(c.key for c in manifest.checkpoints if c.key in keys)
     key = now["checkpoint"] if now["checkpoint"] in keys else first
     follow = await panel.checkpoint_changed(key, preset, now["resolution"])
-    return [gr.update(choices=menu, value=key), preset, *follow, texts.banner(manifest)]
+    banner = texts.banner(await panel.runner.manifest(key))
+    return [gr.update(choices=menu, value=key), preset, *follow, banner]

@@ -55,14 +55,15 @@ def deliver(
     target_url: str,
     traffic: Traffic,
     *,
-    token: str | None = None,
+    tokens: tuple[str | None, str | None] = (None, None),
 ) -> dict[str, Any]:
     """The FileData that `target` is to be given. Raises MediaError for a file that is gone.
 
-    A federation with a `token` is private: a Space could not fetch from another, so files are relayed.
+    `tokens` are what the two ends have to be shown, None for a public one. A Space could not fetch from a
+    private one, so that file is relayed.
     """
-    headers = {"authorization": f"Bearer {token}"} if token else {}
-    chosen = way(handle, source, target, private=token is not None)
+    there, here = (_headers(token) for token in tokens)
+    chosen = way(handle, source, target, private=tokens[0] is not None)
     data: dict[str, Any] = {"orig_name": handle.orig_name, "meta": {"_type": "gradio.FileData"}}
     if chosen == "path":
         if not Path(handle.path).is_file():
@@ -70,12 +71,16 @@ def deliver(
         traffic.add("path")
         return data | {"path": handle.path}
     if chosen == "url":
-        _still_there(str(handle.url), headers)
+        _still_there(str(handle.url), there)
         traffic.add("url")
         return data | {"path": handle.url, "url": handle.url}
-    path, size = _relay(handle, source, target_url, headers)
+    path, size = _relay(handle, source, target_url, there, here)
     traffic.add("relay", size)
     return data | {"path": path}
+
+
+def _headers(token: str | None) -> dict[str, str]:
+    return {"authorization": f"Bearer {token}"} if token else {}
 
 
 def _is_url(handle: MediaHandle) -> bool:
@@ -101,17 +106,21 @@ def _still_there(url: str, headers: Mapping[str, str]) -> None:
 
 
 def _relay(
-    handle: MediaHandle, source: Place | None, target_url: str, headers: Mapping[str, str]
+    handle: MediaHandle,
+    source: Place | None,
+    target_url: str,
+    there: Mapping[str, str],
+    here: Mapping[str, str],
 ) -> tuple[str, int]:
     counter = _Counter()
     try:
-        with _open(handle, source, headers) as stream:
+        with _open(handle, source, there) as stream:
             counter.stream = stream
             name = handle.orig_name or Path(handle.path).name
             reply = httpx.post(
                 f"{target_url}gradio_api/upload",
                 files={"files": (name, counter)},  # pyright: ignore[reportArgumentType]
-                headers=dict(headers),
+                headers=dict(here),
                 timeout=120,
             )
             reply.raise_for_status()

@@ -26,13 +26,17 @@ TIMEOUT = httpx.Timeout(5.0, connect=2.0)
 
 @dataclass(frozen=True)
 class Status:
-    """What we know of one place: its state, what to tell a user, and its manifest once it is ready."""
+    """What we know of one place: its state, what to tell a user, and its manifest once it is ready.
+
+    `private` places alone are shown the read token: any other could keep it.
+    """
 
     place: Place
     state: State
     text: str
     manifest: Manifest | None = None
     url: str | None = None
+    private: bool = False
 
 
 Probe = Callable[[Place], Status]
@@ -40,13 +44,13 @@ Probe = Callable[[Place], Status]
 
 def ask(place: Place, token: str | None = None) -> Status:
     """Ask a place how it is. Never raises: every failure is a state with a sentence and a way out."""
-    url = place.where
+    url, private = place.where, False
     if place.is_space:
-        asleep = _space_state(place, token)
-        if isinstance(asleep, Status):
-            return asleep
-        url = asleep
-    headers = {"authorization": f"Bearer {token}"} if token else {}
+        found = _space_state(place, token)
+        if isinstance(found, Status):
+            return found
+        url, private = found
+    headers = {"authorization": f"Bearer {token}"} if token and private else {}
     try:
         reply = httpx.post(
             f"{url}gradio_api/run/manifest", json={"data": []}, timeout=TIMEOUT, headers=headers
@@ -64,7 +68,7 @@ def ask(place: Place, token: str | None = None) -> Status:
         return Status(place, "skewed", text, manifest)
     if manifest.mode != place.mode:
         return Status(place, "skewed", f"is a {manifest.mode} Space; mend WAN_FEDERATION", manifest)
-    return Status(place, "ready", "", manifest, url)
+    return Status(place, "ready", "", manifest, url, private)
 
 
 _STAGES: dict[str, tuple[State, str]] = {
@@ -81,8 +85,8 @@ _STAGES: dict[str, tuple[State, str]] = {
 }
 
 
-def _space_state(place: Place, token: str | None) -> Status | str:
-    """A status for a Space that cannot answer now, or the URL of one that can."""
+def _space_state(place: Place, token: str | None) -> Status | tuple[str, bool]:
+    """A status for a Space that cannot answer now, or the URL of one that can and whether it is private."""
     # The client's constructor fails on a sleeping Space and loops for ever on a building one: ask first.
     api = HfApi(endpoint=constants.ENDPOINT, token=token or False)
     try:
@@ -102,7 +106,7 @@ def _space_state(place: Place, token: str | None) -> Status | str:
         return Status(place, state, text)
     if not info.host:
         return Status(place, "starting", "has no address yet; it will appear by itself")
-    return info.host.rstrip("/") + "/"
+    return info.host.rstrip("/") + "/", bool(info.private)
 
 
 class Watcher:
@@ -125,6 +129,7 @@ class Watcher:
             for places in federation.values()
             for place in places
         }
+        self._unasked = set(self._status)
         self._due = dict.fromkeys(self._status, 0.0)
         self._stop = threading.Event()
         self._wake = threading.Event()
@@ -143,9 +148,17 @@ class Watcher:
         if self._thread is not None:
             self._thread.join(timeout=10)
 
+    def wait_asked(self, seconds: float) -> bool:
+        """Waits until every place has been asked once; False when that took longer than `seconds`."""
+        end = time.monotonic() + seconds
+        while self._unasked and time.monotonic() < end:
+            time.sleep(0.05)
+        return not self._unasked
+
     def note(self, status: Status) -> None:
         """Take in what was learnt of a place."""
         self._status[status.place] = status
+        self._unasked.discard(status.place)
         wait = self._ready if status.state == "ready" else self._retry
         self._due[status.place] = time.monotonic() + wait
 
@@ -154,15 +167,23 @@ class Watcher:
         self._due[place] = 0.0
         self._wake.set()
 
+    def private(self, place: Place) -> bool:
+        """Whether a place is a private Space, as far as it has answered."""
+        status = self._status.get(place)
+        return status is not None and status.private
+
+    def statuses(self, mode: ModeKey) -> list[Status]:
+        """How every place of a mode is, in the order of the table."""
+        return [self._status[place] for place in self.federation.get(mode, ())]
+
     def status(self, mode: ModeKey) -> Status | None:
         """The best status of a mode: a ready place first, in the order of the table; None without one."""
-        found = [self._status[place] for place in self.federation.get(mode, ())]
+        found = self.statuses(mode)
         return next((s for s in found if s.state == "ready"), found[0] if found else None)
 
     def ready(self, mode: ModeKey) -> list[Status]:
         """Every ready place of a mode, in the order of the table."""
-        found = [self._status[place] for place in self.federation.get(mode, ())]
-        return [s for s in found if s.state == "ready"]
+        return [s for s in self.statuses(mode) if s.state == "ready"]
 
     def _run(self) -> None:
         with ThreadPoolExecutor(max_workers=8, thread_name_prefix="probe") as pool:

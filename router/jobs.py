@@ -45,7 +45,7 @@ class Origins:
 
 @dataclass
 class Studio:
-    """What all modes of one router share."""
+    """What all modes of one router share. `token` reads private Spaces, and is shown to no other place."""
 
     watcher: Watcher
     token: str | None = None
@@ -58,6 +58,10 @@ class Studio:
         """A Studio whose watcher is made, not started."""
         return cls(Watcher(federation, token=token), token)
 
+    def token_for(self, place: Place | None) -> str | None:
+        """What a place has to be shown, None for a public one."""
+        return self.token if place is not None and self.watcher.private(place) else None
+
 
 class FederatedRunner:
     """The Runner of one mode, wherever it runs just now."""
@@ -67,17 +71,32 @@ class FederatedRunner:
         self.studio = studio
         self._assumed = assumed(mode)
 
-    async def manifest(self) -> Manifest:
-        """The manifest of the mode's best place; what the catalog says while none has answered."""
-        return self.known()
+    async def manifest(self, checkpoint: str | None = None) -> Manifest:
+        """`known`, for who waits."""
+        return self.known(checkpoint)
 
-    def known(self) -> Manifest:
-        """`manifest`, at once."""
-        status = self.studio.watcher.status(self.mode.key)
-        return status.manifest if status and status.manifest and status.state == "ready" else self._assumed
+    def known(self, checkpoint: str | None = None) -> Manifest:
+        """The manifest of a ready place with `checkpoint`, listing the checkpoints of all ready places.
+
+        What the catalog says while none has answered.
+        """
+        ready = [s.manifest for s in self.studio.watcher.ready(self.mode.key) if s.manifest]
+        infos = {info.key: info for manifest in reversed(ready) for info in manifest.checkpoints}
+        rows = self.mode.rows(list(infos))
+        if not rows:
+            return self._assumed
+        wanted = checkpoint if checkpoint in infos else rows[0].key
+        own = next(m for m in ready if _carries(m, wanted))
+        return own.model_copy(
+            update={
+                "checkpoints": [infos[row.key] for row in rows],
+                "default_checkpoint": rows[0].key,
+                "presets": [p for p in PRESETS if any(p in infos[row.key].presets for row in rows)],
+            }
+        )
 
     async def plan(self, values: Mapping[str, Any]) -> Plan:
-        shown = self.known()
+        shown = self.known(values.get("checkpoint"))
         request = self.mode.parse(given(values))
         allowed = [c.key for c in shown.checkpoints]
         return self.mode.plan(request, shown.backend, weights=shown.weights, allowed=allowed)
@@ -112,23 +131,21 @@ class FederatedRunner:
 
     def _remote(self, status: Status) -> RemoteRunner:
         place, url, studio = status.place, str(status.url), self.studio
+
+        def hand_over(handle: MediaHandle) -> dict[str, Any]:
+            source = studio.origins.of(handle)
+            tokens = (studio.token_for(source), studio.token_for(place))
+            return deliver(handle, source, place, url, studio.traffic, tokens=tokens)
+
         return RemoteRunner(
-            self.mode,
-            url,
-            token=studio.token,
-            deliver=lambda handle: deliver(
-                handle, studio.origins.of(handle), place, url, studio.traffic, token=studio.token
-            ),
-            manifest=status.manifest,
+            self.mode, url, token=studio.token_for(place), deliver=hand_over, manifest=status.manifest
         )
 
     def _pick(self, values: Mapping[str, Any]) -> Status:
         """The least busy ready place that carries the checkpoint; the first of equals."""
         ready = self.studio.watcher.ready(self.mode.key)
-        key = values.get("checkpoint")
-        able = [
-            s for s in ready if not key or (s.manifest and key in {c.key for c in s.manifest.checkpoints})
-        ]
+        key = values.get("checkpoint") or self.known().default_checkpoint
+        able = [s for s in ready if s.manifest and _carries(s.manifest, key)]
         if able:
             return min(able, key=lambda s: self.studio.busy[s.place])
         if ready:
@@ -159,6 +176,10 @@ class FederatedRunner:
             TRUSTED_HOSTS.add(urlparse(known.url).netloc)
         self.studio.origins.remember(known, place)
         return known
+
+
+def _carries(manifest: Manifest, checkpoint: str) -> bool:
+    return any(info.key == checkpoint for info in manifest.checkpoints)
 
 
 def assumed(mode: Mode) -> Manifest:

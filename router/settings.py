@@ -7,27 +7,18 @@ from html import escape
 from common.contract import CONTRACT_VERSION
 from common.modes import MODES
 from router.handles import Traffic
-from router.health import Watcher
+from router.health import Status, Watcher
 
 
 def page(watcher: Watcher, traffic: Traffic) -> str:
     """The page's HTML, from the last known manifests."""
     rows: list[str] = []
     for key, mode in MODES.items():
-        status = watcher.status(key)
-        if status is None:
-            rows.append(
-                f"<tr><td>{escape(mode.title)}</td><td colspan=4>has no place in this Studio</td></tr>"
-            )
-            continue
-        shown = status.manifest
-        machine = escape(shown.backend.name) if shown else ""
-        loaded = ", ".join(shown.loaded) if shown and shown.loaded else "nothing loaded"
-        state = f'<span class="state {status.state}">{status.state}</span>'
-        rows.append(
-            f"<tr><td>{escape(mode.title)}</td><td>{state} {escape(status.text)}</td>"
-            f"<td><code>{escape(status.place.where)}</code></td><td>{machine}</td><td>{escape(loaded)}</td></tr>"
-        )
+        title = f"<tr><td>{escape(mode.title)}</td>"
+        places = watcher.statuses(key)
+        if not places:
+            rows.append(f"{title}<td colspan=4>has no place in this Studio</td></tr>")
+        rows += [title + _place(status) for status in places]
     shown = next((s.manifest for k in MODES if (s := watcher.status(k)) and s.manifest), None)
     versions = " · ".join(f"{name} {number}" for name, number in (shown.versions if shown else {}).items())
     ways = traffic.counts
@@ -37,4 +28,15 @@ def page(watcher: Watcher, traffic: Traffic) -> str:
         f"<h3>Send to</h3><p>{ways['path']} by path, {ways['url']} by URL, {ways['relay']} relayed "
         f"({traffic.relayed / 1e6:.1f} MB through this router)</p>"
         f"<h3>About</h3><p>Contract {CONTRACT_VERSION} · {escape(versions)}</p></div>"
+    )
+
+
+def _place(status: Status) -> str:
+    shown = status.manifest
+    machine = escape(shown.backend.name) if shown else ""
+    loaded = ", ".join(shown.loaded) if shown and shown.loaded else "nothing loaded"
+    state = f'<span class="state {status.state}">{status.state}</span>'
+    return (
+        f"<td>{state} {escape(status.text)}</td><td><code>{escape(status.place.where)}</code></td>"
+        f"<td>{machine}</td><td>{escape(loaded)}</td></tr>"
     )

@@ -229,10 +229,12 @@ class Panel:
         )
 
     async def _relabel(self, *raw: Any) -> str:
-        return self._label_html(await self.runner.manifest(), self.values(raw))
+        values = self.values(raw)
+        return self._label_html(await self.runner.manifest(values.get("checkpoint")), values)
 
     async def _preset_changed(self, key: str, preset: str) -> list[Any]:
-        plan = self.preview_plan(await self.runner.manifest(), {"checkpoint": key, "preset": preset})
+        manifest = await self.runner.manifest(key)
+        plan = self.preview_plan(manifest, {"checkpoint": key, "preset": preset})
         return self.preset_updates(plan)
 
     def preset_updates(self, plan: Plan) -> list[Any]:
@@ -246,7 +248,7 @@ class Panel:
 
     async def checkpoint_changed(self, key: str, preset: str, resolution: str) -> list[Any]:
         """Updates for preset inputs, resolution, duration and frames once the model is another one."""
-        manifest = await self.runner.manifest()
+        manifest = await self.runner.manifest(key)
         plan = self.preview_plan(manifest, {"checkpoint": key, "preset": preset})
         row = CHECKPOINTS[plan.checkpoint]
         had = widgets.read_resolution({"resolution": resolution})
@@ -269,7 +271,7 @@ class Panel:
         size = widgets.picture_size(picture)
         if size is None:
             return gr.skip()
-        sizes = CHECKPOINTS[key].sizes((await self.runner.manifest()).weights)
+        sizes = CHECKPOINTS[key].sizes((await self.runner.manifest(key)).weights)
         return widgets.nearest_resolution(sizes, *size).size
 
     async def _generate(self, request: gr.Request, *raw: Any) -> AsyncGenerator[list[Any], None]:

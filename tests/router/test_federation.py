@@ -17,6 +17,8 @@ def test_who_can_fetch_from_whom() -> None:
     assert Place("t2v", "https://x.example/").public
     assert not Place("t2v", "http://127.0.0.1:7861/").public
     assert not Place("t2v", "http://localhost:7861/").public
+    assert not Place("t2v", "http://192.168.1.20:7861/").public
+    assert not Place("t2v", "http://[::1]:7861/").public
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ def test_a_mode_that_is_down_comes_back_by_itself_and_failover_prefers_the_first
     )
     watcher.start()
     try:
+        assert watcher.wait_asked(5), "every place is asked once at the start"
         until(lambda: [s.place.where for s in watcher.ready("t2v")] == ["http://b/"])
         up.add("http://a/")
         until(lambda: [s.place.where for s in watcher.ready("t2v")] == ["http://a/", "http://b/"])

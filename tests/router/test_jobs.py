@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from common.contract import Done, MediaHandle, Step
+from common.contract import Backend, Done, Manifest, MediaHandle, Step
 from common.errors import GpuError, InputError, MediaError, UnavailableError
 from common.modes import MODES
 from router.federation import Place
 from router.handles import Traffic, deliver, way
-from router.health import ask
-from router.jobs import FederatedRunner, Studio
+from router.health import Status, ask
+from router.jobs import FederatedRunner, Studio, assumed
 from tests.router.conftest import Fleet
 
 VALUES = {"prompt": "a red circle", "num_frames": 5, "num_inference_steps": 2, "seed": 1}
@@ -88,6 +88,44 @@ def test_private_federations_relay() -> None:
     assert way(handle, source, target) == "url"
     assert way(handle, source, target, private=True) == "relay"
     assert way(handle, None, target) == "relay"  # an upload to the router itself
+
+
+def carried(mode: str, *keys: str, size: str) -> Manifest:
+    all_of_it = assumed(MODES[mode])
+    infos = [c for c in all_of_it.checkpoints if c.key in keys]
+    machine = Backend(device="cuda", name=f"ZeroGPU {size}", gpu_size=size)
+    return all_of_it.model_copy(
+        update={"checkpoints": infos, "default_checkpoint": keys[0], "weights": "wan", "backend": machine}
+    )
+
+
+def test_places_that_carry_different_models_are_one_mode() -> None:
+    small, large = (Place("t2v", f"me/{name}") for name in ("small", "large"))
+    studio = Studio.over({"t2v": (small, large)})
+    runner = FederatedRunner(MODES["t2v"], studio)
+    studio.watcher.note(
+        Status(small, "ready", "", carried("t2v", "wan2.1-t2v-14b", size="large"), "https://s/")
+    )
+    assert [c.key for c in runner.known().checkpoints] == ["wan2.1-t2v-14b"]
+    studio.watcher.note(
+        Status(large, "ready", "", carried("t2v", "wan2.2-t2v-a14b", size="xlarge"), "https://l/")
+    )
+    assert [c.key for c in runner.known().checkpoints] == ["wan2.2-t2v-a14b", "wan2.1-t2v-14b"]
+    for key, size, place in (("wan2.1-t2v-14b", "large", small), ("wan2.2-t2v-a14b", "xlarge", large)):
+        values = {"prompt": "a", "checkpoint": key}
+        assert asyncio.run(runner.plan(values)).gpu_size == size, (
+            "the label is about the Space that will run it"
+        )
+        assert runner._pick(values).place == place
+    assert asyncio.run(runner.plan({"prompt": "a"})).checkpoint == "wan2.2-t2v-a14b"
+    assert runner._pick({"prompt": "a"}).place == large, "the default goes where it is carried"
+
+
+def test_the_read_token_is_shown_to_private_spaces_alone() -> None:
+    shut, open_, other = Place("t2v", "me/shut"), Place("i2v", "me/open"), Place("v2v", "https://x.example/")
+    studio = Studio.over({"t2v": (shut,), "i2v": (open_,), "v2v": (other,)}, token="hf_read")
+    studio.watcher.note(Status(shut, "ready", "", assumed(MODES["t2v"]), "https://me-shut.hf.space/", True))
+    assert [studio.token_for(p) for p in (shut, open_, other, None)] == ["hf_read", None, None, None]
 
 
 def test_the_visitors_token_goes_along_and_nothing_else(fleet: Fleet) -> None:
