@@ -5,19 +5,27 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 from common.errors import InputError, StudioError
 from common.modes import MODES
 from deploy import cli as deploy_cli
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are one line, as all bad input is."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(InputError.exit_code, f"wan-studio: {message}; see {self.prog} --help\n")
+
 
 SHORT = {"frames": "num_frames", "steps": "num_inference_steps", "guidance": "guidance_scale"}
 
 
 def parser() -> argparse.ArgumentParser:
     """The arguments of every command."""
-    top = argparse.ArgumentParser(prog="wan-studio", description=__doc__)
-    commands = top.add_subparsers(dest="command", metavar="COMMAND")
+    top = Parser(prog="wan-studio", description=__doc__)
+    commands: argparse._SubParsersAction[Any] = top.add_subparsers(dest="command", metavar="COMMAND")
 
     studio = commands.add_parser("studio", help="run the Studio on this machine (the default)")
     studio.add_argument("--host", default="127.0.0.1")
@@ -118,11 +126,19 @@ def plan_command(args: argparse.Namespace) -> int:
 
 def generate_command(args: argparse.Namespace) -> int:
     """Make a video, here or on a server."""
-    from common.terminal import follow
+    from common.terminal import check_target, follow
 
     mode = MODES[args.mode]
     raw = values(args)
+    check_target(args.out)
     if args.server:
+        if not args.server.startswith(("http://", "https://")):
+            raise InputError(
+                "--server",
+                "must be the URL of a Studio",
+                got=repr(args.server),
+                hint="try http://127.0.0.1:7860",
+            )
         from common.remote import RemoteRunner
 
         runner = RemoteRunner(mode, f"{args.server.rstrip('/')}/{mode.key}/")
@@ -155,7 +171,9 @@ def modes_command(args: argparse.Namespace) -> int:
 def studio_command(args: argparse.Namespace) -> int:
     """Serve the Studio until Ctrl-C."""
     import launch
+    from common import ports
 
+    ports.check(args.port, host=args.host)
     launch.serve(args.host, args.port, args.weights, args.only)
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -12,8 +13,24 @@ import httpx
 from tqdm import tqdm
 
 from common.contract import Done, MediaHandle, Notice, Stage, Step
-from common.errors import Cancelled, StudioError
+from common.errors import Cancelled, InputError, StudioError, UnavailableError
 from common.runner import Runner
+
+
+def check_target(out: str | None) -> None:
+    """InputError for an `--out` that could not be written, before a video is made for it."""
+    if out is None:
+        return
+    target = Path(out)
+    if target.is_dir():
+        raise InputError(
+            "--out", "must be a file", got=f"the folder {out}", hint=f"try {target / 'clip.mp4'}"
+        )
+    if target.suffix.lower() != ".mp4":
+        raise InputError("--out", "must end in .mp4", got=repr(out), hint=f"try {target.with_suffix('.mp4')}")
+    place = next(p for p in (target.absolute().parent, *target.absolute().parents) if p.exists())
+    if not (place.is_dir() and os.access(place, os.W_OK)):
+        raise InputError("--out", f"must lie in a folder that can be written; {place} cannot")
 
 
 def follow(runner: Runner, values: dict[str, Any], out: str | None) -> dict[str, Any]:
@@ -64,8 +81,20 @@ def _fetch(video: MediaHandle, target: Path) -> None:
         return
     if not video.url:
         raise StudioError(f"the server named no address for {video.path}")
-    with httpx.stream("GET", video.url, timeout=60, follow_redirects=True) as reply:
-        reply.raise_for_status()
-        with target.open("wb") as file:
-            for part in reply.iter_bytes():
-                file.write(part)
+    part = target.with_name(target.name + ".part")
+    try:
+        with (
+            httpx.stream("GET", video.url, timeout=60, follow_redirects=True) as reply,
+            part.open("wb") as file,
+        ):
+            reply.raise_for_status()
+            for piece in reply.iter_bytes():
+                file.write(piece)
+        part.replace(target)
+    except httpx.HTTPError as error:
+        raise UnavailableError(
+            f"the video was made but could not be fetched from {video.url} ({type(error).__name__}); "
+            "open that address, or try again"
+        ) from None
+    finally:
+        part.unlink(missing_ok=True)

@@ -91,7 +91,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, hub: Hub | None = None) -> int:
-    """Do what the command line says; the exit code of `docs/contract.md` (0, 2 bad input, 1 the rest)."""
+    """Do what the command line says; the exit code (0 done, 2 bad input, 3 stopped, 1 anything else)."""
     try:
         return _run(args, hub)
     except StudioError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 import tempfile
 import threading
@@ -15,8 +14,9 @@ from pathlib import Path
 
 import httpx
 
-from common.errors import InputError
+from common import ports
 from deploy import bundle, venvs
+from deploy.errors import DeployError
 from deploy.federation import ROOT
 from deploy.supervise import Program, Say, Supervisor
 from deploy.targets import FEDERATION_VARIABLE, Target, federation_table
@@ -60,7 +60,7 @@ class LocalFederation:
             self.wait_for(target.name, seconds)
 
     def wait_for(self, name: str, seconds: float = START_SECONDS) -> None:
-        """Return when this Space's app answers; InputError with its log when it does not in time."""
+        """Return when this Space's app answers; DeployError with its log when it does not in time."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if answers(self.url(name)):
@@ -69,7 +69,7 @@ class LocalFederation:
             time.sleep(0.2)
         log = next(p.log for p in self.programs if p.name == name)
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-        raise InputError(name, f"must answer within {seconds:.0f} s", hint=f"the end of {log}:\n{tail}")
+        raise DeployError(f"{name} did not answer within {seconds:.0f} s; the end of {log}:\n{tail}")
 
     def stop(self) -> None:
         """End every program."""
@@ -104,19 +104,6 @@ class LocalFederation:
         return Program(target.name, [str(python), "app.py"], folder, env, log)
 
 
-def check_ports(first: int, count: int) -> None:
-    """InputError when another program holds one of the ports: it might even answer in our place."""
-    for port in range(first, first + count):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                rule = f"and the {count - 1} ports after it must be free"
-                hint = f"port {port} is in use, try --port {first + 100}"
-                raise InputError("--port", rule, got=first, hint=hint) from None
-
-
 def answers(url: str) -> bool:
     """Whether a Gradio app serves its configuration there."""
     try:
@@ -149,7 +136,7 @@ def main(
 ) -> int:
     """Run until Ctrl-C or SIGTERM."""
     targets = list(targets) if keep_weights else demo(targets)
-    check_ports(port, len(targets))
+    ports.check(port, len(targets))
     with tempfile.TemporaryDirectory(prefix="wan-studio-") as temp:
         folder = Path(temp)
         python = venvs.for_targets(targets, torch=torch) if own_venvs else {}

@@ -1,6 +1,7 @@
 """The command line as a user types it: exit codes, one line on stderr, nothing written on bad input."""
 
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,14 @@ from cli import main
         (["t2v", "a fox", "--set", "colour=red"], "colour is not an input of t2v"),
         (["t2v", "a fox", "--set", "colour"], "set must be KEY=VALUE; got 'colour'"),
         (["i2v", "a fox"], "image is required"),
+        (
+            ["i2v", "a", "--image", "a.mp4", "--image-from", "middle"],
+            "'first' or 'last' or input should be a",
+        ),
+        (["t2v", "a fox", "--out", "."], "--out must be a file; got the folder ., try clip.mp4"),
+        (["t2v", "a fox", "--out", "clip.gif"], "--out must end in .mp4; got 'clip.gif', try clip.mp4"),
+        (["t2v", "a fox", "--out", "/dev/null/x/clip.mp4"], "--out must lie in a folder that can be written"),
+        (["t2v", "a fox", "--server", "here"], "--server must be the URL of a Studio; got 'here'"),
     ],
 )
 def test_bad_input_is_exit_2_and_one_line(
@@ -34,6 +43,35 @@ def test_bad_input_is_exit_2_and_one_line(
     error = capsys.readouterr().err
     assert text in error and error.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("argv", "text"),
+    [
+        (["frobnicate"], "invalid choice: 'frobnicate'"),
+        (["plan", "t9v", "a"], "invalid choice: 't9v'"),
+        (["plan", "t2v", "a", "--nosuch", "1"], "unrecognized arguments: --nosuch 1"),
+        (["generate", "t2v", "a", "--weights", "big"], "argument --weights: invalid choice: 'big'"),
+        (["deploy", "frobnicate"], "invalid choice: 'frobnicate'"),
+    ],
+)
+def test_a_command_line_that_cannot_be_read_is_exit_2_and_one_line(
+    argv: list[str], text: str, capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(argv)
+    error = capsys.readouterr().err
+    assert ended.value.code == 2 and text in error and error.count("\n") == 1 and "--help" in error
+
+
+def test_a_port_in_use_is_told_before_anything_is_loaded(capsys: pytest.CaptureFixture) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        assert main(["studio", "--port", str(port)]) == 2
+    assert f"--port must be free; got {port}" in capsys.readouterr().err
+    assert main(["studio", "--port", "99999"]) == 2
 
 
 def test_plan_needs_no_torch_and_prints_json() -> None:

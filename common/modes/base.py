@@ -106,15 +106,19 @@ class Mode(ABC):
         try:
             return self.request_type.model_validate(values)
         except ValidationError as error:
-            first = error.errors()[0]
+            found = error.errors()
+            first = found[0]
             name = ".".join(str(part) for part in first["loc"][:1])
             if first["type"] == "extra_forbidden":
                 known = ", ".join(self.request_type.model_fields)
                 raise InputError(name, f"is not an input of {self.key}", hint=f"known: {known}") from None
             if first["type"] == "missing":
                 raise InputError(name, "is required") from None
-            text = f"is not valid: {first['msg'].lower()}"
-            raise InputError(name, text, got=repr(first["input"])) from None
+            # A field that may be one of several kinds has a complaint for each.
+            rules_broken = dict.fromkeys(e["msg"].lower() for e in found if e["loc"][:1] == first["loc"][:1])
+            got = repr(first["input"])
+            shown = got if len(got) <= 80 else f"{got[:80]}…"
+            raise InputError(name, f"is not valid: {' or '.join(rules_broken)}", got=shown) from None
 
     def media(self, request: Request) -> list[tuple[MediaSlot, MediaHandle]]:
         """Every handle in a request, with its slot."""

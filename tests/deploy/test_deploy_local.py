@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from common import ports
 from common.errors import InputError
 from deploy import federation, local, targets, venvs
 from deploy.supervise import Program, Supervisor
@@ -128,9 +129,9 @@ def test_deploy_local_wants_free_ports() -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", first + 1))
         other.listen()
-        with pytest.raises(InputError, match=f"port {first + 1} is in use"):
-            local.check_ports(first, 2)
-    local.check_ports(first, 2)
+        with pytest.raises(InputError, match=f"port {first + 1} of 127.0.0.1: address already in use"):
+            ports.check(first, 2)
+    ports.check(first, 2)
 
 
 def test_deploy_local_venv_replaces_torch_and_torchvision_alone() -> None:
