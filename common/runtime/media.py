@@ -154,14 +154,16 @@ def fit(image: Image.Image, width: int, height: int, field: str = "image") -> Fi
 
 
 def probe_clip(handle: MediaHandle, field: str) -> Probe:
-    """The measures of a clip."""
+    """The measures of a clip, as it is meant to be seen."""
     with _opened(handle, field) as container:
         stream = container.streams.video[0]
         fps = float(stream.average_rate or stream.guessed_rate or 0)
-        frames = stream.frames or sum(1 for _ in _decoded(container, handle, field))
-        if not frames or not fps:
-            raise MediaError(field, "has no frames", hint="export it as mp4 (H.264)")
-        width, height = stream.codec_context.width, stream.codec_context.height
+        decoded = _decoded(container, handle, field)
+        first = next(decoded, None)
+        if first is None or not fps:
+            raise _no_frames(field)
+        frames = stream.frames or 1 + sum(1 for _ in decoded)
+        width, height = _upright(first).size
         return Probe(width, height, round(fps, 3), frames, round(frames / fps, 3))
 
 
@@ -180,32 +182,28 @@ def frame_of(handle: MediaHandle, field: str, image_from: ImageFrom) -> Image.Im
             if image_from == "first":
                 break
     if chosen is None:
-        raise MediaError(field, "has no frames", hint="export it as mp4 (H.264)")
+        raise _no_frames(field)
     if isinstance(image_from, float | int) and image_from >= end + 1e-6:
-        raise MediaError(
-            "image_from", f"must lie within the clip of {end:.2f} s", got=f"{image_from:g} s", hint="try last"
-        )
-    return chosen.to_image()
-
-
-def read_clip(handle: MediaHandle, field: str, most: int | None = None) -> list[Image.Image]:
-    """A clip's frames as RGB pictures, at most `most` of them."""
-    found: list[Image.Image] = []
-    for frame in frames(handle, field):
-        found.append(frame)
-        if most is not None and len(found) >= most:
-            break
-    if not found:
-        raise MediaError(field, "has no frames", hint="export it as mp4 (H.264)")
-    return found
+        rule = f"must lie within the clip of {end:.2f} s"
+        raise MediaError(f"{field}_from", rule, got=f"{image_from:g} s", hint="try last")
+    return _upright(chosen)
 
 
 def frames(handle: MediaHandle, field: str) -> Iterator[Image.Image]:
-    """A clip's frames one by one, upright: a phone stores them lying on their side."""
+    """A clip's frames one by one, upright."""
     with _opened(handle, field) as container:
         for frame in _decoded(container, handle, field):
-            image = frame.to_image()
-            yield image.rotate(frame.rotation, expand=True) if frame.rotation else image
+            yield _upright(frame)
+
+
+def _upright(frame: av.VideoFrame) -> Image.Image:
+    # A phone stores its clips lying on their side, and says so.
+    image = frame.to_image()
+    return image.rotate(frame.rotation, expand=True) if frame.rotation else image
+
+
+def _no_frames(field: str) -> MediaError:
+    return MediaError(field, "has no frames", hint="export it as mp4 (H.264)")
 
 
 def _opened(handle: MediaHandle, field: str) -> InputContainer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import subprocess
 import zlib
 from pathlib import Path
 
@@ -109,14 +110,33 @@ def test_a_clip_gives_the_chosen_frame(clip, image_from, shade):
 def test_a_moment_beyond_the_end_is_an_error(clip):
     with pytest.raises(MediaError, match=r"image_from must lie within the clip of 1\.25 s; got 9 s"):
         media.open_frame(handle(clip), "image", 9)
+    with pytest.raises(MediaError, match=r"last_image_from must lie within"):
+        media.open_frame(handle(clip), "last_image", 9)
 
 
 def test_a_clip_is_measured(clip):
     known = media.measured(handle(clip, mime="video/mp4"), "image")
     assert (known.width, known.height, known.frames, known.fps, known.seconds) == (64, 64, 5, 4.0, 1.25)
     assert known.sha256 == media.sha256(clip)
-    assert len(media.read_clip(known, "video")) == 5
-    assert len(media.read_clip(known, "video", most=3)) == 3
+    assert len(list(media.frames(known, "video"))) == 5
+
+
+def test_a_phones_clip_stands_upright_however_it_is_read(tmp_path):
+    """Against ffmpeg, which turns a clip by the matrix that phones write."""
+    wide, lying, seen = (tmp_path / name for name in ("wide.mp4", "lying.mp4", "seen.png"))
+    quiet = ["ffmpeg", "-v", "error", "-y"]
+    stripes = "testsrc=size=96x64:rate=4:duration=1"
+    subprocess.run([*quiet, "-f", "lavfi", "-i", stripes, "-pix_fmt", "yuv420p", str(wide)], check=True)
+    data = bytearray(wide.read_bytes())
+    matrix = data.index(b"tkhd") + 44  # of a version 0 box
+    data[matrix : matrix + 36] = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 64 << 16, 0, 1 << 30)
+    lying.write_bytes(data)
+    subprocess.run([*quiet, "-i", str(lying), "-frames:v", "1", str(seen)], check=True)
+    wanted = np.asarray(Image.open(seen).convert("RGB"), int)
+    known = media.measured(handle(lying), "image")
+    assert (known.width, known.height) == (64, 96)
+    for picture in (media.open_frame(known, "image"), next(media.frames(known, "video"))):
+        assert np.abs(np.asarray(picture, int) - wanted).mean() < 3
 
 
 def test_bad_clips(tmp_path, clip):
