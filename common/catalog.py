@@ -286,7 +286,7 @@ class Checkpoint:
         return min(steps, NANO_QUALITY_STEPS) if weights == "nano" else steps
 
 
-NANO_QUALITY_STEPS: Final = 20
+NANO_QUALITY_STEPS: Final = 24
 
 
 def _quality(cfg: float, shift: float, cfg_2: float | None = None, steps: int = 30) -> Preset:

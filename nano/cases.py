@@ -13,7 +13,7 @@ from torch import Tensor
 
 import nano
 from nano.controls import edge_video, random_masks
-from nano.flow import FAST, SETTINGS
+from nano.flow import FAST, quality
 from nano.kinds import kind_named
 from nano.words import BACKGROUNDS, COLOURS, MOTIONS, SHAPES, caption
 from nano.world import Scenes, random_scenes, render
@@ -39,13 +39,15 @@ class Case:
     scenes: Scenes
 
 
-def cases(count: int, first_seed: int, size: tuple[int, int] = (128, 128)) -> list[Case]:
-    """Held-out combinations; the seed of a case decides everything about it."""
+def cases(
+    count: int, first_seed: int, size: tuple[int, int] = (128, 128), frames: int = FRAMES
+) -> list[Case]:
+    """Held-out combinations at `size` (height, width); the seed of a case decides everything about it."""
     made = []
     for seed in range(first_seed, first_seed + count):
         generator = torch.Generator().manual_seed(seed)
         scene = random_scenes(1, size[1] / size[0], held_out=True, generator=generator)
-        clip, cover = render(scene, FRAMES, *size)
+        clip, cover = render(scene, frames, *size)
         which = [int(getattr(scene, name)[0]) for name in ("colour", "shape", "motion", "background", "size")]
         wanted = {
             "colour": COLOURS[which[0]],
@@ -92,24 +94,24 @@ def add_lightning(pipe: Any, kind_name: str) -> None:
 
 def run(pipe: Any, kind_name: str, batch: list[Case], *, fast: bool = False, **more: Any) -> Iterator[Clip]:
     """Clips for a batch of cases at the kind's own settings, through the pipeline as the Studio calls it."""
-    settings = FAST if fast else SETTINGS[kind_name]
-    pipe.scheduler.register_to_config(flow_shift=settings.shift)
-    if kind_name == "moe" and not fast:
-        more.setdefault("guidance_scale_2", 3.0)
-    height, width = batch[0].clip.shape[1:3]
+    settings = FAST if fast else quality(kind_name)
+    pipe.scheduler.register_to_config(flow_shift=settings.flow_shift)
+    if settings.guidance_scale_2 is not None:
+        more.setdefault("guidance_scale_2", settings.guidance_scale_2)
+    frames, height, width = batch[0].clip.shape[:3]
     result = pipe(
         prompt=[case.prompt for case in batch] if len(batch) > 1 else batch[0].prompt,
         negative_prompt=[NEGATIVE] * len(batch) if len(batch) > 1 else NEGATIVE,
         height=height,
         width=width,
-        num_inference_steps=more.pop("num_inference_steps", settings.steps),
-        guidance_scale=more.pop("guidance_scale", settings.guidance),
+        num_inference_steps=more.pop("num_inference_steps", settings.num_inference_steps),
+        guidance_scale=more.pop("guidance_scale", settings.guidance_scale),
         generator=[torch.Generator().manual_seed(case.seed) for case in batch]
         if len(batch) > 1
         else torch.Generator().manual_seed(batch[0].seed),
         output_type="np",
         max_sequence_length=512,
-        **({} if "strength" in more else {"num_frames": FRAMES}),
+        **({} if "strength" in more else {"num_frames": frames}),
         **more,
     )
     yield from result.frames
@@ -125,4 +127,4 @@ def box_mask(case: Case) -> NDArray[np.bool_]:
     cover = torch.from_numpy(case.cover)[None, None]
     generator = torch.Generator().manual_seed(case.seed)
     height, width = case.cover.shape[1:]
-    return random_masks(1, FRAMES, height, width, cover, generator)[0, 0].numpy() > 0.5
+    return random_masks(1, len(case.cover), height, width, cover, generator)[0, 0].numpy() > 0.5

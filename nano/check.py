@@ -16,7 +16,8 @@ import torch
 
 from nano.assemble import lightning_is_trained
 from nano.cases import Case, Clip, add_lightning, as_array, box_mask, cases, edges, load, pil, run
-from nano.flow import SETTINGS
+from nano.flow import quality
+from nano.kinds import KINDS
 from nano.measure import look, psnr
 from nano.words import SHAPES
 from nano.world import STILL, render
@@ -60,18 +61,45 @@ def check_text(kind: str, tests: list[Case], tally: Tally, device: str, batch: i
             for case, clip in zip(group, run(pipe, kind, group, fast=True), strict=True):
                 tally.words("fast-without-lora", case, clip)
     if kind == "moe":
-        experts = pipe.transformer, pipe.transformer_2
-        for name, pair in (("high-for-both", (experts[0],) * 2), ("low-for-both", (experts[1],) * 2)):
-            pipe.transformer, pipe.transformer_2 = pair
-            for group in batches(tests[: max(len(tests) // 2, 2)], batch):
-                for case, clip in zip(group, run(pipe, kind, group), strict=True):
-                    tally.words(name, case, clip)
-        pipe.transformer, pipe.transformer_2 = experts
+        check_experts(pipe, tests[: max(len(tests) // 3, 2)], tally, batch)
     if fast:
         add_lightning(pipe, kind)
         for group in batches(tests, batch):
             for case, clip in zip(group, run(pipe, kind, group, fast=True), strict=True):
                 tally.words("fast", case, clip)
+
+
+def check_experts(pipe: Any, tests: list[Case], tally: Tally, batch: int) -> None:
+    """What a wrong wiring of the two experts or of their guidance scales would make."""
+    high, low = pipe.transformer, pipe.transformer_2
+    wrong: dict[str, tuple[Any, Any, dict[str, Any]]] = {
+        "high-for-both": (high, high, {}),
+        "low-for-both": (low, low, {}),
+        "experts-swapped": (low, high, {}),
+        "guidance-at-high-only": (high, low, {"guidance_scale": 6.0, "guidance_scale_2": 1.0}),
+        "guidance-at-low-only": (high, low, {"guidance_scale": 1.0, "guidance_scale_2": 6.0}),
+    }
+    for name, (first, second, scales) in wrong.items():
+        pipe.transformer, pipe.transformer_2 = first, second
+        for group in batches(tests, batch):
+            for case, clip in zip(group, run(pipe, "moe", group, **scales), strict=True):
+                tally.words(name, case, clip)
+    pipe.transformer, pipe.transformer_2 = high, low
+
+
+def check_layouts(kind: str, tests: list[Case], tally: Tally, device: str, batch: int) -> None:
+    """T2V at the other sizes and lengths of the Studio."""
+    del kind
+    pipe = load("dense", device)
+    for name, size, frames in (
+        ("192x128", (128, 192), 17),
+        ("128x192", (192, 128), 17),
+        ("9-frames", (128, 128), 9),
+        ("33-frames", (128, 128), 33),
+    ):
+        for group in batches(cases(len(tests), tests[0].seed, size, frames), batch):
+            for case, clip in zip(group, run(pipe, "dense", group), strict=True):
+                tally.words(name, case, clip)
 
 
 def check_image(kind: str, tests: list[Case], tally: Tally, device: str, batch: int) -> None:
@@ -83,12 +111,15 @@ def check_image(kind: str, tests: list[Case], tally: Tally, device: str, batch: 
         (clip,) = run(pipe, kind, [case], image=pil(case.clip[0]))
         _first_frame(tally, "quality", case, clip, pictures, index)
         tally.words("quality", case, clip, ("motion", "colour", "background", "shape"))
-    if kind == "i2v-clip" and lightning_is_trained(kind):
-        add_lightning(pipe, kind)
+    if not lightning_is_trained(kind):
+        return
+    for name in ("fast-without-lora", "fast"):
+        if name == "fast":
+            add_lightning(pipe, kind)
         for index, case in enumerate(tests):
             (clip,) = run(pipe, kind, [case], fast=True, image=pil(case.clip[0]))
-            _first_frame(tally, "fast", case, clip, pictures, index)
-            tally.words("fast", case, clip, ("motion", "shape"))
+            _first_frame(tally, name, case, clip, pictures, index)
+            tally.words(name, case, clip, ("motion", "colour", "background", "shape"))
 
 
 def _first_frame(tally: Tally, prefix: str, case: Case, clip: Clip, pictures: list[Clip], index: int) -> None:
@@ -212,6 +243,7 @@ def check_ti2v(kind: str, tests: list[Case], tally: Tally, device: str, batch: i
 
 CHECKS: dict[str, Callable[[str, list[Case], Tally, str, int], None]] = {
     "dense": check_text,
+    "layouts": check_layouts,
     "moe": check_text,
     "ti2v": check_ti2v,
     "i2v-clip": check_image,
@@ -223,7 +255,7 @@ CHECKS: dict[str, Callable[[str, list[Case], Tally, str, int], None]] = {
 
 
 def check(kind: str, count: int, device: str, batch: int, first_seed: int = FIRST_SEED) -> dict[str, Any]:
-    """Everything that one kind (or `v2v`) has to show, as a dictionary for JSON."""
+    """Everything that one kind (or `v2v`, `layouts`) has to show, as a dictionary for JSON."""
     begun = time.monotonic()
     tests = cases(count, first_seed)
     if kind == "v2v":
@@ -233,7 +265,7 @@ def check(kind: str, count: int, device: str, batch: int, first_seed: int = FIRS
     CHECKS[kind](kind, tests, tally, device, batch)
     return {
         "kind": kind,
-        "steps": SETTINGS["dense" if kind == "v2v" else kind].steps,
+        "steps": quality(kind if kind in KINDS else "dense").num_inference_steps,
         "seeds": [first_seed, first_seed + count - 1],
         "seconds": round(time.monotonic() - begun, 1),
         "measures": tally.result(),

@@ -3,37 +3,37 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from common.catalog import CHECKPOINTS, Preset
 from nano.conditions import Shelf
 from nano.fast_blocks import short_context
 from nano.kinds import Kind
 from nano.texts import END, LENGTH, SPACE, UNKNOWN
 
-
-@dataclass(frozen=True)
-class Settings:
-    """How the Studio runs a kind at Quality; Fast is 4 steps, guidance 1, shift 5 for all."""
-
-    shift: float
-    guidance: float
-    steps: int = 16
-
-
-SETTINGS = {
-    "dense": Settings(8.0, 6.0, 24),
-    "moe": Settings(12.0, 4.0),
-    "i2v-clip": Settings(5.0, 5.0),
-    "i2v-moe": Settings(5.0, 3.5),
-    "flf2v": Settings(16.0, 5.5),
-    "ti2v": Settings(5.0, 5.0),
-    "vace": Settings(16.0, 5.0),
+# The checkpoint whose settings a kind is trained towards and judged with.
+_STANDS_FOR = {
+    "dense": "wan2.1-t2v-1.3b",
+    "moe": "wan2.2-t2v-a14b",
+    "i2v-clip": "wan2.1-i2v-14b-720p",
+    "i2v-moe": "wan2.2-i2v-a14b",
+    "flf2v": "wan2.1-flf2v-14b-720p",
+    "ti2v": "wan2.2-ti2v-5b",
+    "vace": "wan2.1-vace-14b",
 }
-FAST = Settings(5.0, 1.0, 4)
+FAST = CHECKPOINTS["wan2.1-t2v-14b"].presets["fast"]
+"""4 steps, guidance 1, shift 5: the same for every kind with a Lightning LoRA."""
+
+
+def quality(kind_name: str) -> Preset:
+    """The catalog's Quality settings for a kind, with the steps that the Studio gives it."""
+    checkpoint = CHECKPOINTS[_STANDS_FOR[kind_name]]
+    steps = checkpoint.steps("quality", "nano")
+    return replace(checkpoint.presets["quality"], num_inference_steps=steps)
 
 
 def noise_range(kind: Kind, expert: str) -> tuple[float, float]:

@@ -16,7 +16,7 @@ from nano import lora_file
 from nano.assemble import lora_file_name
 from nano.conditions import Shelf, fill_shelves
 from nano.fast_blocks import prepare_for_training
-from nano.flow import FAST, SETTINGS, negative_ids, noise_range, velocity
+from nano.flow import FAST, negative_ids, noise_range, quality, velocity
 from nano.kinds import Kind, kind_named
 from nano.sampling import sample, scheduler
 from nano.schedule import Budget, learning_rate
@@ -73,7 +73,7 @@ def teacher_paths(
     ids, _ = tokens(shelf.scenes, drop=0.03, vague=0.03)
     text, empty = embed(frozen.text, ids), embed(frozen.text, negative_ids(batch, device))
     boundary = kind.index.get("boundary_ratio")
-    settings = SETTINGS[kind.name]
+    guidance = min(quality(kind.name).guidance_scale, 4.0)
 
     def predict(latents: Tensor, t: Tensor, conditional: bool) -> Tensor:
         high = boundary is None or float(t) >= float(boundary) * 1000
@@ -83,11 +83,11 @@ def teacher_paths(
 
     noise = torch.randn_like(shelf.latents)
     # The same shift as Fast, so that the teacher's grid holds Fast's four levels when steps is a multiple of 4.
-    end, states = sample(predict, noise, FAST.shift, steps, min(settings.guidance, 4.0))
-    fast = scheduler(FAST.shift)
-    fast.set_timesteps(FAST.steps, device=device)
+    end, states = sample(predict, noise, FAST.flow_shift, steps, guidance)
+    fast = scheduler(FAST.flow_shift)
+    fast.set_timesteps(FAST.num_inference_steps, device=device)
     levels = torch.tensor([sigma for sigma, _ in states])
-    near = [int((levels - float(s)).abs().argmin()) for s in fast.sigmas[: FAST.steps]]
+    near = [int((levels - float(s)).abs().argmin()) for s in fast.sigmas[: FAST.num_inference_steps]]
     return Paths(shelf, text, torch.stack([states[i][1] for i in near], 1), end)
 
 
@@ -98,8 +98,8 @@ def train_expert(
     device = paths[0][0].end.device
     layers = add_lora(model, lora_file.RANK)
     master = Master(model, rate, device.type, decay=0.998)
-    fast = scheduler(FAST.shift)
-    fast.set_timesteps(FAST.steps, device=device)
+    fast = scheduler(FAST.flow_shift)
+    fast.set_timesteps(FAST.num_inference_steps, device=device)
     low, high = noise_range(kind, expert)
     mine = [i for i, t in enumerate(fast.timesteps.tolist()) if low * 1000 <= t < high * 1001]
 

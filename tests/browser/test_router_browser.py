@@ -96,7 +96,7 @@ def go(page: Any, mode: str) -> None:
 
 def quality(page: Any) -> None:
     page.locator(".studio-header .preset label", has_text="Quality").click()
-    expect(page.locator(".page-t2v .label-card")).to_contain_text("20 steps")
+    expect(page.locator(".page-t2v .label-card")).to_contain_text("24 steps")
 
 
 def ready(page: Any, mode: str) -> None:
@@ -132,9 +132,9 @@ def test_browser_studio_chains_text_to_image_to_video_without_moving_a_byte(visi
 def test_browser_studio_one_visitor_stops_the_other_finishes(visit: Any, url: str) -> None:
     first, second = visit(url), visit(url)
     ready(first, "t2v")
-    quality(first)  # 20 steps: long enough to be stopped
+    quality(first)  # 24 steps: long enough to be stopped
     generate(first, "t2v")
-    expect(first.locator(".page-t2v .progress")).to_contain_text(re.compile(r"Step \d+ of 20"))
+    expect(first.locator(".page-t2v .progress")).to_contain_text(re.compile(r"Step \d+ of 24"))
     generate(second, "t2v", "a blue square growing on a gray background")
     first.locator(".page-t2v .actions button", has_text="Stop").dispatch_event("click")
     expect(first.locator(".page-t2v .progress.stopped")).to_be_visible()
@@ -209,7 +209,7 @@ def test_browser_studio_a_dropped_video_refills_its_panel(visit: Any, url: str, 
     expect(panel.locator(".prompt textarea")).to_have_value("the star spins")
     expect(panel.get_by_label("Model").first).to_have_value("Wan 2.1 I2V-14B-480P")
     expect(page.locator(".studio-header .preset label.selected")).to_have_text("Quality")
-    expect(panel.locator(".label-card")).to_contain_text("20 steps")
+    expect(panel.locator(".label-card")).to_contain_text("24 steps")
 
 
 @pytest.mark.slow

@@ -78,11 +78,11 @@ def test_browser_type_generate_watch_stop_and_again(page: Any, url: str) -> None
     before = page.locator(".result-video video").get_attribute("src")
 
     page.get_by_text("Quality", exact=True).click()
-    expect(page.locator(".label-card")).to_contain_text("20 steps")
+    expect(page.locator(".label-card")).to_contain_text("24 steps")
     page.get_by_label("range slider for Duration (s)").fill("5.1")  # long enough to be watched and stopped
     expect(page.locator(".label-card")).to_contain_text("5.1 s")
     button(page, "Generate").click()
-    expect(page.locator(".progress")).to_contain_text(re.compile(r"Step \d+ of 20"))
+    expect(page.locator(".progress")).to_contain_text(re.compile(r"Step \d+ of 24"))
     expect(page.locator(".screen img.live")).to_be_visible()
     assert page.locator(".screen img.live").evaluate("i => i.naturalWidth") > 0
     assert page.locator(".stage").bounding_box() == where, "the layout must not jump"
