@@ -147,6 +147,7 @@ class Mode(ABC):
         backend = backend or Backend()
         checkpoint = self._checkpoint(request.checkpoint, allowed)
         rules.prompt(request.prompt)
+        rules.short("negative_prompt", request.negative_prompt or "")
         for slot in self.slots:
             if slot.required and getattr(request, slot.name) in (None, []):
                 raise InputError(slot.name, "is required", hint=f"give {slot.label.lower()}")
@@ -163,7 +164,7 @@ class Mode(ABC):
         rules.between("num_inference_steps", steps, 1, MAX_STEPS)
         cfg, cfg_2 = _guidance(request, checkpoint, preset)
         shift = preset.flow_shift if request.flow_shift is None else request.flow_shift
-        rules.between("flow_shift", shift, 0.1, 20)
+        rules.between("flow_shift", shift, *rules.FLOW_SHIFTS)
         rules.between("seed", request.seed, -1, MAX_SEED)
         notices += self.check(request, checkpoint, weights)
         notices += _common_notices(request, checkpoint, preset, num_frames, cfg, weights)
@@ -190,7 +191,8 @@ class Mode(ABC):
             strength=getattr(request, "strength", None),
             conditioning_scale=getattr(request, "conditioning_scale", None),
             seed=random.SystemRandom().randint(0, MAX_SEED) if request.seed == -1 else request.seed,
-            negative_prompt=request.negative_prompt or NEGATIVE_PROMPT,
+            # Empty is a wish too: nothing to steer away from.
+            negative_prompt=NEGATIVE_PROMPT if request.negative_prompt is None else request.negative_prompt,
             loras=[(key, 1.0) for key in self.loras(request, checkpoint, preset)],
             gpu_seconds=cost.reservation(asked),
             gpu_size=backend.gpu_size,
@@ -245,7 +247,7 @@ def _size(request: Request, checkpoint: Checkpoint, weights: Weights) -> Resolut
 
 def _guidance(request: Request, checkpoint: Checkpoint, preset: Preset) -> tuple[float, float | None]:
     cfg = preset.guidance_scale if request.guidance_scale is None else request.guidance_scale
-    rules.between("guidance_scale", cfg, 0, 20)
+    rules.between("guidance_scale", cfg, 0, rules.MAX_GUIDANCE)
     if not checkpoint.moe:
         if request.guidance_scale_2 is not None:
             # diffusers raises a ValueError here, but only after the text encoder has run.
@@ -257,7 +259,7 @@ def _guidance(request: Request, checkpoint: Checkpoint, preset: Preset) -> tuple
         return cfg, None
     cfg_2 = preset.guidance_scale_2 if request.guidance_scale_2 is None else request.guidance_scale_2
     if cfg_2 is not None:
-        rules.between("guidance_scale_2", cfg_2, 0, 20)
+        rules.between("guidance_scale_2", cfg_2, 0, rules.MAX_GUIDANCE)
     return cfg, cfg_2
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 from common.catalog import MAX_STEPS, NEGATIVE_PROMPT, Checkpoint, Resolution, Weights
 from common.contract import MAX_SEED, MediaHandle, Plan
+from common.modes import rules
 from common.modes.base import MediaSlot, Mode
 from common.panels.handles import HandleImage, HandleVideo
 
@@ -207,17 +208,25 @@ def advanced(
                 gr.Slider(1, MAX_STEPS, shown.num_inference_steps, step=1, label="Steps", buttons=[]),
             )
             inputs.add(
-                "flow_shift", gr.Slider(0.5, 20, shown.flow_shift, step=0.5, label="Flow shift", buttons=[])
+                "flow_shift",
+                gr.Slider(*rules.FLOW_SHIFTS, shown.flow_shift, step=0.1, label="Flow shift", buttons=[]),
             )
         with gr.Row(elem_classes="tight"):
             inputs.add(
                 "guidance_scale",
-                gr.Slider(0, 10, shown.guidance_scale, step=0.1, label=guidance_label(moe), buttons=[]),
+                gr.Slider(
+                    0,
+                    rules.MAX_GUIDANCE,
+                    shown.guidance_scale,
+                    step=0.1,
+                    label=guidance_label(moe),
+                    buttons=[],
+                ),
             )
             inputs.add(
                 "guidance_scale_2",
                 gr.Slider(
-                    0, 10, shown.guidance_scale_2 if moe else 1, step=0.1, label="CFG, low noise",
+                    0, rules.MAX_GUIDANCE, shown.guidance_scale_2 if moe else 1, step=0.1, label="CFG, low noise",
                     buttons=[], visible=moe,
                 ),
             )  # fmt: skip

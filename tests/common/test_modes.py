@@ -2,6 +2,7 @@
 
 import pytest
 
+from common.catalog import NEGATIVE_PROMPT
 from common.contract import Backend
 from common.errors import InputError
 from common.modes import MODES
@@ -44,6 +45,10 @@ def test_fast_without_lightning_falls_back_to_quality_and_says_so() -> None:
         ({"num_inference_steps": 0}, "num_inference_steps must be between 1 and 50; got 0"),
         ({"seed": -2}, "seed must be between -1 and 2147483647; got -2"),
         ({"checkpoint": "wan2.1-t2v-14b", "guidance_scale_2": 3.0}, "guidance_scale_2 belongs to two-expert"),
+        ({"guidance_scale": 10.5}, "guidance_scale must be between 0 and 10; got 10.5"),
+        ({"guidance_scale": float("nan")}, "guidance_scale must be between 0 and 10; got nan"),
+        ({"flow_shift": 0}, "flow_shift must be between 0.1 and 20; got 0"),
+        ({"negative_prompt": "x" * 20_001}, "negative_prompt must be at most 20000 characters; got 20001"),
         ({"strenght": 1}, "strenght is not an input of t2v"),
     ],
 )
@@ -56,3 +61,8 @@ def test_bad_input_names_input_rule_and_way_out(values: dict, text: str) -> None
 def test_nano_refuses_real_sizes_and_names_its_own() -> None:
     with pytest.raises(InputError, match="got 832x480, try 128x128, 192x128, 128x192"):
         plan(weights="nano", width=832, height=480)
+
+
+def test_an_emptied_negative_prompt_is_empty_and_none_is_the_models_own() -> None:
+    assert plan(negative_prompt="").negative_prompt == ""
+    assert plan(negative_prompt=None).negative_prompt == plan().negative_prompt == NEGATIVE_PROMPT

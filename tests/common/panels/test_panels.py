@@ -68,7 +68,8 @@ def test_the_models_own_negative_prompt_is_shown_but_not_sent() -> None:
     panel = drawn()
     assert panel.inputs.components["negative_prompt"].value == NEGATIVE_PROMPT
     assert "negative_prompt" not in panel.values(page(panel))
-    assert panel.values(page(panel, negative_prompt="fog"))["negative_prompt"] == "fog"
+    for text in ("fog", ""):
+        assert panel.values(page(panel, negative_prompt=text))["negative_prompt"] == text
 
 
 def test_an_image_slot_takes_a_picture_or_a_frame_of_a_clip() -> None:
