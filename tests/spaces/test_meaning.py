@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import nano
@@ -47,6 +48,59 @@ def seen(make):
         return clip, look(clip)
 
     return go
+
+
+def test_the_studio_wires_two_experts_as_the_bare_pipeline_does(make):
+    """Its clip is the pipeline's own; swapped guidance, experts, boundary or shift make another one."""
+    from nano.cases import load
+
+    asked: dict[str, Any] = {"guidance_scale": 6.0, "guidance_scale_2": 2.0, "num_inference_steps": 8}
+    words = {"prompt": PROMPT.format("red"), "negative_prompt": "gray"}
+    made, _ = make(
+        "t2v", checkpoint="wan2.2-t2v-a14b", preset="quality", num_frames=17, seed=5, **asked, **words
+    )
+    clip = media.read(made) / 255
+    pipe = load("moe", "cpu")
+    experts = pipe.transformer, pipe.transformer_2
+
+    def bare(shift: float = 12.0, boundary: float = 0.875, swapped: bool = False, **other: Any) -> float:
+        pipe.scheduler.register_to_config(flow_shift=shift)
+        pipe.register_to_config(boundary_ratio=boundary)
+        pipe.transformer, pipe.transformer_2 = experts[::-1] if swapped else experts
+        generator = torch.Generator().manual_seed(5)
+        output = pipe(
+            height=128, width=128, num_frames=17, output_type="np", generator=generator,
+            **{**asked, **words, **other},
+        )  # fmt: skip
+        return psnr(output.frames[0], clip)
+
+    right = bare()
+    wrong = {
+        "guidance": bare(guidance_scale=2.0, guidance_scale_2=6.0),
+        "experts": bare(swapped=True),
+        "boundary": bare(boundary=0.5),
+        "shift": bare(shift=3.0),
+    }
+    assert right > 33, right  # what the mp4 costs
+    assert all(right > other + 5 for other in wrong.values()), (right, wrong)
+
+
+@pytest.mark.parametrize("preset", ["fast", "quality"])
+@pytest.mark.parametrize("checkpoint", ["wan2.1-t2v-14b", "wan2.2-t2v-a14b"])
+def test_text_becomes_what_it_says(make, preset, checkpoint):
+    path, _ = make(
+        "t2v", prompt=PROMPT.format("green"), checkpoint=checkpoint, preset=preset,
+        num_frames=17, num_inference_steps=None,
+    )  # fmt: skip
+    saw = look(media.read(path) / 255)
+    assert (saw.background, saw.colour, saw.motion) == ("black", "green", "moving right")
+
+
+@pytest.mark.parametrize("checkpoint", ["wan2.1-i2v-14b-720p", "wan2.2-i2v-a14b", "wan2.2-ti2v-5b"])
+def test_a_picture_moves_on_from_itself(seen, checkpoint):
+    clip, saw = seen("i2v", prompt=PROMPT.format("red"), image=ENDS["image"], checkpoint=checkpoint)
+    assert psnr(clip[0], START) > 24
+    assert (saw.background, saw.colour, saw.motion) == ("black", "red", "moving right")
 
 
 @pytest.mark.parametrize(
