@@ -168,6 +168,8 @@ class Mode(ABC):
         rules.between("seed", request.seed, -1, MAX_SEED)
         notices += self.check(request, checkpoint, weights)
         notices += _common_notices(request, checkpoint, preset, num_frames, cfg, weights)
+        if not cost.fits(checkpoint, weights, backend):
+            notices.append(f"Not enough memory: {cost.shortage(checkpoint, weights, backend)}.")
 
         passes = cost.forwards(self.denoising_steps(request, steps), cfg)
         shape = {"width": size.width, "height": size.height, "num_frames": num_frames}

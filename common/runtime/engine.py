@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from common import cost
-from common.catalog import CHECKPOINTS
+from common.catalog import CHECKPOINTS, Checkpoint
 from common.contract import (
     CheckpointInfo,
     Done,
@@ -65,7 +65,11 @@ class Engine:
         return self.mode.plan(request, self.backend, weights=self.settings.weights, allowed=self.allowed)
 
     def preflight(self, request: Request, plan: Plan) -> Request:
-        """Opens every media input on the CPU; returns the request with its handles measured."""
+        """Opens every media input on the CPU; returns the request with its handles measured.
+
+        Refuses a checkpoint that this machine cannot hold, before it is downloaded.
+        """
+        self._check_memory(CHECKPOINTS[plan.checkpoint])
         filled: dict[str, Any] = {}
         for slot, handle in self.mode.media(request):
             known = media.measured(handle, slot.name)
@@ -178,6 +182,18 @@ class Engine:
         )
         return Made(path, done)
 
+    def _check_memory(self, checkpoint: Checkpoint) -> None:
+        weights, backend = self.settings.weights, self.backend
+        if cost.fits(checkpoint, weights, backend):
+            return
+        smaller = [r.key for r in self.mode.rows(self.allowed) if cost.fits(r, weights, backend)]
+        raise InputError(
+            "checkpoint",
+            "must fit into this machine's memory",
+            got=cost.shortage(checkpoint, weights, backend),
+            hint="try " + (", ".join(smaller) or "a larger machine, or --weights nano"),
+        )
+
     def _key(self, checkpoint: str) -> tuple[str, ...]:
         return (self.pipeline, checkpoint, self.settings.weights, self.backend.device)
 
@@ -185,9 +201,6 @@ class Engine:
         def build() -> Any:
             checkpoint = CHECKPOINTS[key]
             folder = weights.resolve(checkpoint, self.settings.weights, say)
-            need, have = cost.weight_bytes(checkpoint, self.settings.weights), self.backend.memory_bytes
-            if have and need > have:
-                say(f"{checkpoint.name} needs {need / 1e9:.0f} GB of memory; here are {have / 1e9:.0f} GB.")
             pipe = load.build(self.pipeline, folder, self.backend)
             if self.backend.gpu_size is None:  # on ZeroGPU only a worker has a GPU to encode with
                 preview.prepare(pipe.vae)

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from common.contract import Backend
-from common.errors import WeightsError
+from common.errors import GpuError, WeightsError
 from common.runtime import cpu_conv
 from common.runtime.backend import dtype_of, free_memory
 
@@ -87,8 +87,11 @@ def _load(folder: Path, entry: list[str], backend: Backend) -> Any:
                 cpu_conv.speed_up(module)
             return module.eval().requires_grad_(False).to(backend.device)
         return kind.from_pretrained(folder)
-    except torch.OutOfMemoryError:
-        raise
+    except torch.OutOfMemoryError as error:
+        raise GpuError(
+            f"Out of memory while loading {folder.name}; end other programs that use the GPU, "
+            "or choose a smaller model"
+        ) from error
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise WeightsError(f"{folder} cannot be loaded as {name}: {str(error)[:300]}") from error
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from common.contract import PREVIEW_BYTES
-from common.errors import GpuError, StudioError
+from common.errors import GpuError, InputError, StudioError
 from common.runtime.residency import HOUSE
 from common.runtime.turns import LINE
 
@@ -186,6 +186,40 @@ def test_residency_a_swapped_out_transformer_is_freed(t2v):
     pipe_of(t2v)
     gc.collect()
     assert old() is None
+
+
+def test_a_model_larger_than_the_memory_is_refused_before_it_is_downloaded(t2v, monkeypatch):
+    from common.contract import Backend
+    from common.settings import SpaceSettings
+
+    small = Backend(device="cuda", name="A card", memory_bytes=24 * 10**9)
+    monkeypatch.setattr(t2v, "settings", SpaceSettings(weights="wan"))
+    monkeypatch.setattr(t2v, "backend", small)
+    request = t2v.mode.parse({"prompt": "p", "checkpoint": MOE})
+    plan = t2v.plan(request)
+    # By hand: 2 experts of 14.29e9 and UMT5's 5.68e9 in bf16, the VAE's 0.13e9 in fp32.
+    needs = "Wan 2.2 T2V-A14B (MoE) needs 69 GB, A card has 24 GB"
+    assert f"Not enough memory: {needs}." in plan.notices
+    with pytest.raises(InputError) as refused:
+        t2v.preflight(request, plan)
+    assert refused.value.text == (
+        f"checkpoint must fit into this machine's memory; got {needs}, "
+        "try wan2.1-t2v-1.3b, fastwan2.1-t2v-1.3b"
+    )
+    fits = t2v.mode.parse({"prompt": "p", "checkpoint": "wan2.1-t2v-1.3b"})
+    assert t2v.preflight(fits, t2v.plan(fits)) == fits
+
+
+def test_memory_that_runs_out_while_loading_is_named(monkeypatch, tmp_path):
+    import torch
+    from transformers import UMT5EncoderModel
+
+    from common.contract import Backend
+    from common.runtime import load
+
+    monkeypatch.setattr(UMT5EncoderModel, "from_pretrained", _raise(torch.OutOfMemoryError("no")))
+    with pytest.raises(GpuError, match="Out of memory while loading text_encoder"):
+        load._load(tmp_path / "text_encoder", ["transformers", "UMT5EncoderModel"], Backend())
 
 
 def test_unload_and_clear_cache(run, t2v, outputs):
