@@ -45,7 +45,9 @@ def trained_folder(kind: Kind, part: str) -> Path:
     """Where the trained form of a part lives in the package, whether or not it is there yet."""
     shared = {"vae": kind.vae, "image_encoder": "clip", "image_processor": "clip-processor"}
     if part in kind.experts:
-        return WEIGHTS / kind.name / part
+        return (
+            WEIGHTS / (kind.every_expert_is or kind.name) / ("transformer" if kind.every_expert_is else part)
+        )
     return WEIGHTS / shared.get(part, part)
 
 

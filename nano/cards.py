@@ -71,7 +71,8 @@ PARTS: dict[str, tuple[str, str, str]] = {
         "flow-matching loss 0.351",
     ),
     "vace": (
-        "WanVACETransformer3DModel, 96 control channels, 1.47M parameters",
+        "WanVACETransformer3DModel, 96 control channels, 1.47M parameters; the kind vace-moe has it as both of its "
+        "experts, which are therefore the same",
         "`nano.train_transformer`: from dense, 3,849 steps in 120 s over inpainting, boxes, outpainting, "
         "extension, four controls, references and no control",
         "flow-matching loss 0.309",

@@ -29,6 +29,7 @@ def _transformer(**changes: Any) -> dict[str, Any]:
 
 _SEES_IMAGE = {"in_channels": 36}
 _SEES_CLIP = _SEES_IMAGE | {"image_dim": CLIP_DIM, "added_kv_proj_dim": 128}
+_SEES_CONTROL = {"vace_in_channels": 96, "vace_layers": [0, 2]}
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class Kind:
     clip: bool = False
     lightning: bool = False
     transformer_class: str = "WanTransformer3DModel"
+    every_expert_is: str = ""
+    """The kind whose one trained transformer serves as each of this kind's experts."""
     index: dict[str, Any] = field(default_factory=dict)
     """Further keys of model_index.json, such as boundary_ratio."""
 
@@ -103,9 +106,19 @@ _TABLE: tuple[Kind, ...] = (
     Kind(
         "vace",
         "WanVACEPipeline",
-        _transformer(vace_in_channels=96, vace_layers=[0, 2]),
+        _transformer(**_SEES_CONTROL),
         flow_shift=16.0,
         transformer_class="WanVACETransformer3DModel",
+    ),
+    Kind(
+        "vace-moe",
+        "WanVACEPipeline",
+        _transformer(**_SEES_CONTROL),
+        flow_shift=16.0,
+        experts=_MOE,
+        transformer_class="WanVACETransformer3DModel",
+        every_expert_is="vace",
+        index={"boundary_ratio": 0.875},
     ),
 )
 

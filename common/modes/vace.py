@@ -131,6 +131,8 @@ class VACE(Mode):
         _references(len(request.reference_images), num_frames)
         _extension(request, submode, num_frames)
         notices = [_ignored(request, submode)] if _ignored(request, submode) else []
+        if weights == "nano" and checkpoint.moe:
+            notices.append("Wan-Nano has one VACE expert: here it works at both noise levels.")
         if submode.maker == "extend":
             notices += _kept(request, submode, num_frames)
         else:

@@ -98,6 +98,18 @@ def test_moe_has_two_different_experts(load):
         assert not torch.equal(high, low)
 
 
+def test_both_vace_experts_are_the_one_that_was_trained():
+    from safetensors.torch import load_file
+
+    folder, name = nano.find("vace-moe"), "diffusion_pytorch_model.safetensors"
+    trained = load_file(nano.find("vace") / "transformer" / name)
+    for expert in ("transformer", "transformer_2"):
+        weights = load_file(folder / expert / name)
+        assert weights.keys() == trained.keys()
+        assert all(weights[key].equal(trained[key]) for key in trained)
+    assert '"boundary_ratio": 0.875' in (folder / "model_index.json").read_text()
+
+
 def test_channel_layouts_are_the_real_ones(load):
     def channels(kind: str) -> tuple[int, int]:
         config = load(kind).transformer.config
@@ -111,8 +123,10 @@ def test_channel_layouts_are_the_real_ones(load):
         "flf2v": (36, 16),
         "ti2v": (48, 48),
         "vace": (16, 16),
+        "vace-moe": (16, 16),
     }
-    assert load("vace").transformer.config.vace_in_channels == 96
+    for kind in ("vace", "vace-moe"):
+        assert load(kind).transformer.config.vace_in_channels == 96
     assert load("i2v-moe").image_encoder is None
     vae = load("ti2v").vae.config
     assert (vae.z_dim, vae.scale_factor_spatial, vae.scale_factor_temporal) == (48, 16, 4)
@@ -143,7 +157,7 @@ def test_kinds_without_lightning_say_so():
 
 
 def test_an_unknown_kind_is_answered_with_the_known_ones():
-    with pytest.raises(KeyError, match="dense, moe, i2v-clip, i2v-moe, flf2v, ti2v, vace"):
+    with pytest.raises(KeyError, match="dense, moe, i2v-clip, i2v-moe, flf2v, ti2v, vace, vace-moe"):
         nano.find("t2v")
 
 

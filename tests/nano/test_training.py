@@ -61,7 +61,7 @@ def test_the_fast_blocks_are_the_real_ones(name):
     if kind.clip:
         pictures = 4 if name == "flf2v" else 2
         extra["encoder_hidden_states_image"] = torch.randn(pictures, CLIP_TOKENS, CLIP_DIM)
-    if name == "vace":
+    if "vace_in_channels" in kind.transformer:
         extra["control_hidden_states"] = torch.randn(2, 96, 2, side, side)
     inputs = {"hidden_states": noisy, "timestep": time, "return_dict": False, **extra}
     with torch.no_grad():

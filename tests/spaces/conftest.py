@@ -17,13 +17,16 @@ ROOT = Path(__file__).parents[2]
 
 
 @cache
-def load_app(mode: str) -> ModuleType:
-    name = f"wan_space_{mode}"
+def load_app(mode: str, checkpoints: str = "") -> ModuleType:
+    """A Space's app; `checkpoints` is its WAN_CHECKPOINTS."""
+    name = f"wan_space_{mode}_{checkpoints}".rstrip("_")
     spec = importlib.util.spec_from_file_location(name, ROOT / "spaces" / mode / "app.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WAN_CHECKPOINTS", checkpoints)
+        spec.loader.exec_module(module)
     return module
 
 
@@ -38,17 +41,17 @@ def _outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def service() -> Callable[[str], Any]:
-    """`service("t2v")`: the engine of a Space."""
-    return lambda mode: load_app(mode).service
+def service() -> Callable[..., Any]:
+    """`service("t2v")`: the engine of a Space, which carries all of the mode's checkpoints or those named."""
+    return lambda mode, carries="": load_app(mode, carries).service
 
 
 @pytest.fixture
 def make() -> Callable[..., tuple[Path, list[Any]]]:
     """`make("t2v", **values)`: through plan, preflight and the GPU function, as a page does it."""
 
-    def go(mode: str, **values: Any) -> tuple[Path, list[Any]]:
-        service = load_app(mode).service
+    def go(mode: str, carries: str = "", **values: Any) -> tuple[Path, list[Any]]:
+        service = load_app(mode, carries).service
         defaults: dict[str, Any] = {
             "prompt": "a red circle moving right", "seed": 3, "num_frames": 5, "num_inference_steps": 2,
         }  # fmt: skip

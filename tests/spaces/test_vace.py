@@ -19,12 +19,31 @@ def files(tmp_path):
     }
 
 
-@pytest.mark.parametrize("checkpoint", ["wan2.1-vace-14b", "wan2.1-vace-1.3b"])
-def test_every_checkpoint_inpaints_with_references(make, files, checkpoint):
-    path, events = make("vace", checkpoint=checkpoint, **files)
+@pytest.mark.parametrize(
+    ("checkpoint", "carries"),
+    [("wan2.1-vace-14b", ""), ("wan2.1-vace-1.3b", ""), ("wan2.2-vace-fun-14b", "wan2.2-vace-fun-14b")],
+)
+def test_every_checkpoint_inpaints_with_references(make, files, checkpoint, carries):
+    path, events = make("vace", carries, checkpoint=checkpoint, **files)
     assert media.read(path).shape == (5, 128, 128, 3)  # the reference's latent frame is trimmed
     assert {p.role for p in events[-1].lineage.parents} == {"video", "mask", "reference_images"}
     assert any(e.type == "preview" for e in events)
+
+
+def test_the_community_checkpoint_runs_both_experts_and_says_that_nano_has_one(make, service, files):
+    key = "wan2.2-vace-fun-14b"
+    pipe = service("vace", key)._pipe(key, print)
+    assert pipe.config.boundary_ratio == 0.875
+    ran = []
+    experts = {"high": pipe.transformer, "low": pipe.transformer_2}
+    hooks = [m.register_forward_hook(lambda *_, n=n: ran.append(n)) for n, m in experts.items()]
+    _, events = make("vace", key, checkpoint=key, num_inference_steps=4, **files)
+    for hook in hooks:
+        hook.remove()
+    # Shift 16 puts 4 steps at t = 1000, 980, 941, 842, each with and without the prompt; the boundary is 875.
+    assert ran == ["high"] * 6 + ["low"] * 2
+    assert (events[-1].plan.guidance_scale, events[-1].plan.guidance_scale_2) == (5.0, 5.0)
+    assert any("one VACE expert" in e.text for e in events if e.type == "notice")
 
 
 def test_the_control_matters(make, files, tmp_path):
