@@ -44,3 +44,21 @@ class Preparing(Protocol):
     def prepare(self, request: Request, plan: Plan) -> Prepared:
         """The control media of a request that went through `preflight`."""
         ...
+
+
+@runtime_checkable
+class Administered(Protocol):
+    """A service whose memory and disk its callers may free, where `admin` allows it: `/admin`."""
+
+    @property
+    def admin(self) -> bool:
+        """Whether this Space allows it."""
+        ...
+
+    def unload(self) -> None:
+        """Let the loaded models go; a running job keeps its own until it ends."""
+        ...
+
+    def clear_cache(self) -> int:
+        """Delete what was made here; how many bytes that freed."""
+        ...

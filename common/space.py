@@ -16,11 +16,11 @@ from gradio.events import api
 from gradio.utils import get_upload_folder, is_in_or_equal
 
 from common.contract import MediaHandle
-from common.errors import MediaError, StudioError
+from common.errors import InputError, MediaError, StudioError
 from common.modes.base import Mode
 from common.panels import PANELS
 from common.runner import LocalRunner, Runner, explain
-from common.service import Service
+from common.service import Administered, Service
 from common.theme import page_options
 
 log = logging.getLogger(__name__)
@@ -38,11 +38,16 @@ class SpaceBlocks(gr.Blocks):
 
 
 def build_space(service: Service) -> gr.Blocks:
-    """The app of a mode Space: panel, `/generate`, `/plan`, `/manifest`."""
+    """The app of a mode Space: panel, `/generate`, `/plan`, `/manifest`, and what only some have.
+
+    `/prepare` where the mode makes control media, `/admin` where the Space allows it (WAN_ADMIN=1).
+    """
     runner = LocalRunner(service)
     with SpaceBlocks(title=f"Wan Studio · {service.mode.title}", fill_width=True) as blocks:
         PANELS[service.mode.key](runner, service.manifest(), queue=GPU_QUEUE).draw()
         add_api(runner)
+        if isinstance(service, Administered) and service.admin:
+            add_admin(service)
     return blocks
 
 
@@ -90,6 +95,27 @@ def add_api(runner: Runner) -> None:
     manifest.__annotations__["return"] = dict
     manifest.__doc__ = "What this Space is: checkpoints, weights, backend, versions, fields."
     api(manifest, api_name="manifest", queue=False)
+
+
+def add_admin(service: Administered) -> None:
+    """`/admin`, for a Space whose callers may free its memory and disk."""
+    actions: dict[str, Callable[[], int | None]] = {
+        "unload": service.unload,
+        "clear_cache": service.clear_cache,
+    }
+
+    def admin(action: str) -> dict:
+        """Frees memory or disk of this Space.
+
+        Parameters:
+            action: `unload` lets the loaded models go, `clear_cache` deletes the videos made here
+        """
+        with _as_gradio_errors():
+            if action not in actions:
+                raise InputError("action", "must be " + " or ".join(actions), got=repr(action))
+            return {"action": action, "freed_bytes": actions[action]() or 0}
+
+    api(admin, api_name="admin", queue=False)
 
 
 def _named(mode: Mode, args: tuple[Any, ...]) -> dict[str, Any]:

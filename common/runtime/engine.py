@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -25,7 +26,7 @@ from common.contract import (
     Plan,
     Request,
 )
-from common.errors import InputError, StudioError
+from common.errors import InputError, StudioError, UnavailableError
 from common.lineage import read_lineage
 from common.modes.base import PRESETS, Mode
 from common.runtime import backend as machine
@@ -57,6 +58,11 @@ class Engine:
         # On ZeroGPU what is parked on the GPU moves with every new worker: one checkpoint a Space.
         self.allowed = tuple(r.key for r in rows[: 1 if self.backend.gpu_size else None])
         self.on_gpu: Callable[[Any, Plan], Iterator[Carried]] = self.run
+
+    @property
+    def admin(self) -> bool:
+        """Whether callers may clear caches and unload models."""
+        return self.settings.admin
 
     # ------------------------------------------------------------------ the service
 
@@ -115,7 +121,7 @@ class Engine:
             presets=[p for p in PRESETS if any(p in r.presets for r in rows)],
             fields=self.mode.request_type.model_json_schema(),
             loaded=loaded,
-            cache_bytes=sum(f.stat().st_size for f in output_folder().glob("*.mp4")),
+            cache_bytes=_bytes(_made()),
             versions=versions(),
         )  # fmt: skip
 
@@ -148,16 +154,23 @@ class Engine:
                 lora.attach(pipe, key, checkpoint, self.settings.weights, print)
 
     def unload(self) -> None:
-        """Lets the loaded pipeline and the shared components go."""
+        """Lets the loaded pipeline and the shared components go; UnavailableError on ZeroGPU."""
+        if self.backend.gpu_size is not None:
+            raise UnavailableError(
+                "the model of a ZeroGPU Space stays packed on its disk; restart the Space instead"
+            )
         HOUSE.unload(self.backend.device)
         load.forget_shared(self.backend)
 
     def clear_cache(self) -> int:
-        """Deletes the videos made here; how many bytes that freed."""
-        files = list(output_folder().glob("*.mp4"))
-        freed = sum(f.stat().st_size for f in files)
+        """Deletes the videos and controls made here; how many bytes that freed."""
+        files = _made()
+        freed = _bytes(files)
         for file in files:
             file.unlink(missing_ok=True)
+        for folder in {f.parent for f in files} - {output_folder()}:
+            with suppress(OSError):  # somebody else's file is in it
+                folder.rmdir()
         return freed
 
     # ------------------------------------------------------------------ the work
@@ -234,6 +247,21 @@ def output_folder() -> Path:
     folder = Path(root).resolve() / "wan-studio"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _made() -> list[Path]:
+    # Not the parts (*.part, .making-*) that a running job writes just now.
+    root, wanted = output_folder(), (".mp4", ".mkv", ".png", ".json")
+    found = [f for f in root.rglob("*") if f.suffix in wanted and f.is_file()]
+    return [f for f in found if not f.relative_to(root).as_posix().count("/.")]
+
+
+def _bytes(files: Iterable[Path]) -> int:
+    total = 0
+    for file in files:
+        with suppress(FileNotFoundError):  # a job has given it its last name meanwhile
+            total += file.stat().st_size
+    return total
 
 
 @cache

@@ -73,6 +73,34 @@ def test_only_the_contract_is_public(t2v: Running) -> None:
     assert set(endpoints(t2v)) == {"/generate", "/plan", "/manifest"}
 
 
+class Administered(FakeService):
+    admin = True
+
+    def unload(self) -> None:
+        self.log.append("unload")
+
+    def clear_cache(self) -> int:
+        return 1234
+
+
+def test_admin_calls_exist_only_where_the_space_allows_them(tmp_path: Path) -> None:
+    service = Administered(MODES["t2v"], tmp_path)
+    service.admin = False
+    assert "admin" not in {f.api_name for f in build_space(service).fns.values()}
+    service.admin = True
+    blocks = build_space(service)
+    blocks.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True)
+    try:
+        client = Client(blocks.local_url, verbose=False, token=False, ssl_verify=False)
+        assert client.predict(action="unload", api_name="/admin") == {"action": "unload", "freed_bytes": 0}
+        assert client.predict(action="clear_cache", api_name="/admin")["freed_bytes"] == 1234
+        assert service.log == ["unload"]
+        with pytest.raises(AppError, match="action must be unload or clear_cache; got 'reset'"):
+            client.predict(action="reset", api_name="/admin")
+    finally:
+        blocks.close()
+
+
 def test_a_space_started_alone_looks_like_the_studio(t2v: Running) -> None:
     assert t2v.blocks.theme.name == "default" and ".stage" in (t2v.blocks.css or "")
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from common.contract import PREVIEW_BYTES
-from common.errors import GpuError, InputError, StudioError
+from common.errors import GpuError, InputError, StudioError, UnavailableError
 from common.runtime.residency import HOUSE
 from common.runtime.turns import LINE
 
@@ -224,11 +224,22 @@ def test_memory_that_runs_out_while_loading_is_named(monkeypatch, tmp_path):
 
 def test_unload_and_clear_cache(run, t2v, outputs):
     run()
+    control = outputs / "prepared" / "key" / "video.mkv"
+    control.parent.mkdir(parents=True)
+    control.write_bytes(b"a control")
     assert t2v.manifest().cache_bytes > 0
     assert t2v.clear_cache() > 0 and t2v.manifest().cache_bytes == 0
+    assert not control.parent.exists()
     t2v.unload()
     assert t2v.manifest().loaded == []
     run()
+
+
+def test_zerogpu_spaces_cannot_unload_what_is_packed(t2v, monkeypatch):
+    parked = t2v.backend.model_copy(update={"gpu_size": "large"})
+    monkeypatch.setattr(t2v, "backend", parked)
+    with pytest.raises(UnavailableError, match="restart the Space"):
+        t2v.unload()
 
 
 def _raise(error: Exception) -> Any:
