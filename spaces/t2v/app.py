@@ -21,7 +21,6 @@ from common.modes.t2v import MODE  # noqa: E402
 from common.runtime.engine import Carried, Engine, Note  # noqa: E402
 from common.settings import SpaceSettings  # noqa: E402
 from common.space import build_space  # noqa: E402
-from common.theme import page_options  # noqa: E402
 
 settings = SpaceSettings.from_env()
 
@@ -50,4 +49,4 @@ demo = build_space(service)
 
 if __name__ == "__main__":
     service.warm()  # diffusers takes seconds to import; the first video need not wait for it
-    demo.queue().launch(**page_options())
+    demo.queue().launch()

@@ -65,4 +65,5 @@ if TIER:
 demo = build_space(service)
 
 if __name__ == "__main__":
+    service.warm()  # diffusers takes seconds to import; the first video need not wait for it
     demo.queue().launch()
