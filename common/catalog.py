@@ -185,7 +185,11 @@ LORAS: Final[Mapping[str, Lora]] = {
 
 @dataclass(frozen=True)
 class Preset:
-    """Sampler settings under one name; `loras` are attached and active while it is in effect."""
+    """Sampler settings under one name; `loras` are attached and active while it is in effect.
+
+    A DMD student (FastWan) has `dmd_denoising_steps`, the timesteps it was distilled at, and the sampler that
+    goes with them; all others run on UniPC.
+    """
 
     num_inference_steps: int
     guidance_scale: float
@@ -193,6 +197,7 @@ class Preset:
     guidance_scale_2: float | None = None
     loras: tuple[str, ...] = ()
     note: str = ""
+    dmd_denoising_steps: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -300,8 +305,9 @@ def _lightning(lora: str, shift: float = 5.0, *, moe: bool = False, note: str = 
 
 def _distilled(shift: float) -> Preset:
     # FastWan replaces the whole transformer by a 3-step student; no LoRA, and no slow preset to fall back to.
-    # Its own sampler predicts the clean clip at t = 1000, 757, 522 and noises it again; UniPC's t are others.
-    return Preset(3, 1.0, shift, note="FastWan was distilled for another sampler; expect less than its best.")
+    # The shift is for step counts other than its own.
+    steps = (1000, 757, 522)
+    return Preset(len(steps), 1.0, shift, dmd_denoising_steps=steps)
 
 
 CHECKPOINTS: Final[Mapping[str, Checkpoint]] = {

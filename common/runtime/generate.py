@@ -5,13 +5,15 @@ from __future__ import annotations
 import inspect
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from common.catalog import MAX_PROMPT_TOKENS
+from common.catalog import CHECKPOINTS, MAX_PROMPT_TOKENS
 from common.contract import Plan, Preview, Step
 from common.errors import GpuError, StudioError
 from common.runtime import preview
@@ -41,7 +43,6 @@ def make(
 def _make(
     pipe: Any, prompt: str, plan: Plan, inputs: dict[str, Any], steps: int, job: Job
 ) -> NDArray[np.uint8]:
-    pipe.scheduler = fresh_scheduler(pipe.scheduler, plan.flow_shift)
     job.stage("encode", "Reading the prompt")
     embeds, negative = pipe.encode_prompt(
         prompt=prompt,
@@ -55,26 +56,48 @@ def _make(
     if plan.guidance_scale_2 is not None:
         optional["guidance_scale_2"] = plan.guidance_scale_2
     job.stage("denoise", f"Denoising, {steps} steps")
-    output = pipe(
-        prompt_embeds=embeds,
-        negative_prompt_embeds=negative,
-        height=plan.height,
-        width=plan.width,
-        num_inference_steps=plan.num_inference_steps,
-        guidance_scale=plan.guidance_scale,
-        # On the CPU always: a ZeroGPU worker has no CUDA generator, and seeds mean the same everywhere.
-        generator=torch.Generator("cpu").manual_seed(plan.seed),
-        output_type="pt",
-        max_sequence_length=MAX_PROMPT_TOKENS,
-        callback_on_step_end=_Watch(job, plan, steps),
-        **optional,
-        **inputs,
-    )
+    # On the CPU always: a ZeroGPU worker has no CUDA generator, and seeds mean the same everywhere.
+    generator = torch.Generator("cpu").manual_seed(plan.seed)
+    with _scheduler(pipe, plan, generator):
+        output = pipe(
+            prompt_embeds=embeds,
+            negative_prompt_embeds=negative,
+            height=plan.height,
+            width=plan.width,
+            num_inference_steps=plan.num_inference_steps,
+            guidance_scale=plan.guidance_scale,
+            generator=generator,
+            output_type="pt",
+            max_sequence_length=MAX_PROMPT_TOKENS,
+            callback_on_step_end=_Watch(job, plan, steps),
+            **optional,
+            **inputs,
+        )
     frames = output.frames[0]
     if not torch.isfinite(frames).all():
         raise StudioError("The model produced invalid numbers; try another seed or fewer frames")
     job.check()
     return (frames * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+
+
+@contextmanager
+def _scheduler(pipe: Any, plan: Plan, generator: torch.Generator) -> Iterator[None]:
+    """Gives the pipeline the plan's scheduler: its own anew or, while the job runs, that of a DMD student."""
+    loaded = pipe.scheduler
+    preset = CHECKPOINTS[plan.checkpoint].presets[plan.preset]
+    if not preset.dmd_denoising_steps:
+        pipe.scheduler = fresh_scheduler(loaded, plan.flow_shift)
+        yield
+        return
+    from common.runtime.dmd import DMDScheduler  # imports diffusers, which takes seconds
+
+    own_shift = plan.flow_shift == preset.flow_shift  # whoever asks for another gets it, evenly spaced
+    steps = preset.dmd_denoising_steps if own_shift else ()
+    pipe.scheduler = DMDScheduler(steps, plan.flow_shift, generator)
+    try:
+        yield
+    finally:
+        pipe.scheduler = loaded
 
 
 def fresh_scheduler(old: Any, flow_shift: float) -> Any:

@@ -101,6 +101,9 @@ def test_fast_presets_exist_only_where_a_distillation_does() -> None:
         k: (p.num_inference_steps, p.loras) for k, c in CHECKPOINTS.items() if (p := c.presets.get("fast"))
     }
     assert rows == FAST
+    assert {
+        c.presets["fast"].dmd_denoising_steps for k, c in CHECKPOINTS.items() if k.startswith("fastwan")
+    } == {(1000, 757, 522)}
     assert all(c.presets["fast"].guidance_scale == 1.0 for k, c in CHECKPOINTS.items() if k in FAST)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
 
 from common.contract import Backend
@@ -43,13 +46,46 @@ def test_hybrid_goes_into_both_experts(make, service, tmp_path) -> None:
     ("mode", "checkpoint"), [("t2v", "fastwan2.1-t2v-1.3b"), ("t2v", "fastwan2.2-ti2v-5b")]
 )
 def test_fastwan_has_three_steps_no_lora_and_no_quality(mode: str, checkpoint: str) -> None:
-    m = MODES[mode]
+    m = MODES[mode]  # pyright: ignore[reportArgumentType]
     for preset in ("fast", "quality"):
         p = m.plan(m.parse({"prompt": "x", "checkpoint": checkpoint, "preset": preset}), weights="wan")
         assert (p.preset, p.num_inference_steps, p.guidance_scale, p.loras) == ("fast", 3, 1.0, [])
     assert any("has no Quality preset" in n for n in p.notices)
 
 
-def test_fastwan_generates(make) -> None:
-    _, events = make("t2v", checkpoint="fastwan2.1-t2v-1.3b", num_inference_steps=3)
-    assert events[-1].plan.checkpoint == "fastwan2.1-t2v-1.3b"
+def levels(pipe: Any) -> tuple[list[list[float]], Any]:
+    """The different timesteps that the transformer is told at each call, and the hook to remove."""
+    told: list[list[float]] = []
+
+    def tell(_: Any, args: Any, values: Any) -> None:
+        told.append(sorted({round(float(t), 2) for t in values["timestep"].flatten()}))
+
+    return told, pipe.transformer.register_forward_pre_hook(tell, with_kwargs=True)
+
+
+@pytest.mark.parametrize(
+    ("mode", "checkpoint", "wanted"),
+    [
+        ("t2v", "fastwan2.1-t2v-1.3b", [[1000], [757], [522]]),
+        ("t2v", "fastwan2.2-ti2v-5b", [[1000], [757], [522]]),
+        ("i2v", "fastwan2.2-ti2v-5b", [[0, 1000], [0, 757], [0, 522]]),  # the given frame has no noise
+        ("v2v", "fastwan2.1-t2v-1.3b", [[757], [522]]),  # strength 0.8 of 3 steps
+    ],
+)
+def test_fastwan_samples_at_the_levels_it_was_distilled_at(
+    make, service, tmp_path, mode: str, checkpoint: str, wanted: list
+) -> None:
+    given: dict[str, Any] = {
+        "t2v": {},
+        "i2v": {"image": media.picture(tmp_path / "a.png")},
+        "v2v": {"video": media.clip(tmp_path / "a.mp4"), "strength": 0.8},
+    }[mode]
+    pipe = service(mode)._pipe(checkpoint, print)
+    told, hook = levels(pipe)
+    path, events = make(mode, checkpoint=checkpoint, num_inference_steps=3, **given)
+    hook.remove()
+    assert told == wanted
+    assert sum(e.type == "preview" for e in events) == len(wanted)
+    assert not events[-1].plan.notices
+    again, _ = make(mode, checkpoint=checkpoint, num_inference_steps=3, **given)
+    assert np.array_equal(media.read(path), media.read(again))
