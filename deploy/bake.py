@@ -25,16 +25,20 @@ def repo_of(checkpoint: str, namespace: str) -> str:
     return f"{namespace}/{checkpoint}-bf16"
 
 
+def check(checkpoint: str) -> None:
+    """InputError for a checkpoint that is not published in fp32, and so needs no repack."""
+    known = [k for k, c in CHECKPOINTS.items() if c.repo_bytes_per_parameter > 2]
+    if checkpoint not in known:
+        rule = "must be published in fp32" if checkpoint in CHECKPOINTS else "must be one of the catalog"
+        raise InputError("checkpoint", rule, got=repr(checkpoint), hint=f"try {', '.join(known)}")
+
+
 def bake(hub: Hub, checkpoint: str, namespace: str, *, private: bool = False) -> str:
     """Write the repack and return its repository. Run again, it goes on with what is missing.
 
     The index of shards is copied as it is: loaders read its map of names, which stays the same.
     """
-    if checkpoint not in CHECKPOINTS:
-        known = ", ".join(k for k, c in CHECKPOINTS.items() if c.repo_bytes_per_parameter > 2)
-        raise InputError(
-            "checkpoint", "must be one of the catalog", got=repr(checkpoint), hint=f"try {known}"
-        )
+    check(checkpoint)
     source, target = CHECKPOINTS[checkpoint].repo, repo_of(checkpoint, namespace)
     api = hub.api
     there = set(hub.call(f"list the files of {source}", lambda: api.list_repo_files(source)))

@@ -118,6 +118,8 @@ def _run(args: argparse.Namespace, hub: Hub | None) -> int:
     if command in ("local", "bundle", "spaces"):
         everything = targets.resolve(file, file.namespace or "local")
         return _here(args, targets.select(everything, args.only))
+    if command == "bake":
+        bake.check(args.checkpoint)
     hub = hub or Hub(HfApi(), say=lambda text: print(text, file=sys.stderr, flush=True))
     namespace = file.namespace or _own_name(hub, command)
     if command == "bake":

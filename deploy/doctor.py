@@ -11,7 +11,8 @@ from common.catalog import CHECKPOINTS, TEXT_ENCODER_PARAMETERS
 from common.cost import download_bytes
 from common.errors import StudioError
 from deploy import bundle as bundles
-from deploy.errors import DeployError
+from deploy.bake import repo_of
+from deploy.errors import DeployError, Missing
 from deploy.federation import ROOT, ZEROGPU
 from deploy.hub import Hub
 from deploy.requirements import TORCH
@@ -41,6 +42,8 @@ def examine(hub: Hub, targets: Sequence[Target], root: Path = ROOT) -> list[Find
         return [Finding("problem", error.text), *_offline(targets, root)]
     namespace = targets[0].repo_id.split("/")[0]
     findings += [_token(me, namespace), *_places(hub, me, namespace, targets), *_quota(hub)]
+    for target in targets:
+        findings += _volumes(hub, target)
     return findings + _offline(targets, root)
 
 
@@ -101,6 +104,29 @@ def _quota(hub: Hub) -> list[Finding]:
         ]
     text = f"ZeroGPU quota: {quota.remaining / 60:.0f} of {quota.base / 60:.0f} minutes left"
     return [Finding("ok" if quota.remaining > 60 else "warning", text)]
+
+
+def _volumes(hub: Hub, target: Target) -> list[Finding]:
+    """Whether what is to be mounted is there: without it a Space downloads what its disk cannot hold."""
+    out: list[Finding] = []
+    for volume in target.volumes:
+        if volume.type != "model":
+            continue
+        try:
+            there = hub.call(
+                f"look for {volume.source}",
+                lambda source=volume.source: hub.api.file_exists(source, "model_index.json"),
+            )
+        except Missing:
+            there = False
+        if there:
+            continue
+        key = target.checkpoints[0] if target.checkpoints else ""
+        ours = volume.source == repo_of(key, target.repo_id.split("/")[0])
+        way_out = f"run `wan-studio deploy bake {key}` first" if ours else "mend `volumes`"
+        text = f"{target.name}: the volume {volume.source} holds no complete pipeline; {way_out}"
+        out.append(Finding("problem", text))
+    return out
 
 
 def _offline(targets: Sequence[Target], root: Path) -> list[Finding]:

@@ -22,6 +22,9 @@ READ_TOKEN = "WAN_READ_TOKEN"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 ENV_NAME = r"^[A-Z][A-Z0-9_]*$"
 
+SET_BY = {"WAN_WEIGHTS": "weights", "WAN_CHECKPOINTS": "checkpoints", "WAN_GPU_SIZE": "gpu_size"}
+"""Variables that follow from an entry's fields: two places for one fact could disagree."""
+
 Visibility = Literal["public", "private", "protected"]
 
 
@@ -94,7 +97,9 @@ def load(path: Path | None = None, profile: str | None = None) -> Federation:
     if profile is not None:
         if profile not in profiles:
             known = ", ".join(profiles) or "none in this file"
-            raise InputError("--profile", "must be one of the file's profiles", got=repr(profile), hint=known)
+            raise InputError(
+                "--profile", "must be one of the file's profiles", got=repr(profile), hint=f"try {known}"
+            )
         # A profile stands for itself: only who and the router carry over, never the list of Spaces.
         raw = {k: raw[k] for k in ("namespace", "router") if k in raw} | profiles[profile]
     federation = _parse(raw)
@@ -133,7 +138,12 @@ def _check(federation: Federation) -> None:
                 f"spaces.{i}.name", "must be unique", got=repr(name), hint=f"name it, such as {entry.mode}-2"
             )
         names.add(name)
-        allowed = MODES[entry.mode].checkpoints if entry.mode in MODES else tuple(CHECKPOINTS)
+        # With every key allowed, a mode lists those of the community too.
+        allowed = (
+            [r.key for r in MODES[entry.mode].rows(list(CHECKPOINTS))]
+            if entry.mode in MODES
+            else [*CHECKPOINTS]
+        )
         for key in entry.checkpoints:
             if key not in allowed:
                 raise InputError(
@@ -146,6 +156,11 @@ def _check(federation: Federation) -> None:
         sleep = entry.sleep_seconds if entry.sleep_seconds is not None else federation.sleep_seconds
         _check_sleep(f"spaces.{i}.sleep_seconds", sleep, hardware)
         _check_secrets(f"spaces.{i}.secrets", entry.secrets)
+        for variable, field in SET_BY.items():
+            if variable in entry.variables:
+                raise InputError(
+                    f"spaces.{i}.variables.{variable}", f"is set from {field}", hint=f"give {field} instead"
+                )
         private = (entry.visibility or federation.visibility) == "private"
         if private and READ_TOKEN not in federation.router.secrets:
             raise InputError(

@@ -155,6 +155,10 @@ def test_deploy_doctor_counts_zerogpu_places_and_disk(desk: Desk) -> None:
     hub = Hub(type(desk.hub.api)(endpoint=desk.server.url, token="hf_write"), say=desk.said.append)
     found = doctor.examine(hub, wanted, desk.root)
     assert any(f.level == "problem" and "plan free has 2" in f.text for f in found)
+    missing = (
+        "t2v: the volume ada/wan2.2-t2v-a14b-bf16 holds no complete pipeline; run `wan-studio deploy bake "
+    )
+    assert texts[missing + "wan2.2-t2v-a14b` first"] == "problem"
     naked = [replace(t, volumes=()) for t in wanted]
     assert any(f.level == "problem" and "do not fit" in f.text for f in doctor.examine(hub, naked, desk.root))
 

@@ -58,6 +58,12 @@ def test_deploy_same_mode_twice_gives_the_router_both(tmp_path: Path, desk: Desk
     assert found[-1].variables["WAN_FEDERATION"] == '{"t2v":["ada/wan-studio-t2v","ada/wan-studio-t2v-2.1"]}'
 
 
+def test_deploy_community_checkpoint_is_on_offer_where_it_is_named(tmp_path: Path) -> None:
+    text = '[[spaces]]\nmode = "vace"\ncheckpoints = ["wan2.2-vace-fun-14b"]\n'
+    target = targets.resolve(load(tmp_path, text), "ada")[0]
+    assert target.variables["WAN_CHECKPOINTS"] == "wan2.2-vace-fun-14b"
+
+
 def test_deploy_volume_is_mounted_where_the_loader_looks(tmp_path: Path, desk: Desk) -> None:
     text = '[[spaces]]\nmode = "t2v"\nvolumes = ["{namespace}/bf16"]\n'
     target = targets.resolve(load(tmp_path, text), "ada", desk.root)[0]
@@ -77,6 +83,10 @@ def test_deploy_volume_is_mounted_where_the_loader_looks(tmp_path: Path, desk: D
         ("[[spaces]]\nmode = 't2v'\nvisibility = 'private'", "needs a router that may read it"),
         ("[[spaces]]\nmode = 't2v'\nsleep_seconds = 60", "cannot be chosen on zero-a10g"),
         ("[[spaces]]\nmode = 't2v'\nweights = 'tiny'", "spaces.0.weights"),
+        (
+            "[[spaces]]\nmode = 't2v'\nvariables = {WAN_WEIGHTS = 'nano'}",
+            "spaces.0.variables.WAN_WEIGHTS is set from weights; give weights instead",
+        ),
         ("namespace = 'a b'", "namespace"),
         ("= 1", "federation.toml must be TOML"),
     ],
@@ -94,7 +104,7 @@ def test_deploy_pasted_secret_is_refused_and_not_repeated(tmp_path: Path) -> Non
 
 
 def test_deploy_unknown_profile_lists_the_known(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="demo"):
+    with pytest.raises(InputError, match="got 'prod', try demo"):
         federation.load(profile="prod")
     with pytest.raises(InputError, match="must be a readable file"):
         federation.load(tmp_path / "none.toml")
