@@ -47,6 +47,18 @@ def save(path: Path, transformer: Any, pairs: dict[str, tuple[Tensor, Tensor]], 
     save_file(tensors, path)
 
 
+def read(path: Path, transformer: Any) -> dict[str, tuple[Tensor, Tensor]]:
+    """The {diffusers layer name: (down, up)} that `save` wrote."""
+    from safetensors.torch import load_file
+
+    tensors = load_file(path)
+    names = target_layers(transformer).items()
+    return {
+        ours: (tensors[f"{theirs}.lora_down.weight"].float(), tensors[f"{theirs}.lora_up.weight"].float())
+        for ours, theirs in names
+    }
+
+
 def save_untrained(kind: Kind, expert: str, path: Path) -> None:
     """A LoRA that changes the picture a little, so that one which was not applied shows."""
     from nano.parts import new_transformer, seeded

@@ -39,13 +39,16 @@ class LoraLinear(nn.Module):
         return self.base(x) + (x @ self.down.to(x.dtype).T) @ self.up.to(x.dtype).T
 
 
-def add_lora(transformer: Any, rank: int) -> dict[str, LoraLinear]:
-    """Puts a LoRA on every layer that a Lightning file changes."""
+def add_lora(transformer: Any, rank: int, start: dict[str, tuple[Tensor, Tensor]]) -> dict[str, LoraLinear]:
+    """Puts a LoRA on every layer that a Lightning file changes; `start` holds (down, up) of an earlier one."""
     added: dict[str, LoraLinear] = {}
     for name in lora_file.target_layers(transformer):
         parent, _, leaf = name.rpartition(".")
         holder = transformer.get_submodule(parent)
         wrapped = LoraLinear(getattr(holder, leaf), rank)
+        if name in start:
+            for mine, earlier in zip((wrapped.down, wrapped.up), start[name], strict=True):
+                mine.data.copy_(earlier)
         setattr(holder, leaf, wrapped)
         added[name] = wrapped
     return added
@@ -91,51 +94,86 @@ def teacher_paths(
     return Paths(shelf, text, torch.stack([states[i][1] for i in near], 1), end)
 
 
-def train_expert(
-    kind: Kind, expert: str, model: Any, paths: list[list[Paths]], budget: Budget, rate: float, batch: int
-) -> tuple[dict[str, tuple[Tensor, Tensor]], list[float]]:
-    """From each of its noise levels the student aims straight at the teacher's end."""
-    device = paths[0][0].end.device
-    layers = add_lora(model, lora_file.RANK)
-    master = Master(model, rate, device.type, decay=0.998)
-    fast = scheduler(FAST.flow_shift)
-    fast.set_timesteps(FAST.num_inference_steps, device=device)
-    low, high = noise_range(kind, expert)
-    mine = [i for i, t in enumerate(fast.timesteps.tolist()) if low * 1000 <= t < high * 1001]
+@torch.no_grad()
+def own_paths(kind: Kind, experts: dict[str, Any], paths: Paths) -> Paths:
+    """The same noises as the student itself takes them through the four steps; the end stays the teacher's."""
+    shelf = Shelf(paths.shelf.scenes, paths.end, paths.shelf.weight, paths.shelf.extra)
+    low = experts.get("transformer_2", experts["transformer"])
+    floor = float(kind.index.get("boundary_ratio", 0.0)) * 1000
 
-    def learn(now: Batch) -> Tensor:
-        extra = now.shelf.extra
-        made = velocity(model, kind, now.shelf, now.shelf.latents, extra["told"], now.text)
-        aim = now.shelf.latents - extra["sigma"].view(-1, 1, 1, 1, 1) * made
-        # Huber: where the end cannot be known yet, a likely one is better than the mean of all.
-        gap = nn.functional.huber_loss(aim, extra["end"], reduction="none", delta=0.3)
-        loss = (gap * now.shelf.weight).mean()
-        master.learn(loss)
-        return loss
+    def predict(latents: Tensor, t: Tensor, conditional: bool) -> Tensor:
+        del conditional
+        model = experts["transformer"] if float(t) >= floor else low
+        return velocity(model, kind, shelf, latents, (t.float() / 1000).expand(len(latents)), paths.text)
 
-    steps = [GraphedStep(learn, device.type) for _ in paths]
-    sizes = [sum(len(p.end) for p in group) for group in paths]
-    losses: list[float] = []
-    for fraction in budget:
-        master.rate.fill_(learning_rate(rate, budget.step, fraction, warmup=50))
-        which = random.choices(range(len(paths)), sizes)[0]
-        now = random.choice(paths[which])
-        pick = torch.randint(len(now.end), (min(batch, len(now.end)),), device=device)
-        level = random.choice(mine)
-        extra = {name: value[pick].float() for name, value in now.shelf.extra.items()}
-        extra["end"] = now.end[pick].float()
-        extra["sigma"] = fast.sigmas[level].to(device).float().expand(len(pick)).clone()
-        extra["told"] = fast.timesteps[level].float().expand(len(pick)) / 1000
-        state = now.states[pick, level].float()
-        shelf = Shelf(now.shelf.scenes[pick], state, now.shelf.weight[pick].float(), extra)
-        loss = steps[which](Batch(shelf, now.text[pick].float()))
-        master.average()
-        if budget.step % 100 == 0:
-            losses.append(loss.item())
-            if budget.step % 500 == 0:
-                print(f"lightning {kind.name}/{expert} step {budget.step} loss {losses[-1]:.4f}", flush=True)
-    learned = dict(zip(master.names, master.averaged, strict=True))
-    return {name: (learned[f"{name}.down"], learned[f"{name}.up"]) for name in layers}, losses
+    _, states = sample(predict, paths.states[:, 0], FAST.flow_shift, FAST.num_inference_steps, 1.0)
+    return Paths(paths.shelf, paths.text, torch.stack([state for _, state in states], 1), paths.end)
+
+
+class Student:
+    """One expert with the LoRA that it learns, over any number of rounds."""
+
+    def __init__(self, kind: Kind, expert: str, model: Any, rate: float, start: dict[str, Any]) -> None:
+        self.kind, self.expert, self.model, self.rate = kind, expert, model, rate
+        self.layers = add_lora(model, lora_file.RANK, start)
+        self.device = next(model.parameters()).device
+        self.master = Master(model, rate, self.device.type, decay=0.998)
+        self.losses: list[float] = []
+        self.steps = 0
+
+    def learn_from(self, paths: list[list[Paths]], budget: Budget, batch: int) -> None:
+        """From each of its noise levels the student aims straight at the teacher's end."""
+        kind, model, master, device = self.kind, self.model, self.master, self.device
+        fast = scheduler(FAST.flow_shift)
+        fast.set_timesteps(FAST.num_inference_steps, device=device)
+        low, high = noise_range(kind, self.expert)
+        mine = [i for i, t in enumerate(fast.timesteps.tolist()) if low * 1000 <= t < high * 1001]
+
+        def learn(now: Batch) -> Tensor:
+            extra = now.shelf.extra
+            made = velocity(model, kind, now.shelf, now.shelf.latents, extra["told"], now.text)
+            aim = now.shelf.latents - extra["sigma"].view(-1, 1, 1, 1, 1) * made
+            # Huber: where the end cannot be known yet, a likely one is better than the mean of all.
+            gap = nn.functional.huber_loss(aim, extra["end"], reduction="none", delta=0.3)
+            loss = (gap * now.shelf.weight).mean()
+            master.learn(loss)
+            return loss
+
+        steps = [GraphedStep(learn, device.type) for _ in paths]
+        sizes = [sum(len(p.end) for p in group) for group in paths]
+        every = 100 if device.type == "cuda" else 10
+        for fraction in budget:
+            master.rate.fill_(learning_rate(self.rate, budget.step, fraction, warmup=50))
+            which = random.choices(range(len(paths)), sizes)[0]
+            now = random.choice(paths[which])
+            pick = torch.randint(len(now.end), (min(batch, len(now.end)),), device=device)
+            level = random.choice(mine)
+            extra = {name: value[pick].float() for name, value in now.shelf.extra.items()}
+            extra["end"] = now.end[pick].float()
+            extra["sigma"] = fast.sigmas[level].to(device).float().expand(len(pick)).clone()
+            extra["told"] = fast.timesteps[level].float().expand(len(pick)) / 1000
+            state = now.states[pick, level].float()
+            shelf = Shelf(now.shelf.scenes[pick], state, now.shelf.weight[pick].float(), extra)
+            loss = steps[which](Batch(shelf, now.text[pick].float()))
+            master.average()
+            if budget.step % every == 0:
+                self.losses.append(loss.item())
+                if len(self.losses) % 5 == 1:
+                    text = f"step {budget.step} {budget.elapsed:.0f}s loss {loss.item():.4f}"
+                    print(f"lightning {kind.name}/{self.expert} {text}", flush=True)
+        self.steps += budget.step
+        with torch.no_grad():
+            for live, weight, averaged in zip(master.live, master.weights, master.averaged, strict=True):
+                weight.copy_(averaged)
+                live.copy_(averaged)
+
+    def save(self, path: Path) -> None:
+        """Writes the averaged LoRA as a Lightning file."""
+        learned = dict(zip(self.master.names, self.master.averaged, strict=True))
+        pairs = {name: (learned[f"{name}.down"], learned[f"{name}.up"]) for name in self.layers}
+        lora_file.save(path, self.model, pairs, alpha=float(lora_file.RANK))
+        text = f"{self.steps} steps, loss {self.losses[0]:.4f} -> {self.losses[-1]:.4f}"
+        print(f"lightning {path.name}: {text}", flush=True)
 
 
 def main() -> None:
@@ -149,6 +187,10 @@ def main() -> None:
     parser.add_argument("--paths", type=int, default=512, help="clips that the teacher makes at once")
     parser.add_argument("--teacher-steps", type=int, default=16)
     parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--resume", action="store_true", help="go on from the files that are there")
+    parser.add_argument(
+        "--bf16", action="store_true", help="on a CPU that multiplies bfloat16; a GPU always does"
+    )
     args = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(0)
@@ -159,7 +201,7 @@ def main() -> None:
     for expert in kind.experts:
         model = load_transformer(kind, expert, args.weights / kind.name / expert).to(device)
         experts[expert] = prepare_for_training(model).eval().requires_grad_(False)
-        if device == "cuda":
+        if device == "cuda" or args.bf16:
             model.to(torch.bfloat16)
     shelves = fill_shelves(kind, frozen.vae, frozen.clip, args.samples, device, batch=4 if args.steps else 32)
     shelves = [s for s in shelves if s.latents.shape[2] == 5]
@@ -173,16 +215,20 @@ def main() -> None:
             break
     paths = [group for group in paths if group]
     print(f"lightning {kind.name}: {sum(len(p.end) for g in paths for p in g)} paths", flush=True)
-    (args.weights / "lightning").mkdir(parents=True, exist_ok=True)
-    for expert in kind.experts:
-        budget = Budget(args.seconds / 2 / len(kind.experts), args.steps)
-        pairs, losses = train_expert(kind, expert, experts[expert], paths, budget, args.rate, args.batch)
-        path = args.weights / "lightning" / lora_file_name(kind, expert)
-        lora_file.save(path, experts[expert], pairs, alpha=float(lora_file.RANK))
-        print(
-            f"lightning {path.name}: {budget.step} steps, loss {losses[0]:.4f} -> {losses[-1]:.4f}",
-            flush=True,
-        )
+    folder = args.weights / "lightning"
+    folder.mkdir(parents=True, exist_ok=True)
+    students: list[tuple[Path, Student]] = []
+    for expert, model in experts.items():
+        path = folder / lora_file_name(kind, expert)
+        start = lora_file.read(path, model) if args.resume and path.exists() else {}
+        students.append((path, Student(kind, expert, model, args.rate * (0.5 if start else 1.0), start)))
+    # First where the teacher was, then where the student itself comes by: small errors must not add up.
+    for round_ in range(2):
+        if round_:
+            paths = [group + [own_paths(kind, experts, p) for p in group] for group in paths]
+        for path, student in students:
+            student.learn_from(paths, Budget(args.seconds / 4 / len(students), args.steps), args.batch)
+            student.save(path)
 
 
 if __name__ == "__main__":

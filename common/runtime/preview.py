@@ -52,7 +52,7 @@ def _fit(vae: Any) -> Tensor:
         latents = _normalised(vae, vae.encode(video).latent_dist.mode())[0].float().cpu()
         small = torch.nn.functional.avg_pool3d(clip, (1, scale, scale))
         # The first latent frame stands for one picture, each further one for four.
-        target = torch.stack([small[:, 0], small[:, 1:5].mean(1)], 1)
+        target = torch.cat([small[:, :1], small[:, 1:].unflatten(1, (-1, 4)).mean(2)], 1)
         rows.append(latents.flatten(1).T)
         wanted.append(target.flatten(1).T)
     x, y = torch.cat(rows), torch.cat(wanted)
@@ -62,14 +62,17 @@ def _fit(vae: Any) -> Tensor:
     return torch.linalg.solve(gram, x.T @ y)
 
 
-def _pictures(count: int = 8, side: int = 64) -> list[Tensor]:
-    """Soft blobs of random colours, still or drifting: [3, 5, side, side] each, always the same."""
+def _pictures(count: int = 12, side: int = 64, frames: int = 9) -> list[Tensor]:
+    """Flat patches of random colours, half of them on black, still or drifting: [3, frames, side, side] each."""
     generator = torch.Generator("cpu").manual_seed(0)
     clips: list[Tensor] = []
     for index in range(count):
-        coarse = torch.rand(1, 3, 2 + index % 4, 2 + index % 4, generator=generator)
-        picture = torch.nn.functional.interpolate(coarse, (side, side), mode="bicubic").clamp(0, 1)[0]
-        clips.append(torch.stack([picture.roll(f * (index % 3), 2) for f in range(5)], 1))
+        patches = 2 + index % 3
+        coarse = torch.rand(1, 3, patches, patches, generator=generator)
+        if index % 2:
+            coarse = coarse * (torch.rand(1, 1, patches, patches, generator=generator) > 0.5)
+        picture = torch.nn.functional.interpolate(coarse, (side, side), mode="nearest")[0]
+        clips.append(torch.stack([picture.roll(2 * f * (index % 3), 2) for f in range(frames)], 1))
     return clips
 
 

@@ -217,7 +217,7 @@ def test_browser_studio_survives_a_mode_that_dies_and_sees_it_return(visit: Any,
     cache = {"GRADIO_TEMP_DIR": str(tmp_path)}
     ports = free_port(), free_port()
     table = {"t2v": f"http://127.0.0.1:{ports[0]}/t2v/"}
-    mode = start(ports[0], "--modes", "t2v", "--pause", "0.5", env=cache)
+    mode = start(ports[0], "--modes", "t2v", "--pause", "4", env=cache)  # the job outlives a slow browser
     router = start(ports[1], "--router", env=cache | {"WAN_FEDERATION": json.dumps(table)})
     try:
         page = visit(f"http://127.0.0.1:{ports[1]}/")
