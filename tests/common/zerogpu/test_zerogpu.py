@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -64,7 +65,7 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Space]:
         log = (folder / "log").open("w+")
         child = subprocess.Popen(
             [sys.executable, Path(__file__).with_name("space_on_cpu.py"), "spaces/t2v/app.py"],
-            cwd=ROOT, env=env, stdout=log, stderr=subprocess.STDOUT,
+            cwd=ROOT, env=env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         try:
             url = f"http://127.0.0.1:{port}"
@@ -79,7 +80,7 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Space]:
             log.seek(0)
             print(log.read()[-4000:])
         finally:
-            child.terminate()
+            os.killpg(child.pid, signal.SIGKILL)  # the forked GPU workers outlive their Space
             child.wait(20)
             log.close()
 
