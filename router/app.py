@@ -18,7 +18,7 @@ if str(ROOT) not in sys.path:
 
 import gradio as gr  # noqa: E402
 
-from common.contract import MediaHandle, ModeKey  # noqa: E402
+from common.contract import Lineage, MediaHandle, ModeKey  # noqa: E402
 from common.errors import StudioError  # noqa: E402
 from common.modes import MODES  # noqa: E402
 from common.panels import PANELS  # noqa: E402
@@ -79,7 +79,7 @@ class _Page:
                 f"<h2>Gallery</h2><p>The last {gallery.LAST} results of this session</p>",
                 elem_classes="heading",
             )
-            self.gallery = gr.HTML(gallery.grid([]))
+            self.gallery = gr.HTML(gallery.grid([]), js_on_load=gallery.ON_LOAD)
         with gr.Column(elem_classes=["page", "page-settings"]):
             gr.HTML("<h2>Settings</h2><p>What this Studio is made of</p>", elem_classes="heading")
             self.settings = gr.HTML(settings.page(self.watcher, self.studio.traffic))
@@ -159,43 +159,46 @@ class _Page:
         panel.video.change(lambda video: gr.update(visible=video is not None), panel.video, chips, **QUIET)
 
     def _wire_gallery(self, key: ModeKey, panel: Panel) -> None:
-        def keep(video: MediaHandle | None, prompt: str, items: list[gallery.Item]) -> list[Any]:
+        def keep(video: MediaHandle | None, items: list[gallery.Item]) -> list[Any]:
             if video is None:
                 return [gr.skip(), gr.skip()]
-            items = gallery.added(items, gallery.Item(key, prompt, video))
+            items = gallery.added(items, gallery.Item(key, video, self.studio.origins.lineage(video)))
             return [items, gallery.grid(items)]
 
-        panel.video.change(
-            keep,
-            [panel.video, panel.inputs.components["prompt"], self.results],
-            [self.results, self.gallery],
-            **QUIET,
-        )
+        panel.video.change(keep, [panel.video, self.results], [self.results, self.gallery], **QUIET)
 
     def _wire_restore(self) -> None:
-        outputs: list[Any] = [self.drop, self.generation, self.preset]
+        went = gr.Textbox(visible=False)
+        outputs: list[Any] = [went, self.generation, self.preset]
         for panel in self.panels.values():
             outputs += panel.inputs.components.values()
-        went = gr.Textbox(visible=False)
 
-        def refill(path: str | None) -> list[Any]:
-            if path is None:
-                return [gr.skip()] * (len(outputs) + 1)
-            try:
-                lineage = restore.lineage_of(path)
-            except StudioError as error:
-                raise gr.Error(error.text, title=error.title, print_exception=False) from None
+        def refill(lineage: Lineage) -> list[Any]:
             plan = lineage.plan
-            generation = restore.generation_of(lineage)
-            updates: list[Any] = [None, generation, plan.requested_preset]
+            updates: list[Any] = [plan.mode, restore.generation_of(lineage), plan.requested_preset]
             for key, panel in self.panels.items():
                 values = restore.refill(panel, lineage) if key == plan.mode else {}
                 updates += [values.get(name, gr.skip()) for name in panel.inputs.components]
-            return [*updates, plan.mode]
+            return updates
 
-        self.drop.upload(refill, self.drop, [*outputs, went], **QUIET).then(
-            None, went, None, js="(mode) => window.wanStudio.go(mode)", **QUIET
-        )
+        def dropped(path: str | None) -> list[Any]:
+            if path is None:
+                return [gr.skip()] * (len(outputs) + 1)
+            try:
+                return [*refill(restore.lineage_of(path)), None]
+            except StudioError as error:
+                raise gr.Error(error.text, title=error.title, print_exception=False) from None
+
+        def again(items: list[gallery.Item], event: gr.EventData) -> list[Any]:
+            index = int(getattr(event, "index", -1))
+            lineage = items[index].lineage if 0 <= index < len(items) else None
+            return [gr.skip()] * len(outputs) if lineage is None else refill(lineage)
+
+        for filled in (
+            self.drop.upload(dropped, self.drop, [*outputs, self.drop], **QUIET),
+            self.gallery.click(again, self.results, outputs, **QUIET),
+        ):
+            filled.then(None, went, None, js="(mode) => window.wanStudio.go(mode)", **QUIET)
 
 
 _PLAYHEAD = """(video, head) => [video, document.querySelector('#%s video')?.currentTime ?? 0]"""

@@ -66,10 +66,7 @@ def values_of(meaning: Meaning, video: MediaHandle, playhead: float) -> list[Any
 
 
 def meanings(source: ModeKey) -> list[Meaning]:
-    """What a result of `source` may become, over all built modes but itself, in the order of the sidebar."""
-    return [m for key in MODES if key != source for m in _MEANINGS.get(key, ())]
-
-
-def again(source: ModeKey) -> list[Meaning]:
-    """What a result may become in its own mode, such as a clip that goes on."""
-    return list(_MEANINGS.get(source, ()))
+    """What a result of `source` may become, in its own mode too, in the order of the sidebar."""
+    everything = [m for key in MODES for m in _MEANINGS.get(key, ())]
+    # A clip made from a picture has that picture as its first frame: starting there again leads nowhere.
+    return [m for m in everything if (m.target, m.slot, m.frame) != (source, "image", "first")]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlparse
 
-from common.contract import Backend, CheckpointInfo, Done, Manifest, MediaHandle, Plan, Prepared
+from common.contract import Backend, CheckpointInfo, Done, Lineage, Manifest, MediaHandle, Plan, Prepared
 from common.errors import UnavailableError
 from common.modes.base import PRESETS, Mode
 from common.panels.handles import TRUSTED_HOSTS
@@ -22,21 +22,33 @@ from router.handles import Traffic, deliver
 from router.health import Status, Watcher
 
 REMEMBERED = 10_000
+REMEMBERED_LINEAGES = 500
 
 
 class Origins:
-    """Which place made a file, by the file's path or URL: decides how it may travel on."""
+    """Which place made a file, and from what, by the file's path or URL.
+
+    The place decides how a file may travel on; its lineage is what the router knows without opening it.
+    """
 
     def __init__(self) -> None:
         self._places: OrderedDict[str, Place] = OrderedDict()
+        self._lineages: OrderedDict[str, Lineage] = OrderedDict()
 
-    def remember(self, handle: MediaHandle, place: Place) -> None:
+    def remember(self, handle: MediaHandle, place: Place, lineage: Lineage | None = None) -> None:
         """Note the maker of a file; the oldest notes are forgotten."""
         for name in (handle.path, handle.url):
             if name:
                 self._places[name] = place
-        while len(self._places) > REMEMBERED:
-            self._places.popitem(last=False)
+        if lineage is not None:
+            self._lineages[handle.path] = lineage
+        for notes, most in ((self._places, REMEMBERED), (self._lineages, REMEMBERED_LINEAGES)):
+            while len(notes) > most:
+                notes.popitem(last=False)
+
+    def lineage(self, handle: MediaHandle) -> Lineage | None:
+        """What a file was made from; None for one that a visitor uploaded, or an old one."""
+        return self._lineages.get(handle.path)
 
     def of(self, handle: MediaHandle) -> Place | None:
         """The maker of a file; None for one that a visitor uploaded here."""
@@ -174,7 +186,8 @@ class FederatedRunner:
             known = known.model_copy(update={"url": None})
         elif known.url:
             TRUSTED_HOSTS.add(urlparse(known.url).netloc)
-        self.studio.origins.remember(known, place)
+        lineage = event.lineage if isinstance(event, Done) else None
+        self.studio.origins.remember(known, place, lineage)
         return known
 
 

@@ -36,6 +36,13 @@ def test_a_mode_of_another_generation_takes_the_header_along() -> None:
     assert gating.fitting(MODES["i2v"])("2.2") == "2.2"
 
 
+def test_a_clip_goes_on_in_its_own_mode() -> None:
+    own = [m.label for m in chaining.meanings("i2v") if m.target == "i2v"]
+    assert own == ["continue from the last frame", "start from the frame under the playhead"]
+    assert "go on from its end" in [m.label for m in chaining.meanings("vace") if m.target == "vace"]
+    assert not [m for m in chaining.meanings("t2v") if m.target == "t2v"], "text is all that it takes"
+
+
 def test_every_mode_so_far_can_be_sent_to() -> None:
     targets = {m.target for key in MODES for m in chaining.meanings(key)}
     assert targets >= {"i2v", "flf2v", "v2v", "vace"}
