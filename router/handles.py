@@ -3,10 +3,13 @@
 shared cache   both ends read the same folder: the path is enough, nothing is copied
 public URL     the target fetches the file itself
 relay          anything else (private Spaces, loopback): through this process, in chunks
+
+What a private Space makes comes here too, for the visitor to see.
 """
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 import httpx
+from gradio.utils import get_upload_folder
 
 from common.contract import MediaHandle
 from common.errors import MediaError, UnavailableError
@@ -81,6 +85,26 @@ def deliver(
 
 def _headers(token: str | None) -> dict[str, str]:
     return {"authorization": f"Bearer {token}"} if token else {}
+
+
+def keep_here(handle: MediaHandle, token: str, traffic: Traffic) -> MediaHandle:
+    """A file of a private Space as one of this router's own, since a visitor's browser has no token."""
+    folder = Path(get_upload_folder()) / "private" / secrets.token_hex(8)
+    name = Path(handle.orig_name or handle.path).name
+    size = 0
+    try:
+        with httpx.stream("GET", str(handle.url), headers=_headers(token), timeout=60) as reply:
+            reply.raise_for_status()
+            folder.mkdir(parents=True)
+            with (folder / name).open("wb") as file:
+                for part in reply.iter_bytes(CHUNK):
+                    size += file.write(part)
+    except httpx.HTTPError as error:
+        raise UnavailableError(
+            f"the result could not be fetched from its private Space ({type(error).__name__}); try again"
+        ) from None
+    traffic.add("relay", size)
+    return handle.model_copy(update={"path": str(folder / name), "url": None})
 
 
 def _is_url(handle: MediaHandle) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections import Counter, OrderedDict
 from collections.abc import AsyncGenerator, Mapping
@@ -18,7 +19,7 @@ from common.remote import RemoteRunner
 from common.runner import Progress, given
 from common.settings import SpaceSettings
 from router.federation import Federation, Place
-from router.handles import Traffic, deliver
+from router.handles import Traffic, deliver, keep_here
 from router.health import Status, Watcher
 
 REMEMBERED = 10_000
@@ -123,7 +124,7 @@ class FederatedRunner:
         try:
             async with aclosing(remote.stream(values, headers)) as updates:
                 async for video, event in updates:
-                    yield video and self._known_here(video, place, event), event
+                    yield video and await self._known_here(video, place, event), event
         except UnavailableError:
             studio.watcher.ask_again(place)
             raise
@@ -134,12 +135,8 @@ class FederatedRunner:
         await self.plan(values)
         status = self._pick(values)
         made = await self._remote(status).prepare(values, headers)
-        return made.model_copy(
-            update={
-                "video": self._known_here(made.video, status.place, None),
-                "mask": self._known_here(made.mask, status.place, None),
-            }
-        )
+        video, mask = [await self._known_here(clip, status.place, None) for clip in (made.video, made.mask)]
+        return made.model_copy(update={"video": video, "mask": mask})
 
     def _remote(self, status: Status) -> RemoteRunner:
         place, url, studio = status.place, str(status.url), self.studio
@@ -166,7 +163,7 @@ class FederatedRunner:
         why = status.text if status else "has no place in this Studio"
         raise UnavailableError(f"{self.mode.title} {why}")
 
-    def _known_here(self, video: MediaHandle, place: Place, event: object) -> MediaHandle:
+    async def _known_here(self, video: MediaHandle, place: Place, event: object) -> MediaHandle:
         """The handle as this router's page shows it; its maker is remembered."""
         known = video.model_copy(update={"mime": "video/mp4"})
         if isinstance(event, Done):
@@ -184,6 +181,8 @@ class FederatedRunner:
         if place.mount:
             # Same machine, same cache: served from the path, whatever address the visitor came by.
             known = known.model_copy(update={"url": None})
+        elif known.url and (token := self.studio.token_for(place)):
+            known = await asyncio.to_thread(keep_here, known, token, self.studio.traffic)
         elif known.url:
             TRUSTED_HOSTS.add(urlparse(known.url).netloc)
         lineage = event.lineage if isinstance(event, Done) else None

@@ -1,0 +1,95 @@
+"""A private mode: read with the router's token, which no other place is shown; its results come by relay."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pytest
+from fastapi import FastAPI
+from huggingface_hub import HfApi, constants
+
+from common.contract import Done, MediaHandle
+from common.modes import MODES
+from common.space import build_space
+from router.federation import Place
+from router.health import ask
+from router.jobs import FederatedRunner, Studio
+from tests.common.fakes import FakeService
+from tests.hub_stand_in import Hub as StandIn
+from tests.router.conftest import serve
+
+SHUT, OPEN = Place("t2v", "ada/shut"), Place("i2v", "ada/open")
+
+
+class Door:
+    """An app that answers only who shows `token`, or anyone when it is None; `shown` is what it was shown."""
+
+    def __init__(self, app: Any, token: str | None) -> None:
+        self.app, self.token, self.shown = app, token, set[str]()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            headers = {k.decode(): v.decode() for k, v in scope["headers"]}
+            self.shown.add(headers.get("authorization", ""))
+            if self.token and headers.get("authorization") != f"Bearer {self.token}":
+                await send({"type": "http.response.start", "status": 404, "headers": []})
+                await send({"type": "http.response.body", "body": b""})
+                return
+        await self.app(scope, receive, send)
+
+
+@pytest.fixture
+def house(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Studio, dict[Place, Door]]]:
+    """A private T2V and a public I2V Space on the stand-in Hub, and a Studio that may read the first."""
+    doors: dict[Place, Door] = {}
+    servers = []
+    with StandIn().serve() as hub:
+        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+        for place, token in ((SHUT, "hf_read"), (OPEN, None)):
+            service = FakeService(MODES[place.mode], outputs)
+            app = gr.mount_gradio_app(FastAPI(), build_space(service), path="/")
+            doors[place] = Door(app, token)
+            server, thread, url = serve(doors[place])  # type: ignore[arg-type]
+            servers.append((server, thread))
+            hub.hosts[place.where] = url
+            api = HfApi(endpoint=hub.url, token="hf_write")
+            visibility = "private" if token else "public"
+            api.create_repo(place.where, repo_type="space", space_sdk="gradio", visibility=visibility)
+            hub.repos[place.where].stages = [("RUNNING", hub.repos[place.where].head.id)]
+        studio = Studio.over({"t2v": (SHUT,), "i2v": (OPEN,)}, token="hf_read")
+        for place in doors:
+            studio.watcher.note(ask(place, "hf_read"))
+        yield studio, doors
+    for server, thread in servers:
+        server.should_exit = True
+        thread.join(10)
+
+
+async def last(studio: Studio, mode: Any, values: dict) -> MediaHandle:
+    async for video, event in FederatedRunner(MODES[mode], studio).stream(values):
+        if isinstance(event, Done):
+            assert video is not None
+            return video
+    raise AssertionError("no done")
+
+
+def test_a_private_mode_is_read_and_its_result_comes_through_the_router(
+    house: tuple[Studio, dict[Place, Door]],
+) -> None:
+    studio, doors = house
+    assert studio.watcher.private(SHUT) and not studio.watcher.private(OPEN)
+    assert ask(SHUT).state == "down", "without the token it is not there"
+    values = {"prompt": "a", "num_frames": 5, "num_inference_steps": 2, "seed": 3}
+    video = asyncio.run(asyncio.wait_for(last(studio, "t2v", values), 60))
+    # The visitor's browser has no token: the router serves the file itself.
+    assert video.url is None and Path(video.path).read_bytes()[4:8] == b"ftyp"
+    assert studio.traffic.relayed == Path(video.path).stat().st_size
+    sent = {**values, "image": video.model_dump(), "image_from": "last"}
+    asyncio.run(asyncio.wait_for(last(studio, "i2v", sent), 60))
+    assert studio.traffic.counts == {"path": 0, "url": 0, "relay": 2}
+    assert doors[SHUT].shown == {"Bearer hf_read"}
+    assert doors[OPEN].shown == {""}, "a public Space could keep the token"
