@@ -13,12 +13,14 @@ from common.errors import InputError
 from common.modes import MODES
 from deploy import remote as remotes
 from deploy.errors import DeployError
+from deploy.federation import ROOT
 from deploy.hub import Hub
 from deploy.targets import Target
 
 Probe = Callable[[Hub, Target], str]
 """Looks at a running Space and returns a sentence about it; DeployError when it does not do."""
 
+EXAMPLES = ROOT / "common" / "examples"
 TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 
 
@@ -84,16 +86,23 @@ def _plan(host: str, headers: dict[str, str], target: Target) -> str:
 
 
 def one_generation(hub: Hub, target: Target) -> str:
-    """A real clip through `/generate`; spends the deployer's own GPU quota."""
-    from gradio_client import Client
+    """A real clip of the mode's first example through `/generate`; spends the deployer's own GPU quota."""
+    from gradio_client import Client, handle_file
+    from gradio_client.exceptions import AppError
 
     assert target.mode is not None
     mode = MODES[target.mode]
-    if any(slot.required for slot in mode.slots):
-        return "no generation: this mode wants a file"
+    # Wan-Nano's examples: those bring their pictures and clips with them.
+    values = dict(mode.nano_examples[0].values)
+    for slot in mode.slots:
+        if name := values.get(slot.name):
+            values[slot.name] = handle_file(str(EXAMPLES / name))
     host, headers = _address(hub, target)
     client = Client(host, headers=headers, download_files=False, verbose=False, token=False)  # type: ignore[arg-type]
-    video, event = client.predict(prompt="a red circle moving right", seed=1, api_name="/generate")
+    try:
+        video, event = client.predict(**values, seed=1, api_name="/generate")
+    except AppError as error:
+        raise DeployError(f"{target.repo_id} could not make a clip: {error}") from None
     if not video or event.get("type") != "done":
         raise DeployError(f"{target.repo_id} made no video; see `wan-studio deploy logs`")
     return f"made a clip in {event['seconds']:.0f} s"

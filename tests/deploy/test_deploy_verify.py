@@ -5,14 +5,21 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
+from gradio.utils import get_upload_folder
 
-from common.contract import Backend, CheckpointInfo, Manifest
+from common.contract import Backend, CheckpointInfo, Manifest, ModeKey
+from common.errors import GpuError
+from common.modes import MODES
+from common.space import build_space
 from deploy import verify
 from deploy.errors import DeployError
+from tests.common.fakes import FakeService
 from tests.deploy.conftest import Desk
 
 MANIFEST = Manifest(
@@ -109,3 +116,25 @@ def test_deploy_verify_of_an_app_that_is_gone(desk: Desk, app: App) -> None:
     desk.server.repos[desk.targets()[0].repo_id].host = "http://127.0.0.1:9"
     with pytest.raises(DeployError, match="runs but does not answer"):
         verify.answers(desk.hub, desk.targets()[0])
+
+
+@pytest.mark.parametrize("mode", list(MODES))
+def test_deploy_verify_makes_a_real_clip_in_every_mode(desk: Desk, mode: ModeKey) -> None:
+    """Modes that want a picture or a clip are given those of their example."""
+    service = FakeService(MODES[mode], Path(get_upload_folder()).resolve())
+    blocks = build_space(service)
+    blocks.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True)
+    try:
+        pushed = desk.targets()[0]
+        desk.server.hosts = {pushed.repo_id: str(blocks.local_url)}
+        desk.push([pushed])
+        target = replace(pushed, mode=mode)
+        assert verify.one_generation(desk.hub, target).startswith("made a clip in")
+        assert service.request is not None
+        media = {slot.name: handle for slot, handle in MODES[mode].media(service.request)}
+        assert media.keys() >= {slot.name for slot in MODES[mode].slots if slot.required}
+        service.failure = GpuError("wait 10 minutes", title="ZeroGPU quota exceeded")
+        with pytest.raises(DeployError, match="could not make a clip: wait 10 minutes"):
+            verify.one_generation(desk.hub, target)
+    finally:
+        blocks.close()
