@@ -1,9 +1,12 @@
 """The command line as a user types it: exit codes, one line on stderr, nothing written on bad input."""
 
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -103,6 +106,25 @@ def test_generate_here_writes_the_file_and_tells_about_it(
     said = json.loads(capsys.readouterr().out)
     assert said["file"] == str(out) and said["seed"] == 3 and said["plan"]["num_frames"] == 5
     assert out.read_bytes()[4:8] == b"ftyp"
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_the_middle_is_exit_3_and_writes_nothing(tmp_path: Path) -> None:
+    root, cache = Path(__file__).parents[1], tmp_path / "cache"
+    argv = ["generate", "t2v", "a red circle", "--frames", "129", "--steps", "50", "--preset", "quality"]
+    code = f"import sys, cli; print('here', flush=True); sys.exit(cli.main({argv}))"
+    (tmp_path / "here").mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path / "here", stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(root), "GRADIO_TEMP_DIR": str(cache)}, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None and process.stdout.readline() == "here\n"
+    time.sleep(15)  # imports and load take about 6 s, the steps more than a minute
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=30)
+    assert (process.returncode, error.splitlines()[-1]) == (3, "wan-studio: stopped by the user"), error
+    assert not list((tmp_path / "here").iterdir()) and not list(cache.rglob("*.mp4"))
 
 
 def test_a_missing_image_is_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

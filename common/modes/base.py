@@ -15,7 +15,6 @@ from common import cost
 from common.catalog import (
     CHECKPOINTS,
     GENERATIONS,
-    LORAS,
     MAX_PROMPT_TOKENS,
     MAX_STEPS,
     NEGATIVE_PROMPT,
@@ -291,8 +290,3 @@ def estimate_tokens(prompt: str) -> int:
     words = len(re.findall(r"[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+", prompt))
     marks = len(re.findall(r"[^\w\s]", prompt))
     return round(1.3 * words) + cjk + marks + 1
-
-
-def lora_names(plan: Plan) -> list[str]:
-    """The LoRAs of a plan by their published names."""
-    return [LORAS[key].name for key, _ in plan.loras]

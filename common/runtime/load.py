@@ -101,8 +101,3 @@ def forget_shared(backend: Backend) -> None:
     with _lock:
         _parts.clear()
     free_memory(backend.device)
-
-
-def shared_count() -> int:
-    """How many shared components are loaded."""
-    return len(_parts)

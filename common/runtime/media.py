@@ -21,7 +21,6 @@ MAX_VIDEO_BYTES = 2_000_000_000
 MAX_PIXELS = 64_000_000
 ASPECT_TOLERANCE = 0.03
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif")
 VIDEO_SUFFIXES = (".mp4", ".mov", ".webm", ".mkv", ".m4v", ".avi")
 
 
