@@ -251,15 +251,16 @@ class Panel:
         manifest = await self.runner.manifest(key)
         plan = self.preview_plan(manifest, {"checkpoint": key, "preset": preset})
         row = CHECKPOINTS[plan.checkpoint]
-        had = widgets.read_resolution({"resolution": resolution})
-        size = f"{plan.width}x{plan.height}"
-        if had:
-            size = widgets.nearest_resolution(row.sizes(manifest.weights), had["width"], had["height"]).size
-            if resolution in {r.size for r in row.sizes(manifest.weights)}:
-                size = resolution
+        sizes = row.sizes(manifest.weights)
+        chosen: dict[str, Any] = {"choices": widgets.resolution_choices(row, manifest.weights)}
+        # One that still fits is left alone: a picture may have set another while this was on its way.
+        if resolution not in {r.size for r in sizes}:
+            had = widgets.read_resolution({"resolution": resolution})
+            near = widgets.nearest_resolution(sizes, had["width"], had["height"]) if had else None
+            chosen["value"] = near.size if near else f"{plan.width}x{plan.height}"
         return [
             *self.preset_updates(plan),
-            gr.update(choices=widgets.resolution_choices(row, manifest.weights), value=size),
+            gr.update(**chosen),
             gr.update(
                 maximum=widgets.seconds_of(row.max_frames, row.fps),
                 value=widgets.seconds_of(plan.num_frames, row.fps),

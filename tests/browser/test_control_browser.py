@@ -181,3 +181,28 @@ def test_send_to_fills_the_right_slot(page: Any, address: str):
     panel.get_by_role("button", name="FLF2V · go on from the last frame").click()
     flf2v = page.locator(".page-flf2v")
     expect(flf2v.locator(".slot video").first).to_be_visible(timeout=WAIT)
+
+
+def test_end_frame_is_made_by_text_to_video_in_the_studio(page: Any, address: str, tmp_path: Path):
+    media.frame().resize((192, 128)).save(tmp_path / "wide.png")
+    page.goto(address)
+    page.locator('button[data-page="flf2v"]').first.click()
+    panel = page.locator(".page-flf2v")
+    panel.get_by_label("Transition prompt").fill(PROMPT)
+    upload(page, panel.locator(".slot").first, tmp_path / "wide.png")
+    expect(panel.locator("div.block.label")).to_contain_text("192×128", timeout=WAIT)
+    panel.get_by_role("tab", name="Generate").click()
+    panel.get_by_label("End frame", exact=True).last.fill("a red circle on a black background")
+    panel.get_by_role("button", name="Make the end frame").click()
+    expect(panel.get_by_text("The end frame is under Upload.")).to_be_visible(timeout=WAIT)
+    panel.get_by_role("tab", name="Upload").click()
+    still = panel.get_by_role("tabpanel").locator("video")
+    expect(still).to_have_js_property("videoWidth", 192, timeout=WAIT)
+    expect(panel.locator(".todo")).to_have_count(0, timeout=WAIT)
+    shot(page, "flf2v-end-frame")
+    panel.get_by_role("button", name="Generate", exact=True).click()
+    expect(panel.locator(".result-video video")).to_have_attribute("src", re.compile("mp4"), timeout=WAIT)
+    expect(panel.locator("div.block.card")).to_contain_text("192×128")
+    expect(panel.locator("div.block.card")).to_contain_text(
+        "from image, t2v"
+    )  # the end frame knows its maker

@@ -100,6 +100,19 @@ def test_aspect_of_the_picture_suggests_the_resolution() -> None:
     assert asyncio.run(panel._suggest_resolution(tall, "wan2.2-i2v-a14b")) == "128x192"
 
 
+def test_a_resolution_that_still_fits_is_left_to_the_page() -> None:
+    # The answer comes late: a picture may have chosen another resolution since the page asked.
+    panel = drawn("i2v")
+
+    def resolution(chosen: str) -> dict[str, Any]:
+        updates = asyncio.run(panel.checkpoint_changed("wan2.2-i2v-a14b", "fast", chosen))
+        (found,) = [u for u in updates if isinstance(u, dict) and "choices" in u]
+        return found
+
+    assert "value" not in resolution("128x192")
+    assert resolution("480x832")["value"] == "128x192"  # the nearest shape
+
+
 # ------------------------------------------------------------------ the line under Generate
 
 
