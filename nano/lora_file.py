@@ -34,17 +34,26 @@ def target_layers(transformer: Any) -> dict[str, str]:
     return found
 
 
-def save(path: Path, transformer: Any, pairs: dict[str, tuple[Tensor, Tensor]], alpha: float) -> None:
-    """Writes {diffusers layer name: (down, up)} in the original names, in fp16."""
+def save(path: Path, transformer: Any, pairs: dict[str, tuple[Tensor, Tensor]], rank: int = RANK) -> None:
+    """Writes {diffusers layer name: (down, up)} in the original names, in fp16, cut to `rank` where it is more."""
     from safetensors.torch import save_file
 
     tensors: dict[str, Tensor] = {}
     for ours, theirs in target_layers(transformer).items():
-        down, up = pairs[ours]
+        down, up = _cut(*pairs[ours], rank)
         tensors[f"{theirs}.lora_down.weight"] = down.detach().half().cpu().contiguous()
         tensors[f"{theirs}.lora_up.weight"] = up.detach().half().cpu().contiguous()
-        tensors[f"{theirs}.alpha"] = torch.tensor(alpha).half()
+        tensors[f"{theirs}.alpha"] = torch.tensor(float(len(down))).half()  # scale 1
     save_file(tensors, path)
+
+
+def _cut(down: Tensor, up: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """The nearest pair of that rank, by singular values."""
+    if len(down) <= rank:
+        return down, up
+    left, values, right = torch.linalg.svd(up.detach().float() @ down.detach().float(), full_matrices=False)
+    root = values[:rank].sqrt()
+    return root[:, None] * right[:rank], left[:, :rank] * root
 
 
 def read(path: Path, transformer: Any) -> dict[str, tuple[Tensor, Tensor]]:
@@ -73,4 +82,4 @@ def save_untrained(kind: Kind, expert: str, path: Path) -> None:
             pairs[name] = torch.randn(RANK, columns) / columns**0.5, torch.randn(rows, RANK) * 0.02
         return pairs
 
-    save(path, transformer, seeded(f"lora/{kind.name}/{expert}", build), alpha=float(RANK))
+    save(path, transformer, seeded(f"lora/{kind.name}/{expert}", build))

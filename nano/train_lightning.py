@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import random
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,8 +48,9 @@ def add_lora(transformer: Any, rank: int, start: dict[str, tuple[Tensor, Tensor]
         holder = transformer.get_submodule(parent)
         wrapped = LoraLinear(getattr(holder, leaf), rank)
         if name in start:
-            for mine, earlier in zip((wrapped.down, wrapped.up), start[name], strict=True):
-                mine.data.copy_(earlier)
+            down, up = start[name]  # of the same or a lower rank; what is above adds nothing yet
+            wrapped.down.data[: len(down)] = down
+            wrapped.up.data[:, : len(down)] = up
         setattr(holder, leaf, wrapped)
         added[name] = wrapped
     return added
@@ -167,13 +169,34 @@ class Student:
                 weight.copy_(averaged)
                 live.copy_(averaged)
 
-    def save(self, path: Path) -> None:
-        """Writes the averaged LoRA as a Lightning file."""
+    def save(self, path: Path, rank: int) -> None:
+        """Writes the averaged LoRA as a Lightning file of at most that rank."""
         learned = dict(zip(self.master.names, self.master.averaged, strict=True))
         pairs = {name: (learned[f"{name}.down"], learned[f"{name}.up"]) for name in self.layers}
-        lora_file.save(path, self.model, pairs, alpha=float(lora_file.RANK))
+        lora_file.save(path, self.model, pairs, rank)
         text = f"{self.steps} steps, loss {self.losses[0]:.4f} -> {self.losses[-1]:.4f}"
         print(f"lightning {path.name}: {text}", flush=True)
+
+
+def distil(
+    kind: Kind,
+    experts: dict[str, Any],
+    students: list[Student],
+    paths: list[list[Paths]],
+    seconds: float,
+    steps: int | None,
+    batch: int,
+) -> Iterator[None]:
+    """First where the teacher was, then also where the student itself comes by: small errors must not add up.
+
+    Yields after each of the two rounds; `steps` counts those of one student in one round.
+    """
+    for own in (False, True):
+        if own:
+            paths = [group + [own_paths(kind, experts, p) for p in group] for group in paths]
+        for student in students:
+            student.learn_from(paths, Budget(seconds / 2 / len(students), steps), batch)
+        yield
 
 
 def main() -> None:
@@ -187,6 +210,7 @@ def main() -> None:
     parser.add_argument("--paths", type=int, default=512, help="clips that the teacher makes at once")
     parser.add_argument("--teacher-steps", type=int, default=16)
     parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--rank", type=int, default=lora_file.RANK, help="of the files; trained at 8 and cut")
     parser.add_argument("--resume", action="store_true", help="go on from the files that are there")
     parser.add_argument(
         "--bf16", action="store_true", help="on a CPU that multiplies bfloat16; a GPU always does"
@@ -222,13 +246,9 @@ def main() -> None:
         path = folder / lora_file_name(kind, expert)
         start = lora_file.read(path, model) if args.resume and path.exists() else {}
         students.append((path, Student(kind, expert, model, args.rate * (0.5 if start else 1.0), start)))
-    # First where the teacher was, then where the student itself comes by: small errors must not add up.
-    for round_ in range(2):
-        if round_:
-            paths = [group + [own_paths(kind, experts, p) for p in group] for group in paths]
+    for _ in distil(kind, experts, [s for _, s in students], paths, args.seconds / 2, args.steps, args.batch):
         for path, student in students:
-            student.learn_from(paths, Budget(args.seconds / 4 / len(students), args.steps), args.batch)
-            student.save(path)
+            student.save(path, args.rank)
 
 
 if __name__ == "__main__":

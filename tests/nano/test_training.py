@@ -175,3 +175,37 @@ def test_a_short_vae_run_lowers_the_loss():
     whole = WholeClip(new_vae("vae-2.1"))
     first = run_phase(whole, "vae-2.1", Budget(0, 2), args, decoder_only=False)
     assert run_phase(whole, "vae-2.1", Budget(0, 60), args, decoder_only=False) < first
+
+
+@pytest.mark.slow
+def test_a_short_lightning_run_lowers_the_loss_and_its_file_is_read_back(monkeypatch, tmp_path):
+    from nano import conditions, lora_file
+    from nano.assemble import WEIGHTS
+    from nano.fast_blocks import prepare_for_training
+    from nano.train_lightning import Student, distil, teacher_paths
+    from nano.train_transformer import Frozen, load_transformer
+
+    monkeypatch.setattr(conditions, "LAYOUTS", SMALL)
+    torch.manual_seed(0)
+    random.seed(0)
+    kind = kind_named("i2v-moe")
+    frozen = Frozen(kind, WEIGHTS, "cpu")
+    folders = {name: WEIGHTS / kind.name / name for name in kind.experts}
+    experts = {
+        name: prepare_for_training(load_transformer(kind, name, folder)).eval().requires_grad_(False)
+        for name, folder in folders.items()
+    }
+    (shelf,) = conditions.fill_shelves(kind, frozen.vae, None, 16, "cpu", batch=16)
+    paths = [[teacher_paths(kind, experts, frozen, shelf, batch=16, steps=8)]]
+    students = [Student(kind, name, model, 2e-3, {}) for name, model in experts.items()]
+    assert len(list(distil(kind, experts, students, paths, 0, steps=60, batch=16))) == 2
+    for student in students:
+        assert sum(student.losses[-4:]) < 0.95 * sum(student.losses[:4])
+    student = students[0]
+    student.save(tmp_path / "lora.safetensors", rank=4)
+    again = lora_file.read(tmp_path / "lora.safetensors", student.model)
+    assert again.keys() == student.layers.keys()
+    for name, layer in student.layers.items():
+        down, up = again[name]
+        whole = (layer.up @ layer.down).detach()
+        assert len(down) == 4 and (up @ down - whole).norm() < 0.7 * whole.norm()
