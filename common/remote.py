@@ -47,6 +47,22 @@ def upload(handle: MediaHandle) -> dict[str, Any]:
         raise MediaError("file", "does not exist", got=handle.path) from None
 
 
+def ask_manifest(url: str, headers: Mapping[str, str], timeout: httpx.Timeout) -> Manifest:
+    """What the mode at `url` (ending in `/`) says of itself.
+
+    Raises httpx.HTTPError when it cannot be reached, ValueError when it answers with something else.
+    """
+    reply = httpx.post(
+        f"{url}gradio_api/run/manifest", json={"data": []}, headers=dict(headers), timeout=timeout
+    )
+    reply.raise_for_status()
+    body: Any = reply.json()
+    try:
+        return Manifest.model_validate(body["data"][0])
+    except (KeyError, IndexError, TypeError) as error:
+        raise ValueError(f"{url} answers with no manifest") from error
+
+
 class RemoteRunner:
     """Runs the jobs of one mode through its Space's API, at `url` (ending in `/`).
 
@@ -72,13 +88,10 @@ class RemoteRunner:
 
     async def manifest(self, checkpoint: str | None = None) -> Manifest:
         if self._manifest is None:
-            async with httpx.AsyncClient(timeout=TIMEOUT, headers=self._headers()) as client:
-                try:
-                    reply = await client.post(f"{self.url}gradio_api/run/manifest", json={"data": []})
-                    reply.raise_for_status()
-                except httpx.HTTPError as error:
-                    raise _unreachable(self.mode, error) from None
-            self._manifest = Manifest.model_validate(reply.json()["data"][0])
+            try:
+                self._manifest = await asyncio.to_thread(ask_manifest, self.url, self._headers(), TIMEOUT)
+            except (httpx.HTTPError, ValueError) as error:
+                raise _unreachable(self.mode, error) from None
         return self._manifest
 
     async def plan(self, values: Mapping[str, Any]) -> Plan:
@@ -224,15 +237,10 @@ class RemoteRunner:
 
     def _alive(self) -> bool:
         try:
-            reply = httpx.post(
-                f"{self.url}gradio_api/run/manifest",
-                json={"data": []},
-                headers=self._headers(),
-                timeout=LIFE_SECONDS,
-            )
-        except httpx.HTTPError:
+            ask_manifest(self.url, self._headers(), httpx.Timeout(LIFE_SECONDS))
+        except (httpx.HTTPError, ValueError):
             return False
-        return reply.is_success
+        return True
 
 
 _BY_TITLE: Mapping[str, type[StudioError]] = {

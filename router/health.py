@@ -12,9 +12,9 @@ from typing import Literal
 import httpx
 from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import HfHubHTTPError
-from pydantic import ValidationError
 
 from common.contract import CONTRACT_VERSION, Manifest, ModeKey
+from common.remote import ask_manifest
 from router.federation import Federation, Place
 
 State = Literal["ready", "starting", "asleep", "building", "down", "skewed"]
@@ -52,16 +52,12 @@ def ask(place: Place, token: str | None = None) -> Status:
         url, private = found
     headers = {"authorization": f"Bearer {token}"} if token and private else {}
     try:
-        reply = httpx.post(
-            f"{url}gradio_api/run/manifest", json={"data": []}, timeout=TIMEOUT, headers=headers
-        )
-        reply.raise_for_status()
-        manifest = Manifest.model_validate(reply.json()["data"][0])
+        manifest = ask_manifest(url, headers, TIMEOUT)
     except httpx.TimeoutException:
         return Status(place, "down", "does not answer; it is asked again every few seconds")
     except httpx.HTTPError as error:
         return Status(place, "down", f"cannot be reached ({type(error).__name__}); it is asked again soon")
-    except (ValueError, KeyError, IndexError, TypeError, ValidationError):
+    except ValueError:
         return Status(place, "skewed", "answers, but not as a Wan Studio mode; deploy it again")
     if manifest.contract != CONTRACT_VERSION:
         text = f"speaks contract {manifest.contract}, this Studio {CONTRACT_VERSION}; deploy both again"
