@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from huggingface_hub import SpaceHardware
+
 from common.catalog import CHECKPOINTS, TEXT_ENCODER_PARAMETERS
 from common.cost import download_bytes
 from common.errors import StudioError
@@ -138,8 +140,17 @@ def _offline(targets: Sequence[Target], root: Path) -> list[Finding]:
             "ok" if known else "problem", f"torch {TORCH['torch']}; ZeroGPU has {', '.join(ZEROGPU_TORCH)}"
         )
     )
+    known_hardware = {h.value for h in SpaceHardware}
     for target in targets:
         out += _disk(target)
+        if target.hardware not in known_hardware:
+            out.append(
+                Finding(
+                    "warning",
+                    f"{target.name}: hardware {target.hardware} is not known here, and the Hub may refuse it; "
+                    f"known: {', '.join(sorted(known_hardware))}",
+                )
+            )
         try:
             bundle = bundles.build(target, root)
         except DeployError as error:

@@ -163,6 +163,13 @@ def test_deploy_doctor_counts_zerogpu_places_and_disk(desk: Desk) -> None:
     assert any(f.level == "problem" and "do not fit" in f.text for f in doctor.examine(hub, naked, desk.root))
 
 
+def test_deploy_doctor_knows_the_hardware(desk: Desk) -> None:
+    odd = desk.targets(hardware="gpu9000")
+    found = [f for f in doctor.examine(desk.hub, odd, desk.root) if "gpu9000" in f.text]
+    assert {f.level for f in found} == {"warning"} and len(found) == len(odd) - 1
+    assert not any("is not known here" in f.text for f in doctor.examine(desk.hub, desk.targets(), desk.root))
+
+
 def test_deploy_doctor_without_write_access_says_so(desk: Desk) -> None:
     desk.hub.api.token = "hf_read"
     assert any("may only read" in f.text for f in doctor.examine(desk.hub, desk.targets(), desk.root))
