@@ -45,13 +45,16 @@ class Place:
     @property
     def public(self) -> bool:
         """Whether another machine can fetch this place's files by URL."""
-        if self.is_space:
-            return True
-        host = urlparse(self.where).hostname or ""
-        try:
-            return ipaddress.ip_address(host).is_global  # Gradio refuses to fetch from any other
-        except ValueError:
-            return host != "localhost" and not host.endswith(".local")
+        return self.is_space or on_the_internet(self.where)
+
+
+def on_the_internet(url: str) -> bool:
+    """Whether a URL may be fetched by another machine: Gradio refuses loopback and private networks."""
+    host = urlparse(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_global
+    except ValueError:
+        return host != "localhost" and not host.endswith(".local")
 
 
 Federation = Mapping[ModeKey, tuple[Place, ...]]

@@ -22,7 +22,7 @@ from gradio.utils import get_upload_folder
 
 from common.contract import MediaHandle
 from common.errors import MediaError, UnavailableError
-from router.federation import Place
+from router.federation import Place, on_the_internet
 
 Way = Literal["path", "url", "relay"]
 CHUNK = 1 << 20
@@ -47,7 +47,8 @@ def way(handle: MediaHandle, source: Place | None, target: Place, *, private: bo
     """How `handle`, made by `source` (None: uploaded to the router), reaches `target`."""
     if target.mount and (source is None or source.mount) and Path(handle.path).is_absolute():
         return "path"
-    if source is not None and source.public and target.public and not private and _is_url(handle):
+    public = source is not None and source.public and target.public and not private
+    if public and _is_url(handle) and on_the_internet(str(handle.url)):
         return "url"
     return "relay"
 

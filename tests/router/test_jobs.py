@@ -16,6 +16,7 @@ import pytest
 from common.contract import Backend, Done, Manifest, MediaHandle, Step
 from common.errors import GpuError, InputError, MediaError, UnavailableError
 from common.modes import MODES
+from router import handles
 from router.federation import Place
 from router.handles import Traffic, deliver, way
 from router.health import Status, ask
@@ -65,7 +66,8 @@ def test_between_public_spaces_only_the_address_travels(
 ) -> None:
     video, _ = run(fleet.runner("t2v"), VALUES)
     source, target = Place("t2v", f"{fleet.base}/t2v/"), Place("i2v", "https://i2v.example/")
-    monkeypatch.setattr(Place, "public", property(lambda self: True))  # loopback stands in for the internet
+    monkeypatch.setattr(Place, "public", property(lambda self: True))
+    monkeypatch.setattr(handles, "on_the_internet", lambda url: True)  # loopback stands in for it
     handle = video.model_copy(update={"url": f"{source.where}gradio_api/file={video.path}"})
     traffic = Traffic()
     given = deliver(handle, source, target, target.where, traffic)
@@ -88,6 +90,8 @@ def test_private_federations_relay() -> None:
     assert way(handle, source, target) == "url"
     assert way(handle, source, target, private=True) == "relay"
     assert way(handle, None, target) == "relay"  # an upload to the router itself
+    here = handle.model_copy(update={"url": "http://127.0.0.1:7861/gradio_api/file=/x/y.mp4"})
+    assert way(here, source, target) == "relay", "a Space id may stand for an app on this machine"
 
 
 def carried(mode: str, *keys: str, size: str) -> Manifest:
