@@ -23,9 +23,11 @@ FOLDER = "WAN_ANNOTATORS"
 def need_package(row: Annotator) -> None:
     """Raises MissingDependency naming what to install."""
     if row.package and importlib.util.find_spec(row.package) is None:
+        # A torchvision of another build than torch cannot be imported, and then transformers cannot either.
+        care = " from where your torch came from (its --index-url)" if row.package == "torchvision" else ""
         raise MissingDependency(
-            f"{row.name} needs the package {row.package}; install it with "
-            f"`pip install {row.package}`, or give a control video of your own (sub-mode `plain`)"
+            f"{row.name} needs the package {row.package}; install it with `pip install {row.package}`{care}, "
+            "or give a control video of your own (sub-mode `plain`)"
         )
 
 
