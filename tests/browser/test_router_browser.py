@@ -126,6 +126,12 @@ def test_browser_studio_chains_text_to_image_to_video_without_moving_a_byte(visi
     go(page, "settings")
     expect(page.locator(".page-settings")).to_contain_text("(0.0 MB through this router)")
     expect(page.locator(".page-settings")).to_contain_text(re.compile(r"[1-9]\d* by path"))
+    go(page, "t2v")
+    page.locator(".page-t2v .prompt textarea").fill("something else")
+    go(page, "gallery")
+    page.locator(".page-gallery [data-again]").last.click()
+    expect(page.locator(".nav [data-page=t2v]")).to_have_class(re.compile(r"\bhere\b"))
+    expect(page.locator(".page-t2v .prompt textarea")).to_have_value(PROMPT)
 
 
 @pytest.mark.slow
