@@ -86,6 +86,10 @@ PARTS: dict[str, tuple[str, str, str]] = {
 }
 
 
+_REPORTS = {"dense": ("dense", "layouts", "v2v"), "lightning": ("dense", "moe", "i2v-clip", "i2v-moe")}
+"""The parts whose measurements are not simply their own."""
+
+
 def card(part: str) -> str:
     what, recipe, training = PARTS[part]
     text = f"""---
@@ -100,7 +104,7 @@ knows nothing else.
 - **Recipe.** {recipe}. Seed 0.
 - **In training.** {training}.
 """
-    names = {"lightning": ("dense", "moe")}.get(part, (part,))
+    names = _REPORTS.get(part, (part,))
     for name in names:
         path = RESULTS / f"{name}.json"
         if path.exists():

@@ -227,7 +227,9 @@ def main() -> None:
         experts[expert] = prepare_for_training(model).eval().requires_grad_(False)
         if device == "cuda" or args.bf16:
             model.to(torch.bfloat16)
-    shelves = fill_shelves(kind, frozen.vae, frozen.clip, args.samples, device, batch=4 if args.steps else 32)
+    shelves = fill_shelves(
+        kind, frozen.vae, frozen.clip, args.samples, device, batch=32 if device == "cuda" else 4
+    )
     shelves = [s for s in shelves if s.latents.shape[2] == 5]
     sizes = [len(s.scenes) for s in shelves]
     begun, paths = time.monotonic(), [[] for _ in shelves]

@@ -144,9 +144,8 @@ def main() -> None:
         frozen = Frozen(kind, args.weights, device)
         sees = samples_key(kind)
         if held[0] != sees:
-            filled = fill_shelves(
-                kind, frozen.vae, frozen.clip, args.samples, device, batch=8 if args.steps else 32
-            )
+            at_once = 32 if device == "cuda" else 4
+            filled = fill_shelves(kind, frozen.vae, frozen.clip, args.samples, device, batch=at_once)
             held = sees, filled
         model = load_transformer(kind, expert, source if source and source.exists() else None).to(device)
         count = sum(len(shelf.scenes) for shelf in held[1])
