@@ -82,9 +82,9 @@ PARTS: dict[str, tuple[str, str, str]] = {
         "rank 8, I2V with CLIP of rank 6, I2V MoE HIGH and LOW of rank 4",
         "`nano.train_lightning`: on a GPU dense 80 s (37,376 teacher clips, 3,005 steps of 128) and MoE 70 s "
         "(about 1,550 steps each), from each Fast noise level on the teacher's path straight to the path's end; "
-        "on one CPU core I2V with CLIP 948 steps and I2V MoE about 590 each, of 16 clips, half of them on the "
+        "on one CPU core I2V with CLIP 948 steps and I2V MoE 503 and 587, of 16 clips, half of them on the "
         "student's own path, trained at rank 8 and cut",
-        "I2V with CLIP 0.064 → 0.040, I2V MoE 0.102 → 0.088 and 0.048 → 0.038",
+        "I2V with CLIP 0.064 → 0.040, I2V MoE 0.102 → 0.084 and 0.048 → 0.038",
     ),
 }
 
