@@ -30,7 +30,7 @@ POLL_SECONDS = 0.02
 SILENCE_SECONDS = 5.0
 """A mode at work says something twice a second; one that is silent this long is asked whether it lives."""
 LIFE_SECONDS = 4.0
-TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+TIMEOUT = httpx.Timeout(30.0, connect=5.0, read=60.0)  # a busy mode misses heartbeats, which come every 15 s
 
 Deliver = Callable[[MediaHandle], dict[str, Any]]
 """Turns a handle into what the mode is given for it; may move bytes, and runs in the job's own thread."""

@@ -117,6 +117,8 @@ def test_ctrl_c_in_the_middle_is_exit_3_and_writes_nothing(tmp_path: Path) -> No
     process = subprocess.Popen(
         [sys.executable, "-c", code], cwd=tmp_path / "here", stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(root), "GRADIO_TEMP_DIR": str(cache)}, text=True,
+        # As at a terminal: what a shell starts in the background ignores Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     assert process.stdout is not None and process.stdout.readline() == "here\n"
     time.sleep(15)  # imports and load take about 6 s, the steps more than a minute
