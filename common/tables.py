@@ -79,5 +79,5 @@ def lora_markdown() -> str:
         users = [
             row.name for row in CHECKPOINTS.values() if any(lora.key in p.loras for p in row.presets.values())
         ]
-        lines.append(f"| {lora.name} | {lora.repo} | {', '.join(users) or f'an option: {lora.note}'} |")
+        lines.append(f"| {lora.name} | {lora.repo} | {', '.join(users) or lora.note} |")
     return "\n".join(lines)

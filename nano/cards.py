@@ -15,7 +15,7 @@ DATA = (
     "copyrighted work is in it."
 )
 
-# What was run, as the commands in the recipe's docstrings: steps and seconds of one H200.
+# What was run, as the commands in the recipe's docstrings: steps, and seconds of one H100 or H200 unless it says CPU.
 PARTS: dict[str, tuple[str, str, str]] = {
     "vae-2.1": (
         "AutoencoderKLWan, z 16, 8×8×4, 2.58M parameters",

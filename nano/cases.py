@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import nano
+from common.catalog import NEGATIVE_PROMPT
 from nano.controls import edge_video, random_masks
 from nano.flow import FAST, quality
 from nano.kinds import kind_named
@@ -19,11 +20,6 @@ from nano.words import BACKGROUNDS, COLOURS, MOTIONS, SHAPES, caption
 from nano.world import Scenes, random_scenes, render
 
 Clip = NDArray[np.floating]
-NEGATIVE = (
-    "色调艳丽，过曝，静态，细节模糊不清，字幕，风格，作品，画作，画面，静止，整体发灰，最差质量，低质量，JPEG压缩残留，丑陋的，"
-    "残缺的，多余的手指，画得不好的手部，画得不好的脸部，畸形的，毁容的，形态畸形的肢体，手指融合，静止不动的画面，杂乱的背景，"
-    "三条腿，背景人很多，倒着走"
-)
 FRAMES = 17
 
 
@@ -101,7 +97,7 @@ def run(pipe: Any, kind_name: str, batch: list[Case], *, fast: bool = False, **m
     frames, height, width = batch[0].clip.shape[:3]
     result = pipe(
         prompt=[case.prompt for case in batch] if len(batch) > 1 else batch[0].prompt,
-        negative_prompt=[NEGATIVE] * len(batch) if len(batch) > 1 else NEGATIVE,
+        negative_prompt=[NEGATIVE_PROMPT] * len(batch) if len(batch) > 1 else NEGATIVE_PROMPT,
         height=height,
         width=width,
         num_inference_steps=more.pop("num_inference_steps", settings.num_inference_steps),

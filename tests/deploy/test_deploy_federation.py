@@ -122,7 +122,8 @@ def test_deploy_client_finds_a_bundle_by_its_space_name(world: World) -> None:
 @pytest.fixture
 def page(world: World) -> Iterator[Any]:
     """The Studio in Chromium, on Wan 2.1, with every mode answering."""
-    api = pytest.importorskip("playwright.sync_api")
+    from playwright import sync_api as api
+
     api.expect.set_options(timeout=150_000)
     with api.sync_playwright() as p:
         browser = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])

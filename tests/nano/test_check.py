@@ -101,22 +101,43 @@ TARGETS: dict[str, dict[str, float]] = {
 }
 
 
+MISSED = {
+    ("dense", "quality/motion"): 0.86,
+    ("dense", "quality/shape"): 0.80,
+    ("moe", "quality/shape"): 0.80,
+    ("moe", "fast/motion"): 0.75,
+    ("moe", "fast/shape"): 0.65,
+    ("i2v-moe", "quality/motion"): 0.75,
+    ("ti2v", "quality/motion"): 0.75,
+    ("ti2v", "quality/shape"): 0.45,
+    ("ti2v", "image-quality/motion"): 0.75,
+    ("flf2v", "quality/last-frame-over-22dB"): 0.92,
+    ("vace", "inpaint/shape"): 0.75,
+    ("vace", "reference/colour"): 0.50,
+    ("vace", "reference/shape"): 0.33,
+}
+"""What is not reached yet, with its figure: less is a failure, and so is an entry that is no longer needed."""
+
+
+def judge(kind: str, name: str, least: float) -> None:
+    reached, known = full(kind)[name], MISSED.get((kind, name))
+    assert reached >= (least if known is None else known)
+    if known is not None:
+        assert reached < least, f"{kind} {name} is reached: take it off MISSED"
+        pytest.xfail(f"{kind} {name}: {reached:.2f} of {least:.2f}")
+
+
 @pytest.mark.parametrize(
     ("kind", "name"), [(kind, name) for kind, names in TARGETS.items() for name in names]
 )
 def test_the_full_check_reaches_its_targets(kind, name):
-    """What is not reached yet is an expected failure with its figure."""
-    reached, least = full(kind)[name], TARGETS[kind][name]
-    if reached < least:
-        pytest.xfail(f"{kind} {name}: {reached:.2f} of {least:.2f}")
+    judge(kind, name, TARGETS[kind][name])
 
 
 @pytest.mark.parametrize("name", SAYS_IT)
 @pytest.mark.parametrize("kind", ["dense", "moe"])
 def test_fast_is_within_five_points_of_quality(kind, name):
-    fast, quality = full(kind)[f"fast/{name}"], full(kind)[f"quality/{name}"]
-    if fast < quality - 0.05:
-        pytest.xfail(f"{kind} {name}: Fast {fast:.2f}, Quality {quality:.2f}")
+    judge(kind, f"fast/{name}", full(kind)[f"quality/{name}"] - 0.05)
 
 
 def test_v2v_keeps_less_of_the_track_with_more_strength():

@@ -13,7 +13,6 @@ import pytest
 import torch
 from PIL import Image
 
-import nano
 from nano.measure import Seen, look, psnr
 from tests.spaces import media_for_modes as media
 
@@ -22,10 +21,6 @@ PROMPT = "a {} circle moving right on a black background"
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SOURCE = media.read(EXAMPLES / "red-circle.mp4") / 255
-
-
-def trained(kind: str) -> Any:
-    return pytest.mark.skipif(not nano.is_trained(kind), reason=f"Wan-Nano's {kind} is not trained yet")
 
 
 def handle(name: str) -> dict[str, str]:
@@ -106,8 +101,8 @@ def test_a_picture_moves_on_from_itself(seen, checkpoint):
 @pytest.mark.parametrize(
     ("mode", "submode"),
     [
-        pytest.param("flf2v", None, marks=trained("flf2v")),
-        pytest.param("vace", "firstlastframe", marks=trained("vace")),
+        ("flf2v", None),
+        ("vace", "firstlastframe"),
     ],
 )
 def test_both_ends_are_those_that_were_given(seen, mode, submode):
@@ -118,7 +113,6 @@ def test_both_ends_are_those_that_were_given(seen, mode, submode):
     assert (saw.colour, saw.motion) == ("red", "moving right")
 
 
-@trained("dense")
 @pytest.mark.parametrize("strength", [0.5, 0.8])
 def test_v2v_takes_the_new_colour_and_keeps_the_motion(seen, strength):
     _, saw = seen("v2v", prompt=PROMPT.format("blue"), video=handle("red-circle.mp4"), strength=strength)
@@ -126,7 +120,6 @@ def test_v2v_takes_the_new_colour_and_keeps_the_motion(seen, strength):
     assert np.nanmax(np.abs(saw.x - look(SOURCE).x)) < 0.3
 
 
-@trained("vace")
 @pytest.mark.parametrize("submode", ["gray", "scribble"])
 def test_control_keeps_the_place_and_the_prompt_gives_the_colour(seen, submode):
     _, saw = seen("vace", prompt=PROMPT.format("green"), submode=submode, video=handle("red-circle.mp4"))
@@ -134,7 +127,6 @@ def test_control_keeps_the_place_and_the_prompt_gives_the_colour(seen, submode):
     assert np.nanmax(np.abs(saw.x - look(SOURCE).x)) < 0.25
 
 
-@trained("vace")
 def test_inpainting_keeps_the_black_and_makes_the_white(seen):
     _, saw = seen(
         "vace", prompt="a blue square moving right on a black background", submode="inpainting_bbox",
@@ -143,7 +135,6 @@ def test_inpainting_keeps_the_black_and_makes_the_white(seen):
     assert (saw.colour, saw.shape) == ("blue", "square")
 
 
-@trained("vace")
 def test_outpainting_keeps_the_source_in_the_middle(seen):
     clip, _ = seen("vace", prompt=PROMPT.format("red"), submode="outpainting", video=handle("red-circle.mp4"))
     # 128x128 grown by a quarter on either side is 192x128; in 128x128 the source is 85x85 at (21, 21).
@@ -153,7 +144,6 @@ def test_outpainting_keeps_the_source_in_the_middle(seen):
     assert psnr(clip[:, 21:106, 21:106], small) > psnr(clip[:, :85, :85], small) + 5
 
 
-@trained("vace")
 def test_a_continued_clip_begins_with_its_end(seen):
     clip, _ = seen(
         "vace",
@@ -165,7 +155,6 @@ def test_a_continued_clip_begins_with_its_end(seen):
     assert psnr(clip[:5], SOURCE[-5:]) > psnr(clip[:5], SOURCE[:5]) + 10
 
 
-@trained("vace")
 def test_a_video_as_given_comes_back(seen):
     clip, _ = seen("vace", prompt=PROMPT.format("red"), video=handle("red-circle.mp4"))
     assert psnr(clip, SOURCE) > 22
