@@ -81,15 +81,19 @@ def build_app(base_url: str, modes: Sequence[str] | None = None) -> FastAPI:
     import gradio as gr
     from fastapi import FastAPI
 
+    from common.door import Door
     from common.theme import page_options
     from router import federation, shell
     from router.app import build_studio
     from router.jobs import Studio
 
     app = FastAPI(title="Wan Studio")
+    app.add_middleware(Door)
     for key in modes or MODES:
         demo = load_space(key).demo
         app = gr.mount_gradio_app(app, demo, path=f"/{key}", mcp_server=True, **page_options())
+        # Else the first MCP caller's Host header decides where everybody's calls go.
+        demo.mcp_server_obj._local_url = f"{base_url}/{key}/"
     table = federation.from_env() or federation.mounted(base_url, modes or list(MODES))
     return gr.mount_gradio_app(app, build_studio(Studio.over(table)), path="/", **shell.page_options())
 

@@ -24,6 +24,7 @@ class Budgets:
 
     upload_bytes: int = _limit(500_000_000, "bytes", "one uploaded file")
     image_bytes: int = _limit(50_000_000, "bytes", "one picture's file")
+    request_bytes: int = _limit(80_000_000, "bytes", "one request that is no upload")
     image_pixels: int = _limit(64_000_000, "pixels", "width x height of a picture")
     frame_pixels: int = _limit(4096 * 2304, "pixels", "width x height of a clip's frames")
     clip_frames: int = _limit(7_200, "frames", "frames of a clip, used or not")

@@ -6,17 +6,16 @@ import inspect
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from importlib.util import find_spec
-from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 import gradio as gr
 from gradio.events import api
-from gradio.utils import get_upload_folder, is_in_or_equal
 
+from common.blocks import StudioBlocks
 from common.contract import MediaHandle
-from common.errors import InputError, MediaError, StudioError
+from common.errors import InputError, StudioError
+from common.gate import Gate
 from common.modes.base import Mode
 from common.panels import PANELS
 from common.runner import LocalRunner, Runner, explain
@@ -29,36 +28,28 @@ GPU_QUEUE = {"concurrency_limit": 1, "concurrency_id": "generate"}
 """The page and the API wait in one line: a Space has one GPU and one resident pipeline."""
 
 
-class SpaceBlocks(gr.Blocks):
-    """Blocks that launch with the Studio's look and as an MCP server; a mount passes both itself."""
-
-    def launch(self, *args: Any, **options: Any) -> Any:
-        mcp = find_spec("mcp") is not None
-        return super().launch(*args, **{**page_options(), "mcp_server": mcp, **options})
-
-
 def build_space(service: Service) -> gr.Blocks:
     """The app of a mode Space: panel, `/generate`, `/plan`, `/manifest`, and what only some have.
 
     `/prepare` where the mode makes control media, `/admin` where the Space allows it (WAN_ADMIN=1).
     """
     runner = LocalRunner(service)
-    with SpaceBlocks(title=f"Wan Studio · {service.mode.title}", fill_width=True) as blocks:
+    title = f"Wan Studio · {service.mode.title}"
+    with StudioBlocks(title=title, fill_width=True, look=page_options()) as blocks:
         PANELS[service.mode.key](runner, service.manifest(), queue=GPU_QUEUE).draw()
-        add_api(runner)
+        add_api(runner, blocks.gate)
         if isinstance(service, Administered) and service.admin:
             add_admin(service)
     return blocks
 
 
-def add_api(runner: Runner) -> None:
+def add_api(runner: Runner, gate: Gate) -> None:
     """The contract's endpoints, inside a Blocks context. Parameters come from the mode's request type."""
     mode = runner.mode
 
     async def generate(*args: Any) -> AsyncGenerator[tuple[dict[str, Any] | None, dict[str, Any]], None]:
-        values = _named(mode, args)
         with _as_gradio_errors():
-            _own_files_only(mode, values)
+            values = await _let_in(gate, mode, _named(mode, args))
             async with aclosing(runner.stream(values)) as updates:
                 async for video, event in updates:
                     yield video and video.model_dump(mode="json"), event.model_dump(mode="json")
@@ -71,9 +62,8 @@ def add_api(runner: Runner) -> None:
         return (await runner.manifest()).model_dump(mode="json")
 
     async def prepare(*args: Any) -> tuple[Any, ...]:
-        values = _named(mode, args)
         with _as_gradio_errors():
-            _own_files_only(mode, values)
+            values = await _let_in(gate, mode, _named(mode, args))
             made = (await runner.prepare(values)).model_dump(mode="json")
         return made["video"], made["mask"], made["reference_images"], made["notices"]
 
@@ -119,7 +109,16 @@ def add_admin(service: Administered) -> None:
 
 
 def _named(mode: Mode, args: tuple[Any, ...]) -> dict[str, Any]:
-    return dict(zip(mode.request_type.model_fields, args, strict=True))
+    """The arguments by name; a file may be given as text, its URL (MCP clients know no other way)."""
+    values = dict(zip(mode.request_type.model_fields, args, strict=True))
+    for slot in mode.slots:
+        if (value := values.get(slot.name)) is not None:
+            values[slot.name] = [_file(v) for v in value] if isinstance(value, list) else _file(value)
+    return values
+
+
+def _file(value: Any) -> Any:
+    return {"path": value} if isinstance(value, str) else value
 
 
 def _typed(function: Callable[..., Any], mode: Mode, returns: Any, about: str) -> Callable[..., Any]:
@@ -142,9 +141,13 @@ def _typed(function: Callable[..., Any], mode: Mode, returns: Any, about: str) -
 
 
 def _wire_type(annotation: Any) -> Any:
-    """A request field's type as Gradio should announce it: a handle is a file, so that clients upload it."""
+    """A request field's type as Gradio should announce it: a handle is a file, so that clients upload it.
+
+    Or a URL as text: of an MCP client's file Gradio makes a handle only where no other type is allowed, and then
+    it fetches the file itself, which this machine's own address does not survive.
+    """
     if annotation is MediaHandle:
-        return gr.FileData
+        return gr.FileData | str
     origin = get_origin(annotation)
     if origin in (Union, UnionType):
         return Union[tuple(_wire_type(a) for a in get_args(annotation))]  # noqa: UP007
@@ -153,18 +156,12 @@ def _wire_type(annotation: Any) -> Any:
     return annotation
 
 
-def _own_files_only(mode: Mode, values: dict[str, Any]) -> None:
-    """Refuses a handle to anything but an upload.
-
-    Gradio checks only dictionaries that call themselves FileData; without `meta` a handle would pass it, and
-    name any file of this machine.
-    """
-    for slot in mode.slots:
-        value = values.get(slot.name)
-        for handle in value if isinstance(value, list) else [value]:
-            path = handle.get("path") if isinstance(handle, dict) else None
-            if isinstance(path, str) and not is_in_or_equal(Path(path).resolve(), get_upload_folder()):
-                raise MediaError(slot.name, "must be an uploaded file", hint="use handle_file(…)")
+async def _let_in(gate: Gate, mode: Mode, values: dict[str, Any]) -> dict[str, Any]:
+    """The values with every file through the gate: those given as text too, which Gradio takes for words."""
+    return {
+        name: await gate.values(value, name) if name in {slot.name for slot in mode.slots} else value
+        for name, value in values.items()
+    }
 
 
 class _as_gradio_errors:

@@ -18,8 +18,10 @@ if str(ROOT) not in sys.path:
 
 import gradio as gr  # noqa: E402
 
+from common.blocks import StudioBlocks  # noqa: E402
 from common.contract import Lineage, MediaHandle, ModeKey  # noqa: E402
 from common.errors import StudioError  # noqa: E402
+from common.gate import Gate  # noqa: E402
 from common.modes import MODES  # noqa: E402
 from common.panels import PANELS  # noqa: E402
 from common.panels.base import QUIET, Panel  # noqa: E402
@@ -34,7 +36,8 @@ FIRST_ANSWERS_SECONDS = 6.0
 
 def build_studio(studio: Studio) -> gr.Blocks:
     """The page over a federation. Starts the watcher once a first visitor is there."""
-    with gr.Blocks(title="Wan Studio", fill_width=True) as blocks:
+    gate = Gate(lambda url: studio.watcher.place_of(url) is not None)
+    with StudioBlocks(title="Wan Studio", fill_width=True, gate=gate, look=shell.page_options()) as blocks:
         _Page(studio, blocks).draw()
     return blocks
 
@@ -162,7 +165,7 @@ class _Page:
         def keep(video: MediaHandle | None, items: list[gallery.Item]) -> list[Any]:
             if video is None:
                 return [gr.skip(), gr.skip()]
-            items = gallery.added(items, gallery.Item(key, video, self.studio.origins.lineage(video)))
+            items = gallery.added(items, gallery.Item(key, video, self.studio.lineages.of(video)))
             return [items, gallery.grid(items)]
 
         panel.video.change(keep, [panel.video, self.results], [self.results, self.gallery], **QUIET)
@@ -218,7 +221,7 @@ def main() -> None:
     """Serve the router alone, as its Space does."""
     studio = Studio.over(federation.from_env(), token=os.environ.get("WAN_READ_TOKEN") or None)
     demo = build_studio(studio)
-    demo.queue(default_concurrency_limit=None).launch(ssr_mode=False, **shell.page_options())
+    demo.queue(default_concurrency_limit=None).launch(ssr_mode=False)
 
 
 if __name__ == "__main__":

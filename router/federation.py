@@ -8,7 +8,6 @@ preference. The launcher sets it to its own mounts.
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import re
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from typing import cast
 from urllib.parse import urlparse
 
+from common import gate
 from common.contract import ModeKey
 from common.errors import InputError
 from common.modes import COMING, MODES
@@ -50,11 +50,7 @@ class Place:
 
 def on_the_internet(url: str) -> bool:
     """Whether a URL may be fetched by another machine: Gradio refuses loopback and private networks."""
-    host = urlparse(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_global
-    except ValueError:
-        return host != "localhost" and not host.endswith(".local")
+    return gate.public(urlparse(url).hostname or "")
 
 
 Federation = Mapping[ModeKey, tuple[Place, ...]]

@@ -14,6 +14,7 @@ from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import HfHubHTTPError
 
 from common.contract import CONTRACT_VERSION, Manifest, ModeKey
+from common.gate import FILE_ROUTE
 from common.remote import ask_manifest
 from router.federation import Federation, Place
 
@@ -167,6 +168,14 @@ class Watcher:
         """Whether a place is a private Space, as far as it has answered."""
         status = self._status.get(place)
         return status is not None and status.private
+
+    def place_of(self, url: str) -> Place | None:
+        """The place whose file a URL is; None for any other URL or path."""
+        for place, status in self._status.items():
+            base = status.url or ("" if place.is_space else place.where)
+            if base and url.startswith(base.rstrip("/") + FILE_ROUTE):
+                return place
+        return None
 
     def statuses(self, mode: ModeKey) -> list[Status]:
         """How every place of a mode is, in the order of the table."""

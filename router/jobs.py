@@ -9,12 +9,10 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlparse
 
 from common.contract import Backend, CheckpointInfo, Done, Lineage, Manifest, MediaHandle, Plan, Prepared
 from common.errors import UnavailableError
 from common.modes.base import PRESETS, Mode
-from common.panels.handles import TRUSTED_HOSTS
 from common.remote import RemoteRunner
 from common.runner import Progress, given
 from common.settings import SpaceSettings
@@ -22,38 +20,24 @@ from router.federation import Federation, Place
 from router.handles import Traffic, deliver, keep_here
 from router.health import Status, Watcher
 
-REMEMBERED = 10_000
-REMEMBERED_LINEAGES = 500
+REMEMBERED = 500
 
 
-class Origins:
-    """Which place made a file, and from what, by the file's path or URL.
-
-    The place decides how a file may travel on; its lineage is what the router knows without opening it.
-    """
+class Lineages:
+    """What recent results were made from, by their path: known without opening a file."""
 
     def __init__(self) -> None:
-        self._places: OrderedDict[str, Place] = OrderedDict()
-        self._lineages: OrderedDict[str, Lineage] = OrderedDict()
+        self._known: OrderedDict[str, Lineage] = OrderedDict()
 
-    def remember(self, handle: MediaHandle, place: Place, lineage: Lineage | None = None) -> None:
-        """Note the maker of a file; the oldest notes are forgotten."""
-        for name in (handle.path, handle.url):
-            if name:
-                self._places[name] = place
-        if lineage is not None:
-            self._lineages[handle.path] = lineage
-        for notes, most in ((self._places, REMEMBERED), (self._lineages, REMEMBERED_LINEAGES)):
-            while len(notes) > most:
-                notes.popitem(last=False)
+    def remember(self, handle: MediaHandle, lineage: Lineage) -> None:
+        """Note what a file was made from; the oldest notes are forgotten."""
+        self._known[handle.path] = lineage
+        while len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
 
-    def lineage(self, handle: MediaHandle) -> Lineage | None:
+    def of(self, handle: MediaHandle) -> Lineage | None:
         """What a file was made from; None for one that a visitor uploaded, or an old one."""
-        return self._lineages.get(handle.path)
-
-    def of(self, handle: MediaHandle) -> Place | None:
-        """The maker of a file; None for one that a visitor uploaded here."""
-        return self._places.get(handle.path) or self._places.get(handle.url or "")
+        return self._known.get(handle.path)
 
 
 @dataclass
@@ -63,7 +47,7 @@ class Studio:
     watcher: Watcher
     token: str | None = None
     traffic: Traffic = field(default_factory=Traffic)
-    origins: Origins = field(default_factory=Origins)
+    lineages: Lineages = field(default_factory=Lineages)
     busy: Counter[Place] = field(default_factory=lambda: Counter[Place]())
 
     @classmethod
@@ -142,7 +126,7 @@ class FederatedRunner:
         place, url, studio = status.place, str(status.url), self.studio
 
         def hand_over(handle: MediaHandle) -> dict[str, Any]:
-            source = studio.origins.of(handle)
+            source = studio.watcher.place_of(handle.url or handle.path)
             tokens = (studio.token_for(source), studio.token_for(place))
             return deliver(handle, source, place, url, studio.traffic, tokens=tokens)
 
@@ -183,10 +167,8 @@ class FederatedRunner:
             known = known.model_copy(update={"url": None})
         elif known.url and (token := self.studio.token_for(place)):
             known = await asyncio.to_thread(keep_here, known, token, self.studio.traffic)
-        elif known.url:
-            TRUSTED_HOSTS.add(urlparse(known.url).netloc)
-        lineage = event.lineage if isinstance(event, Done) else None
-        self.studio.origins.remember(known, place, lineage)
+        if isinstance(event, Done):
+            self.studio.lineages.remember(known, event.lineage)
         return known
 
 

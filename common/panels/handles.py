@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABCMeta
 from typing import Any
-from urllib.parse import urlparse
 
 import gradio as gr
 from gradio.component_meta import ComponentMeta
@@ -21,10 +20,6 @@ def as_handle(value: Any) -> MediaHandle | None:
         found = value.model_dump(exclude={"meta"})
         return MediaHandle.model_validate({**found, "mime": value.mime_type or ""})
     return MediaHandle.model_validate({"path": value} if isinstance(value, str) else value)
-
-
-TRUSTED_HOSTS: set[str] = set()
-"""Hosts whose URLs stay URLs: the modes of this Studio. Any other URL Gradio fetches, with its guards."""
 
 
 class _NoStub(ComponentMeta):
@@ -50,7 +45,8 @@ class _ByHandle:
         return self.data_model(path=handle.path, url=handle.url, orig_name=handle.orig_name)
 
     async def async_move_resource_to_block_cache(self, url_or_file_path: Any) -> str | None:
-        if isinstance(url_or_file_path, str) and urlparse(url_or_file_path).netloc in TRUSTED_HOSTS:
+        # The gate has fetched every URL but those of the federation's own results, and these stay where they are.
+        if isinstance(url_or_file_path, str) and url_or_file_path.startswith(("http://", "https://")):
             return url_or_file_path
         return await super().async_move_resource_to_block_cache(url_or_file_path)  # type: ignore[misc]
 

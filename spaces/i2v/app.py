@@ -55,4 +55,4 @@ demo = build_space(service)
 
 if __name__ == "__main__":
     service.warm()  # diffusers takes seconds to import; the first video need not wait for it
-    demo.queue().launch()
+    demo.launch()

@@ -21,9 +21,9 @@ async def result(fleet: Fleet, values: dict) -> MediaHandle:
 
 def test_a_result_remembers_what_it_was_made_from(fleet: Fleet) -> None:
     video = asyncio.run(asyncio.wait_for(result(fleet, VALUES), 60))
-    lineage = fleet.studio.origins.lineage(video)
+    lineage = fleet.studio.lineages.of(video)
     assert lineage is not None and (lineage.plan.mode, lineage.plan.num_frames, lineage.seed) == ("t2v", 5, 1)
-    assert fleet.studio.origins.lineage(MediaHandle(path="/uploaded.mp4")) is None
+    assert fleet.studio.lineages.of(MediaHandle(path="/uploaded.mp4")) is None
     page = gallery.grid([gallery.Item("t2v", video, lineage)])
     assert "a &lt;b&gt;red&lt;/b&gt; circle" in page and 'data-again="0"' in page
 

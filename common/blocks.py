@@ -1,0 +1,63 @@
+"""The Blocks of every app here, mode Space or router, mounted or launched: files pass the gate, all has an end."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from typing import Any
+
+import gradio as gr
+from starlette.middleware import Middleware
+
+from common.budgets import BUDGETS
+from common.door import Door
+from common.errors import StudioError
+from common.gate import Gate
+
+
+class StudioBlocks(gr.Blocks):
+    """gr.Blocks whose file inputs pass `gate` before any component or handler sees them.
+
+    A mount gives theme and style itself (`common.theme.page_options`); `launch` takes them from `look`.
+    """
+
+    def __init__(
+        self, *args: Any, gate: Gate | None = None, look: dict[str, Any] | None = None, **options: Any
+    ) -> None:
+        self.gate = gate or Gate()
+        self.look = look or {}
+        super().__init__(*args, **options)
+
+    def queue(self, *args: Any, **options: Any) -> Any:
+        return super().queue(*args, **{"max_size": BUDGETS.queue_length, **options})
+
+    def get_config_file(self) -> Any:
+        # `mount_gradio_app` has just set its own default, which is no limit.
+        self.max_file_size = BUDGETS.upload_bytes
+        return super().get_config_file()
+
+    def run_startup_events(self) -> None:
+        super().run_startup_events()
+        # Gradio checks no path of an app that it has not launched itself, and a mount never says that it has.
+        self.has_launched = True
+
+    async def preprocess_data(self, block_fn: Any, inputs: list[Any], *args: Any, **options: Any) -> Any:
+        try:
+            inputs = [
+                await self.gate.values(value, str(getattr(block, "label", None) or "file"))
+                for block, value in zip(block_fn.inputs, inputs, strict=False)
+            ] + inputs[len(block_fn.inputs) :]
+        except StudioError as error:
+            raise gr.Error(error.text, title=error.title, print_exception=False) from None
+        return await super().preprocess_data(block_fn, inputs, *args, **options)
+
+    def launch(self, *args: Any, **options: Any) -> Any:
+        """As `gr.Blocks.launch`, with this page's look, as an MCP server, behind the door."""
+        ours: dict[str, Any] = {
+            **self.look,
+            "mcp_server": find_spec("mcp") is not None,
+            "max_file_size": BUDGETS.upload_bytes,
+        }
+        if not os.environ.get("SPACE_ID"):  # a Space is public by its own names; here only we know them
+            ours["app_kwargs"] = {"middleware": [Middleware(Door)]}
+        return super().launch(*args, **{**ours, **options})

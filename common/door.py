@@ -1,0 +1,95 @@
+"""What an HTTP request must be before an app of ours looks at it: for this host, from its own pages, of bounded size.
+
+A page of another site can make a browser ask an address of this machine (a name that it re-binds to 127.0.0.1, or a
+plain cross-site POST). The Host and Origin headers say so.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from common.budgets import BUDGETS
+
+VARIABLE = "WAN_HOSTS"
+UPLOADS = "/gradio_api/upload"
+
+
+def own_names(extra: str | None = None) -> frozenset[str]:
+    """The names that this machine answers to beside its addresses: its own, and those of WAN_HOSTS."""
+    extra = os.environ.get(VARIABLE, "") if extra is None else extra
+    name = socket.gethostname().lower()
+    given = (part.strip().lower() for part in extra.split(","))
+    return frozenset({"localhost", name, f"{name}.local", *given} - {""})
+
+
+class Door:
+    """ASGI middleware. An address can't be re-bound, so any will do; a name must be one of `names`."""
+
+    def __init__(self, app: ASGIApp, names: Iterable[str] | None = None) -> None:
+        self.app = app
+        self.names = frozenset(own_names() if names is None else names)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        for header in ("host", "x-forwarded-host", "origin"):
+            for value in headers.getlist(header):
+                if not self._knows(value):
+                    text = f"{header} {value[:100]!r} is not this Studio's; to let it in, set {VARIABLE}"
+                    await PlainTextResponse(text, 403)(scope, receive, send)
+                    return
+        if scope["path"].endswith(UPLOADS):  # a file, counted where it is written
+            await self.app(scope, receive, send)
+            return
+        length = headers.get("content-length", "")
+        if length.isdigit() and int(length) > BUDGETS.request_bytes:
+            await _refuse_size(scope, receive, send)
+            return
+        await self.app(scope, _counted(receive), send)
+
+    def _knows(self, value: str) -> bool:
+        host = _host(value)
+        try:
+            ipaddress.ip_address(host)
+        except ValueError:
+            return host in self.names
+        return True
+
+
+def _host(value: str) -> str:
+    """The host of a Host or Origin header, without port and brackets; empty for what is none (`null`)."""
+    try:
+        return (urlsplit(value if "://" in value else f"//{value}").hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+async def _refuse_size(scope: Scope, receive: Receive, send: Send) -> None:
+    text = f"a request must be at most {BUDGETS.request_bytes // 1_000_000} MB; upload files at {UPLOADS}"
+    await PlainTextResponse(text, 413)(scope, receive, send)
+
+
+def _counted(receive: Receive) -> Receive:
+    """`receive` for a body without a length: what is beyond the limit is never read."""
+    size = 0
+
+    async def counted() -> Message:
+        nonlocal size
+        message: dict[str, Any] = dict(await receive())
+        size += len(message.get("body", b""))
+        if size > BUDGETS.request_bytes:
+            return {"type": "http.disconnect"}
+        return message
+
+    return counted

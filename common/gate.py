@@ -1,0 +1,185 @@
+"""The one gate for files: whatever enters an app is an upload, a result of this federation, or refused.
+
+An upload lies in this app's cache under the hash of its content, a result under a random name: who can name one
+has had it. A URL is fetched and becomes an upload, unless it is a result of one of our own places; those stay
+where they are. Nothing else on this machine can be named.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import ipaddress
+import mimetypes
+import secrets
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urljoin, urlsplit
+
+import httpx
+import safehttpx
+from gradio.utils import get_upload_folder
+
+from common.budgets import BUDGETS
+from common.errors import MediaError, StudioError
+
+FILE_ROUTE = "/gradio_api/file="
+REDIRECTS = 3
+TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+RULE = "must be an upload or a result of this Studio"
+
+Ours = Callable[[str], bool]
+"""Whether a URL is that of a result which another app of this federation serves."""
+
+
+class Gate:
+    """What one app lets in. `ours` knows the results of the federation's other apps; a mode Space has none."""
+
+    def __init__(self, ours: Ours = lambda url: False) -> None:
+        self.ours = ours
+
+    async def values(self, value: Any, field: str) -> Any:
+        """An input as Gradio was sent it, with every file in it admitted (dictionaries that name a path).
+
+        Raises MediaError for a file that is neither an upload nor a result of ours.
+        """
+        if isinstance(value, dict):
+            if "path" in value or value.get("meta") == {"_type": "gradio.FileData"}:
+                return await self.admit(value, field)
+            return {key: await self.values(item, field) for key, item in value.items()}
+        if isinstance(value, list):
+            return [await self.values(item, field) for item in value]
+        return value
+
+    async def admit(self, file: dict[str, Any], field: str) -> dict[str, Any]:
+        """One FileData, whose path is from now on a file of this app's cache or a URL of the federation."""
+        path = file.get("path") or file.get("url")
+        if path is None:
+            return file  # an empty slot
+        if not isinstance(path, str):
+            raise MediaError(field, RULE, hint="upload the file itself")
+        kept = {"url": None, "meta": {"_type": "gradio.FileData"}}
+        if path.startswith("data:"):
+            return {**file, **kept, "path": str(_unpacked(path, field))}
+        if not path.startswith(("http://", "https://")):
+            return {**file, **kept, "path": str(own_file(path, field))}
+        if (local := _named_by(path)) is not None:
+            return {**file, **kept, "path": str(local)}
+        if self.ours(path):
+            return {**file, **kept, "path": path, "url": path}
+        return {**file, **kept, "path": str(await fetched(path, field))}
+
+
+def own_file(path: str, field: str) -> Path:
+    """A file inside this app's cache; MediaError for any other, whether it exists or not."""
+    cache = Path(get_upload_folder()).resolve()
+    try:
+        file = Path(path).resolve()
+        # Hidden names are files that somebody writes just now.
+        ours = file.is_relative_to(cache) and not any(
+            p.startswith(".") for p in file.relative_to(cache).parts
+        )
+        there = ours and file.is_file()
+    except (OSError, ValueError, RuntimeError):  # too long, a NUL, a loop of links
+        ours = there = False
+        file = cache
+    if not ours:
+        raise MediaError(field, RULE, hint="upload the file itself")
+    if not there:
+        raise MediaError(field, "has expired here", hint="upload it again, or make it again")
+    return file
+
+
+def _named_by(url: str) -> Path | None:
+    """The file of this app's own cache that a URL of its file route names, whatever address it came by."""
+    _, route, name = urlsplit(url).path.partition(FILE_ROUTE)
+    if not route:
+        return None
+    try:
+        return own_file(unquote(name), "file")
+    except MediaError:
+        return None
+
+
+def _unpacked(data: str, field: str) -> Path:
+    """A file out of a data URL, as some MCP clients send them."""
+    head, _, body = data.partition(",")
+    if len(body) * 3 // 4 > BUDGETS.image_bytes:
+        raise _too_large(field, BUDGETS.image_bytes)
+    try:
+        content = base64.b64decode(body, validate=True)
+    except (binascii.Error, ValueError):
+        content = b""
+    if not content or not head.endswith(";base64"):
+        raise MediaError(field, "is not a data URL in base64", hint="upload the file itself")
+    kind = head.removeprefix("data:").partition(";")[0]
+    name = "file" + (mimetypes.guess_extension(kind) or "")
+    return _kept(hashlib.sha256(content).hexdigest(), name, content)
+
+
+def _kept(folder: str, name: str, content: bytes) -> Path:
+    place = Path(get_upload_folder()).resolve() / folder
+    place.mkdir(parents=True, exist_ok=True)
+    (place / name).write_bytes(content)
+    return place / name
+
+
+def public(host: str) -> bool:
+    """Whether a host may be fetched from; names are resolved later, and looked at again by what they mean."""
+    try:
+        return ipaddress.ip_address(host).is_global
+    except ValueError:
+        return bool(host) and host != "localhost" and not host.endswith((".local", ".localhost", ".internal"))
+
+
+async def fetched(url: str, field: str) -> Path:
+    """A public URL's file in the cache. Never asks a private address, never takes more than one upload may be.
+
+    Gradio's own download reads a body of any size into memory.
+    """
+    folder = Path(get_upload_folder()).resolve() / secrets.token_hex(16)
+    part = folder / ".part"
+    name = Path(unquote(urlsplit(url).path)).name
+    name = "".join(c for c in name if c.isalnum() or c in "._-").lstrip(".")[-100:] or "file"
+    try:
+        folder.mkdir(parents=True)
+        size = 0
+        with part.open("wb") as file:
+            async for piece in _body(url, field):
+                size += file.write(piece)
+                if size > BUDGETS.upload_bytes:
+                    raise _too_large(field, BUDGETS.upload_bytes)
+        return part.rename(folder / name)
+    except StudioError:
+        raise
+    except Exception as error:  # httpx's errors, ValueError for a private address, IDNA's, the system's
+        raise MediaError(
+            field, f"could not be fetched ({type(error).__name__})", hint="upload the file itself"
+        ) from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+async def _body(url: str, field: str) -> AsyncIterator[bytes]:
+    for _ in range(REDIRECTS + 1):
+        if not public(host := urlsplit(url).hostname or ""):
+            raise MediaError(field, "must not lie on a private address", hint="upload the file itself")
+        transport = safehttpx.AsyncSecureTransport(await safehttpx.async_validate_url(host))
+        async with (
+            httpx.AsyncClient(transport=transport, timeout=TIMEOUT) as client,
+            client.stream("GET", url, follow_redirects=False) as reply,
+        ):
+            if reply.is_redirect:
+                url = urljoin(url, reply.headers["location"])
+                continue
+            reply.raise_for_status()
+            async for piece in reply.aiter_bytes():
+                yield piece
+            return
+    raise MediaError(field, "is redirected too often", hint="upload the file itself")
+
+
+def _too_large(field: str, limit: int) -> MediaError:
+    return MediaError(field, f"must be at most {limit // 1_000_000} MB", hint="try a smaller one")
