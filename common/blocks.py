@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from importlib.util import find_spec
 from typing import Any
@@ -13,6 +14,9 @@ from common.budgets import BUDGETS
 from common.door import Door
 from common.errors import StudioError
 from common.gate import Gate
+from common.runner import explain
+
+log = logging.getLogger(__name__)
 
 
 class StudioBlocks(gr.Blocks):
@@ -42,13 +46,11 @@ class StudioBlocks(gr.Blocks):
         self.has_launched = True
 
     async def preprocess_data(self, block_fn: Any, inputs: list[Any], *args: Any, **options: Any) -> Any:
-        try:
+        with as_gradio_errors():
             inputs = [
                 await self.gate.values(value, str(getattr(block, "label", None) or "file"))
                 for block, value in zip(block_fn.inputs, inputs, strict=False)
             ] + inputs[len(block_fn.inputs) :]
-        except StudioError as error:
-            raise gr.Error(error.text, title=error.title, print_exception=False) from None
         return await super().preprocess_data(block_fn, inputs, *args, **options)
 
     def launch(self, *args: Any, **options: Any) -> Any:
@@ -61,3 +63,18 @@ class StudioBlocks(gr.Blocks):
         if not os.environ.get("SPACE_ID"):  # a Space is public by its own names; here only we know them
             ours["app_kwargs"] = {"middleware": [Middleware(Door)]}
         return super().launch(*args, **{**ours, **options})
+
+
+class as_gradio_errors:
+    """Turns what is raised inside into `gr.Error` with title and text; clients raise it in turn."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        if not isinstance(error, Exception):
+            return
+        if not isinstance(error, StudioError | gr.Error):
+            log.exception("a job failed", exc_info=error)
+        known = explain(error)
+        raise gr.Error(known.text, title=known.title, print_exception=False) from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from types import UnionType
@@ -12,17 +11,15 @@ from typing import Any, Union, get_args, get_origin
 import gradio as gr
 from gradio.events import api
 
-from common.blocks import StudioBlocks
+from common.blocks import StudioBlocks, as_gradio_errors
 from common.contract import MediaHandle
-from common.errors import InputError, StudioError
+from common.errors import InputError
 from common.gate import Gate
 from common.modes.base import Mode
 from common.panels import PANELS
-from common.runner import LocalRunner, Runner, explain
+from common.runner import LocalRunner, Runner
 from common.service import Administered, Service
 from common.theme import page_options
-
-log = logging.getLogger(__name__)
 
 GPU_QUEUE = {"concurrency_limit": 1, "concurrency_id": "generate"}
 """The page and the API wait in one line: a Space has one GPU and one resident pipeline."""
@@ -48,21 +45,21 @@ def add_api(runner: Runner, gate: Gate) -> None:
     mode = runner.mode
 
     async def generate(*args: Any) -> AsyncGenerator[tuple[dict[str, Any] | None, dict[str, Any]], None]:
-        with _as_gradio_errors():
+        with as_gradio_errors():
             values = await _let_in(gate, mode, _named(mode, args))
             async with aclosing(runner.stream(values)) as updates:
                 async for video, event in updates:
                     yield video and video.model_dump(mode="json"), event.model_dump(mode="json")
 
     async def plan(*args: Any) -> dict[str, Any]:
-        with _as_gradio_errors():
+        with as_gradio_errors():
             return (await runner.plan(_named(mode, args))).model_dump(mode="json")
 
     async def manifest() -> dict[str, Any]:
         return (await runner.manifest()).model_dump(mode="json")
 
     async def prepare(*args: Any) -> tuple[Any, ...]:
-        with _as_gradio_errors():
+        with as_gradio_errors():
             values = await _let_in(gate, mode, _named(mode, args))
             made = (await runner.prepare(values)).model_dump(mode="json")
         return made["video"], made["mask"], made["reference_images"], made["notices"]
@@ -100,7 +97,7 @@ def add_admin(service: Administered) -> None:
         Parameters:
             action: `unload` lets the loaded models go, `clear_cache` deletes the videos made here
         """
-        with _as_gradio_errors():
+        with as_gradio_errors():
             if action not in actions:
                 raise InputError("action", "must be " + " or ".join(actions), got=repr(action))
             return {"action": action, "freed_bytes": actions[action]() or 0}
@@ -162,18 +159,3 @@ async def _let_in(gate: Gate, mode: Mode, values: dict[str, Any]) -> dict[str, A
         name: await gate.values(value, name) if name in {slot.name for slot in mode.slots} else value
         for name, value in values.items()
     }
-
-
-class _as_gradio_errors:
-    """Turns what a job raises into `gr.Error` with title and text; clients raise it in turn."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
-        if not isinstance(error, Exception):
-            return
-        if not isinstance(error, StudioError | gr.Error):
-            log.exception("a job failed", exc_info=error)
-        known = explain(error)
-        raise gr.Error(known.text, title=known.title, print_exception=False) from error

@@ -18,9 +18,8 @@ if str(ROOT) not in sys.path:
 
 import gradio as gr  # noqa: E402
 
-from common.blocks import StudioBlocks  # noqa: E402
+from common.blocks import StudioBlocks, as_gradio_errors  # noqa: E402
 from common.contract import Lineage, MediaHandle, ModeKey  # noqa: E402
-from common.errors import StudioError  # noqa: E402
 from common.gate import Gate  # noqa: E402
 from common.modes import MODES  # noqa: E402
 from common.panels import PANELS  # noqa: E402
@@ -187,15 +186,16 @@ class _Page:
         def dropped(path: str | None) -> list[Any]:
             if path is None:
                 return [gr.skip()] * (len(outputs) + 1)
-            try:
+            with as_gradio_errors():
                 return [*refill(restore.lineage_of(path)), None]
-            except StudioError as error:
-                raise gr.Error(error.text, title=error.title, print_exception=False) from None
 
         def again(items: list[gallery.Item], event: gr.EventData) -> list[Any]:
             index = int(getattr(event, "index", -1))
             lineage = items[index].lineage if 0 <= index < len(items) else None
-            return [gr.skip()] * len(outputs) if lineage is None else refill(lineage)
+            if lineage is None:
+                return [gr.skip()] * len(outputs)
+            with as_gradio_errors():
+                return refill(lineage)
 
         for filled in (
             self.drop.upload(dropped, self.drop, [*outputs, self.drop], **QUIET),

@@ -9,7 +9,7 @@ import gradio as gr
 
 from common.catalog import CHECKPOINTS
 from common.contract import Lineage
-from common.errors import MediaError
+from common.errors import MediaError, StudioError
 from common.lineage import read_lineage
 from common.modes import MODES
 from common.panels import widgets
@@ -21,9 +21,41 @@ def lineage_of(path: str) -> Lineage:
     lineage = read_lineage(Path(path))
     if lineage is None:
         raise MediaError("video", "was not made by Wan Studio, so there is nothing to restore")
-    if lineage.plan.mode not in MODES or lineage.plan.checkpoint not in CHECKPOINTS:
+    mode = MODES.get(lineage.plan.mode)
+    if mode is None or not mode.rows([lineage.plan.checkpoint]):
         raise MediaError("video", f"was made by {lineage.plan.mode}, which this Studio does not have")
     return lineage
+
+
+def _request(panel: Panel, lineage: Lineage) -> dict[str, Any]:
+    """What a stranger's file asks for: fields of this mode's own request, no media, held against every rule.
+
+    A path in a file is somebody else's, and a component that is given one fetches it and shows it.
+    """
+    mode, plan = panel.mode, lineage.plan
+    slots = {slot.name for slot in mode.slots}
+    asked = {
+        k: v for k, v in lineage.request.items() if k in mode.request_type.model_fields and k not in slots
+    }
+    decided = {name: getattr(plan, name) for name in _DECIDED} | {"preset": plan.requested_preset}
+    values = {name: value for name, value in (asked | decided).items() if value is not None}
+    try:
+        request = mode.parse(values | panel.missing(values))
+        mode.plan(request, weights=plan.weights)
+    except StudioError as error:
+        raise MediaError("video", f"holds settings that this Studio does not take: {error}") from None
+    return {name: _shown(getattr(request, name)) for name in asked}
+
+
+_DECIDED = (
+    "negative_prompt", "checkpoint", "width", "height", "num_frames", "num_inference_steps", "guidance_scale",
+    "guidance_scale_2", "flow_shift", "seed",
+)  # fmt: skip
+
+
+def _shown(value: Any) -> Any:
+    """A request's value as a component holds it: lists of numbers are typed as text."""
+    return ", ".join(f"{v:g}" for v in value) if isinstance(value, list) else value
 
 
 def generation_of(lineage: Lineage) -> str:
@@ -34,13 +66,14 @@ def generation_of(lineage: Lineage) -> str:
 def refill(panel: Panel, lineage: Lineage) -> dict[str, Any]:
     """Values for a panel's components by name: what the plan did, with its seed held.
 
-    Media are not in the file (their hashes are): slots are left as they are.
+    Media are not in the file (their hashes are): slots are left as they are. MediaError for settings that break a
+    rule.
     """
     plan = lineage.plan
     checkpoint = CHECKPOINTS[plan.checkpoint]
     moe = plan.guidance_scale_2 is not None
     values: dict[str, Any] = {
-        **{name: value for name, value in lineage.request.items() if name in panel.inputs.components},
+        **_request(panel, lineage),
         "negative_prompt": plan.negative_prompt,
         "checkpoint": gr.update(
             choices=widgets.checkpoint_choices(
