@@ -19,6 +19,13 @@ ROOT = Path(__file__).resolve().parents[1]
 @contextmanager
 def running(folder: Path, *modes: str) -> Iterator[str]:
     """The address of a Studio with these modes, up and answering."""
+    with process(folder, *modes) as (address, _):
+        yield address
+
+
+@contextmanager
+def process(folder: Path, *modes: str, **env: str) -> Iterator[tuple[str, int]]:
+    """The same with its process id, and with variables of its own."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -26,7 +33,7 @@ def running(folder: Path, *modes: str) -> Iterator[str]:
     server = subprocess.Popen(
         [sys.executable, "-m", "cli", "studio", "--only", *modes, "--port", str(port)],
         cwd=ROOT, stdout=log, stderr=subprocess.STDOUT,
-        env={**os.environ, "GRADIO_TEMP_DIR": str(folder / "gradio")},
+        env={**os.environ, "GRADIO_TEMP_DIR": str(folder / "gradio"), **env},
     )  # fmt: skip
     address = f"http://127.0.0.1:{port}"
     try:
@@ -37,7 +44,7 @@ def running(folder: Path, *modes: str) -> Iterator[str]:
                     break
             except httpx.TransportError:
                 time.sleep(0.5)
-        yield address
+        yield address, server.pid
     finally:
         server.terminate()
         try:
