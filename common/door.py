@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -54,7 +55,7 @@ class Door:
             return
         length = headers.get("content-length", "")
         if length.isdigit() and int(length) > BUDGETS.request_bytes:
-            await _refuse_size(scope, receive, send)
+            await PlainTextResponse(_too_large(), 413)(scope, receive, send)
             return
         await self.app(scope, _counted(receive), send)
 
@@ -75,9 +76,8 @@ def _host(value: str) -> str:
         return ""
 
 
-async def _refuse_size(scope: Scope, receive: Receive, send: Send) -> None:
-    text = f"a request must be at most {BUDGETS.request_bytes // 1_000_000} MB; upload files at {UPLOADS}"
-    await PlainTextResponse(text, 413)(scope, receive, send)
+def _too_large() -> str:
+    return f"a request must be at most {BUDGETS.request_bytes // 1_000_000} MB; upload files at {UPLOADS}"
 
 
 def _counted(receive: Receive) -> Receive:
@@ -89,7 +89,7 @@ def _counted(receive: Receive) -> Receive:
         message: dict[str, Any] = dict(await receive())
         size += len(message.get("body", b""))
         if size > BUDGETS.request_bytes:
-            return {"type": "http.disconnect"}
+            raise HTTPException(413, _too_large())
         return message
 
     return counted

@@ -55,10 +55,10 @@ class Gate:
 
     async def admit(self, file: dict[str, Any], field: str) -> dict[str, Any]:
         """One FileData, whose path is from now on a file of this app's cache or a URL of the federation."""
-        path = file.get("path") or file.get("url")
-        if path is None:
+        if file.get("path") is None and file.get("url") is None:
             return file  # an empty slot
-        if not isinstance(path, str):
+        path = file.get("path") or file.get("url")
+        if not isinstance(path, str) or not path:
             raise MediaError(field, RULE, hint="upload the file itself")
         kept = {"url": None, "meta": {"_type": "gradio.FileData"}}
         if path.startswith("data:"):
@@ -94,12 +94,10 @@ def own_file(path: str, field: str) -> Path:
 
 def _named_by(url: str) -> Path | None:
     """The file of this app's own cache that a URL of its file route names, whatever address it came by."""
-    _, route, name = urlsplit(url).path.partition(FILE_ROUTE)
-    if not route:
-        return None
     try:
-        return own_file(unquote(name), "file")
-    except MediaError:
+        _, route, name = urlsplit(url).path.partition(FILE_ROUTE)
+        return own_file(unquote(name), "file") if route else None
+    except (MediaError, ValueError):
         return None
 
 
@@ -141,9 +139,9 @@ async def fetched(url: str, field: str) -> Path:
     """
     folder = Path(get_upload_folder()).resolve() / secrets.token_hex(16)
     part = folder / ".part"
-    name = Path(unquote(urlsplit(url).path)).name
-    name = "".join(c for c in name if c.isalnum() or c in "._-").lstrip(".")[-100:] or "file"
     try:
+        name = Path(unquote(urlsplit(url).path)).name
+        name = "".join(c for c in name if c.isalnum() or c in "._-").lstrip(".")[-100:] or "file"
         folder.mkdir(parents=True)
         size = 0
         with part.open("wb") as file:

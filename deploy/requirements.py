@@ -20,7 +20,7 @@ TORCH = {"torch": "2.11.0", "torchvision": "0.26.0"}
 WITH_GRADIO = frozenset({
     "gradio", "gradio_client", "spaces", "huggingface_hub", "pydantic", "pydantic_core", "httpx", "numpy",
     "PIL", "pandas", "fastapi", "starlette", "uvicorn", "anyio", "yaml", "packaging", "requests",
-    "typing_extensions", "orjson", "jinja2", "tomlkit", "tqdm", "filelock", "fsspec", "mcp",
+    "typing_extensions", "orjson", "jinja2", "tomlkit", "tqdm", "filelock", "fsspec", "mcp", "safehttpx",
 })  # fmt: skip
 """Modules that a Space has anyway, through gradio[oauth,mcp] and its dependencies."""
 

@@ -107,11 +107,8 @@ def test_a_body_without_end_is_not_read(house: House) -> None:
         for _ in range(200):  # 200 MB, were it read
             yield b" " * 1_000_000
 
-    try:
-        reply = httpx.post(f"{url}gradio_api/run/manifest", content=endless(), timeout=60)
-        assert reply.status_code >= 400
-    except httpx.TransportError:
-        pass  # shut in the middle
+    reply = httpx.post(f"{url}gradio_api/run/manifest", content=endless(), timeout=60)
+    assert reply.status_code == 413
     declared = httpx.post(f"{url}gradio_api/run/manifest", content=b" " * 90_000_000, timeout=60)
     assert declared.status_code == 413 and "must be at most 80 MB" in declared.text
     assert httpx.get(url + "config").status_code == 200
