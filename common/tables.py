@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
+from common.budgets import PREFIX, Budgets
 from common.catalog import CHECKPOINTS, LORAS, Checkpoint
 from common.modes import COMING, MODES
 
@@ -80,4 +82,14 @@ def lora_markdown() -> str:
             row.name for row in CHECKPOINTS.values() if any(lora.key in p.loras for p in row.presets.values())
         ]
         lines.append(f"| {lora.name} | {lora.repo} | {', '.join(users) or lora.note} |")
+    return "\n".join(lines)
+
+
+def limits_markdown() -> str:
+    """The limits of `common/budgets.py`, for docs/limits.md."""
+    lines = ["| Limit | Default | What it bounds |", "| --- | --- | --- |"]
+    for f in fields(Budgets):
+        lines.append(
+            f"| `{PREFIX}{f.name.upper()}` | {f.default:,} {f.metadata['unit']} | {f.metadata['about']} |"
+        )
     return "\n".join(lines)

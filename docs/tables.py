@@ -1,4 +1,4 @@
-"""Writes the README's tables from the catalog: `python docs/tables.py`; a test compares them."""
+"""Writes the tables of the README and of docs/limits.md: `python docs/tables.py`; a test compares them."""
 
 from __future__ import annotations
 
@@ -7,17 +7,23 @@ from pathlib import Path
 
 from common import tables
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+ROOT = Path(__file__).resolve().parents[1]
+TABLES = {
+    "README.md": {"modes": tables.markdown, "loras": tables.lora_markdown},
+    "docs/limits.md": {"limits": tables.limits_markdown},
+}
 
 
-def filled(text: str) -> str:
-    """The README with its tables drawn anew."""
-    for name, table in (("modes", tables.markdown()), ("loras", tables.lora_markdown())):
+def filled(page: str) -> str:
+    """A page with its tables drawn anew."""
+    text = (ROOT / page).read_text("utf-8")
+    for name, table in TABLES[page].items():
         block = re.compile(rf"(<!-- {name}:begin[^\n]*-->\n).*?(<!-- {name}:end -->)", re.DOTALL)
-        text, found = block.subn(lambda m, table=table: m[1] + table + "\n" + m[2], text)
+        text, found = block.subn(lambda m, table=table: m[1] + table() + "\n" + m[2], text)
         assert found == 1, name
     return text
 
 
 if __name__ == "__main__":
-    README.write_text(filled(README.read_text("utf-8")), "utf-8")
+    for page in TABLES:
+        (ROOT / page).write_text(filled(page), "utf-8")
