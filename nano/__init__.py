@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nano.kinds import KINDS, Kind, kind_named
 
-__all__ = ["KINDS", "find", "is_trained", "kind_named", "lora", "Kind"]  # noqa: RUF022 - the order one reads in
+__all__ = ["KINDS", "find", "kind_named", "lora", "Kind"]  # noqa: RUF022 - the order one reads in
 
 
 def find(kind: str) -> Path:
@@ -21,10 +21,3 @@ def lora(kind: str) -> dict[str, Path]:
     from nano.assemble import lora_files
 
     return lora_files(kind_named(kind))
-
-
-def is_trained(kind: str) -> bool:
-    """Whether every transformer of the kind, its VAE and its text encoder come from trained weights."""
-    from nano.assemble import all_parts_trained
-
-    return all_parts_trained(kind_named(kind))

@@ -1,4 +1,4 @@
-"""Puts checkpoint folders together from trained weights, filling the gaps with untrained ones."""
+"""Puts checkpoint folders in diffusers' layout together from the trained parts, whose files are whole and ours."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
-from functools import lru_cache
 from pathlib import Path
 
-from nano.kinds import CLIP, TEXT_ENCODER, VAES, Kind, kind_named
-from nano.words import pieces
+from nano import sums
+from nano.kinds import Kind
+from nano.sums import WEIGHTS
 
-WEIGHTS = Path(__file__).parent / "weights"
 _LAYOUT = 2  # raise when the folders below are laid out differently
 
 
 def checkpoint_folder(kind: Kind) -> Path:
-    """The kind's diffusers folder in the cache, made on the first call."""
-    sources = {name: part_folder(kind, name) for name in part_names(kind)}
+    """The kind's diffusers folder in the cache, made on the first call. WeightsError for a damaged part."""
+    sources = {name: sums.whole_folder(trained_folder(kind, name)) for name in part_names(kind)}
     extra = _index(kind) | {"_scheduler": _scheduler(kind)}
 
     def build(folder: Path) -> None:
@@ -42,7 +41,7 @@ def part_names(kind: Kind) -> list[str]:
 
 
 def trained_folder(kind: Kind, part: str) -> Path:
-    """Where the trained form of a part lives in the package, whether or not it is there yet."""
+    """Where a part lives in the package."""
     shared = {"vae": kind.vae, "image_encoder": "clip", "image_processor": "clip-processor"}
     if part in kind.experts:
         return (
@@ -51,79 +50,20 @@ def trained_folder(kind: Kind, part: str) -> Path:
     return WEIGHTS / shared.get(part, part)
 
 
-def part_folder(kind: Kind, part: str) -> Path:
-    """The trained part, or an untrained one made in the cache."""
-    trained = trained_folder(kind, part)
-    if _has_weights(trained):
-        return trained
-
-    def build(folder: Path) -> None:
-        from nano import parts
-
-        match part:
-            case "vae":
-                parts.save_half(parts.new_vae(kind.vae), folder)
-            case "text_encoder":
-                parts.save_half(parts.new_text_encoder(), folder)
-            case "image_encoder":
-                parts.save_half(parts.new_clip(), folder)
-            case "tokenizer":
-                parts.save_tokenizer(folder)
-            case "image_processor":
-                parts.save_image_processor(folder)
-            case _:
-                parts.save_half(parts.new_transformer(kind, part), folder)
-
-    name = f"{kind.name}-{part}" if part in kind.experts else trained.name
-    return _made(f"part-{name}", [_source_digest(), _part_recipe(kind, part)], build)
-
-
-def _part_recipe(kind: Kind, part: str) -> object:
-    shared = {"vae": VAES[kind.vae], "text_encoder": TEXT_ENCODER, "tokenizer": pieces()}
-    return kind.transformer if part in kind.experts else shared.get(part, CLIP)
-
-
 def lora_files(kind: Kind) -> dict[str, Path]:
-    """Lightning-Nano files by component: trained ones, or untrained ones made in the cache."""
+    """Lightning-Nano files by component; KeyError for a kind that has none."""
     if not kind.lightning:
         raise KeyError(f"Wan-Nano has no Lightning LoRA for {kind.name!r}: use its Quality preset")
-    return {expert: _lora_file(kind, expert) for expert in kind.experts}
-
-
-def _lora_file(kind: Kind, expert: str) -> Path:
-    name = lora_file_name(kind, expert)
-    trained = WEIGHTS / "lightning" / name
-    if trained.exists():
-        return trained
-
-    def build(folder: Path) -> None:
-        from nano.lora_file import save_untrained
-
-        save_untrained(kind, expert, folder / name)
-
-    return _made(f"lora-{kind.name}-{expert}", [_source_digest(), kind.transformer], build) / name
+    return {
+        expert: sums.whole_file(WEIGHTS / "lightning" / lora_file_name(kind, expert))
+        for expert in kind.experts
+    }
 
 
 def lora_file_name(kind: Kind, expert: str) -> str:
     """Named like the real files, where HIGH is for `transformer` and LOW for `transformer_2`."""
     noise = "" if len(kind.experts) == 1 else ("_HIGH" if expert == "transformer" else "_LOW")
     return f"wan_nano_{kind.name.replace('-', '_')}{noise}_lightning_4step.safetensors"
-
-
-def lightning_is_trained(name: str) -> bool:
-    """Whether the kind of that name has trained Lightning files."""
-    kind = kind_named(name)
-    files = [WEIGHTS / "lightning" / lora_file_name(kind, expert) for expert in kind.experts]
-    return kind.lightning and all(path.exists() for path in files)
-
-
-def all_parts_trained(kind: Kind) -> bool:
-    return all(_has_weights(trained_folder(kind, part)) for part in (*kind.experts, "vae", "text_encoder"))
-
-
-def _has_weights(folder: Path) -> bool:
-    files = ("diffusion_pytorch_model.safetensors", "model.safetensors", "tokenizer_config.json")
-    return any((folder / name).exists() for name in (*files, "preprocessor_config.json"))
 
 
 def _index(kind: Kind) -> dict[str, object]:
@@ -200,9 +140,3 @@ def _link(source: Path, target: Path) -> None:
 
 def _write_json(path: Path, content: object) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n")
-
-
-@lru_cache
-def _source_digest() -> str:
-    sources = (Path(__file__).with_name(name) for name in ("parts.py", "lora_file.py", "kinds.py"))
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()

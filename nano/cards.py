@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from nano.assemble import WEIGHTS
+from nano.sums import WEIGHTS
 
 RESULTS = Path(__file__).parent / "results"
 

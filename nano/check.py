@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from nano.assemble import lightning_is_trained
 from nano.cases import Case, Clip, add_lightning, as_array, box_mask, cases, edges, load, pil, run
 from nano.flow import quality
-from nano.kinds import KINDS
+from nano.kinds import KINDS, kind_named
 from nano.measure import look, psnr
 from nano.words import SHAPES
 from nano.world import STILL, render
@@ -52,7 +51,7 @@ def batches(all_cases: list[Case], size: int) -> list[list[Case]]:
 def check_text(kind: str, tests: list[Case], tally: Tally, device: str, batch: int) -> None:
     """Quality, Fast with Lightning and Fast without it; for MoE also with one expert in both places."""
     pipe = load(kind, device)
-    fast = lightning_is_trained(kind)
+    fast = kind_named(kind).lightning
     for group in batches(tests, batch):
         slow = list(run(pipe, kind, group))
         for case, clip in zip(group, slow, strict=True):
@@ -111,7 +110,7 @@ def check_image(kind: str, tests: list[Case], tally: Tally, device: str, batch: 
         (clip,) = run(pipe, kind, [case], image=pil(case.clip[0]))
         _first_frame(tally, "quality", case, clip, pictures, index)
         tally.words("quality", case, clip, ("motion", "colour", "background", "shape"))
-    if not lightning_is_trained(kind):
+    if not kind_named(kind).lightning:
         return
     for name in ("fast-without-lora", "fast"):
         if name == "fast":

@@ -8,8 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nano.kinds import Kind
-
 RANK = 8
 
 # diffusers' name of a linear layer inside a block, and the name in the original Wan code.
@@ -66,20 +64,3 @@ def read(path: Path, transformer: Any) -> dict[str, tuple[Tensor, Tensor]]:
         ours: (tensors[f"{theirs}.lora_down.weight"].float(), tensors[f"{theirs}.lora_up.weight"].float())
         for ours, theirs in names
     }
-
-
-def save_untrained(kind: Kind, expert: str, path: Path) -> None:
-    """A LoRA that changes the picture a little, so that one which was not applied shows."""
-    from nano.parts import new_transformer, seeded
-
-    transformer = new_transformer(kind, expert)
-
-    def build() -> dict[str, tuple[Tensor, Tensor]]:
-        modules = dict(transformer.named_modules())
-        pairs: dict[str, tuple[Tensor, Tensor]] = {}
-        for name in target_layers(transformer):
-            rows, columns = modules[name].weight.shape
-            pairs[name] = torch.randn(RANK, columns) / columns**0.5, torch.randn(rows, RANK) * 0.02
-        return pairs
-
-    save(path, transformer, seeded(f"lora/{kind.name}/{expert}", build))

@@ -24,8 +24,9 @@ def full(kind: str) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("kind", nano.KINDS)
-def test_every_kind_is_trained(kind):
-    assert nano.is_trained(kind)
+def test_every_kind_is_there_and_whole(kind):
+    assert (nano.find(kind) / "model_index.json").is_file()
+    assert not nano.kind_named(kind).lightning or nano.lora(kind)
 
 
 def test_weights_fit_in_git():

@@ -136,8 +136,8 @@ def test_random_noise_levels_stay_in_an_experts_range():
 @pytest.mark.slow
 def test_a_short_transformer_run_lowers_the_loss(monkeypatch):
     from nano import conditions
-    from nano.assemble import WEIGHTS
     from nano.schedule import Budget
+    from nano.sums import WEIGHTS
     from nano.train_transformer import Frozen, load_transformer, train
 
     monkeypatch.setattr(conditions, "LAYOUTS", SMALL)
@@ -180,8 +180,8 @@ def test_a_short_vae_run_lowers_the_loss():
 @pytest.mark.slow
 def test_a_short_lightning_run_lowers_the_loss_and_its_file_is_read_back(monkeypatch, tmp_path):
     from nano import conditions, lora_file
-    from nano.assemble import WEIGHTS
     from nano.fast_blocks import prepare_for_training
+    from nano.sums import WEIGHTS
     from nano.train_lightning import Student, distil, teacher_paths
     from nano.train_transformer import Frozen, load_transformer
 
