@@ -1,7 +1,8 @@
 """What the parts say to each other: handles, requests, plans, events and manifests.
 
-No torch and no Gradio here: a program that only talks to a Space can import this file alone. Extra fields are
-refused everywhere, so that two versions that do not fit fail by name and not by a wrong picture.
+No torch and no Gradio here: a program that only talks to a Space can import this file alone. A request with unknown
+fields is refused, so that two versions that do not fit fail by name and not by a wrong picture; what a newer Space
+says beyond this in its answers is ignored.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ ImageFrom = Literal["first", "last"] | Annotated[float, Field(ge=0)]
 
 
 class Model(BaseModel):
-    """A value of the contract: unknown fields are errors."""
+    """A value of the contract. What is received may have more fields than we know."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="ignore")
 
 
 class MediaHandle(Model):
@@ -34,8 +35,6 @@ class MediaHandle(Model):
 
     `path` is a file on the serving machine or a URL; `frames`, `fps` and `seconds` are set for clips.
     """
-
-    model_config = ConfigDict(extra="ignore")  # Gradio's FileData carries size, is_stream and the like
 
     path: str
     url: str | None = None
@@ -55,6 +54,8 @@ class Request(Model):
 
     None means "the checkpoint's own default". Sizes are pixels, `num_frames` is 4k+1, `seed` -1 is random.
     """
+
+    model_config = ConfigDict(extra="forbid")
 
     prompt: str = Field(description="What should be seen")
     negative_prompt: str | None = Field(None, description="What should not be seen (the model's own)")
@@ -197,7 +198,11 @@ class Done(_Event):
     sha256: str
 
 
-Event = Annotated[Queued | Stage | Step | Preview | Notice | Done, Field(discriminator="type")]
+Event = Queued | Stage | Step | Preview | Notice | Done
+EVENTS: Mapping[str, type[Event]] = {
+    kind.model_fields["type"].default: kind for kind in (Queued, Stage, Step, Preview, Notice, Done)
+}
+"""The events by their type."""
 
 
 class CheckpointInfo(Model):
@@ -213,8 +218,6 @@ class CheckpointInfo(Model):
 
 class Manifest(Model):
     """What a mode Space says of itself; the router reads it before it sends anything."""
-
-    model_config = ConfigDict(extra="ignore")  # a newer Space may say more; `contract` decides whether we fit
 
     contract: int = CONTRACT_VERSION
     git_sha: str

@@ -9,33 +9,41 @@ machine's own Hub token, so it is `False` unless a token was meant.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import CancelledError, Executor, ThreadPoolExecutor
-from typing import Any, cast
+from contextlib import suppress
+from typing import Any, TypeVar, cast
 
 import httpx
 from gradio_client import Client, handle_file
 from gradio_client.client import Job
 from gradio_client.exceptions import AppError
-from pydantic import TypeAdapter
+from gradio_client.utils import QueueError, TooManyRequestsError
+from pydantic import BaseModel, ValidationError
 
-from common.contract import Event, Manifest, MediaHandle, Plan, Prepared
+from common.contract import EVENTS, Event, Manifest, MediaHandle, Notice, Plan, Prepared
 from common.errors import GpuError, InputError, MediaError, StudioError, UnavailableError, WeightsError
 from common.modes.base import Mode
 from common.runner import Progress, given
+
+log = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer", bound=BaseModel)
 
 POLL_SECONDS = 0.02
 SILENCE_SECONDS = 5.0
 """A mode at work says something twice a second; one that is silent this long is asked whether it lives."""
 LIFE_SECONDS = 4.0
+CANCEL_SECONDS = 60.0
+"""How long a cancel is tried: as long as the client may take to send the job at all."""
 TIMEOUT = httpx.Timeout(30.0, connect=5.0, read=60.0)  # a busy mode misses heartbeats, which come every 15 s
 
 Deliver = Callable[[MediaHandle], dict[str, Any]]
 """Turns a handle into what the mode is given for it; may move bytes, and runs in the job's own thread."""
 
-_EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 _POOL = ThreadPoolExecutor(max_workers=256, thread_name_prefix="remote-job")
 
 
@@ -116,7 +124,7 @@ class RemoteRunner:
             raise _unreachable(self.mode, error) from None
         finally:
             client.close()
-        return Prepared.model_validate(dict(zip(Prepared.model_fields, made, strict=True)))
+        return _received(self.mode, Prepared, dict(zip(Prepared.model_fields, made, strict=False)))
 
     async def stream(
         self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None
@@ -173,7 +181,7 @@ class RemoteRunner:
         self,
         values: dict[str, Any],
         visitor: Mapping[str, str],
-        tell: Callable[[Progress], None],
+        tell: Callable[[Progress | Exception], None],
         stop: threading.Event,
     ) -> None:
         media = self._media(values)
@@ -182,7 +190,12 @@ class RemoteRunner:
             if stop.is_set():
                 return
             job = client.submit(**{**values, **media}, api_name="/generate")
-            self._poll(job, tell, stop)
+            try:
+                self._poll(job, tell, stop)
+            except Exception as error:
+                tell(error)  # first: to cancel at a mode that is frozen takes a minute
+            finally:
+                _cancel(job)  # nobody listens any more, for whatever reason
         finally:
             client.close()
 
@@ -205,35 +218,26 @@ class RemoteRunner:
             found[slot.name] = items if slot.many else items[0]
         return found
 
-    def _poll(self, job: Job, tell: Callable[[Progress], None], stop: threading.Event) -> None:
+    def _poll(self, job: Job, tell: Callable[[Progress | Exception], None], stop: threading.Event) -> None:
         seen, heard, strikes = 0, time.monotonic(), 0
-        while True:
+        while not stop.is_set():
             done = job.done()
-            outputs = job.outputs()
-            for video, event in outputs[seen:]:
-                tell((video and MediaHandle.model_validate(video), _EVENT.validate_python(event)))
-            if len(outputs) > seen:
-                seen, heard, strikes = len(outputs), time.monotonic(), 0
-            if stop.is_set():
-                if not done:
-                    job.cancel()
-                return
+            # A copy: the client's own list grows meanwhile, and what came between two looks would be lost.
+            fresh = job.outputs()[seen:]
+            for video, raw in fresh:
+                if (event := _event(self.mode, raw)) is not None:
+                    tell((video and _received(self.mode, MediaHandle, video), event))
+            if fresh:
+                seen, heard, strikes = seen + len(fresh), time.monotonic(), 0
             if done:
-                break
+                _result(self.mode, job)
+                return
             if time.monotonic() - heard > SILENCE_SECONDS:
                 strikes = 0 if self._alive() else strikes + 1
                 heard = time.monotonic()
                 if strikes >= 2:
                     raise UnavailableError(f"{self.mode.title} stopped answering; try again in a minute")
             time.sleep(POLL_SECONDS)
-        try:
-            job.result()
-        except (AppError, ValueError) as error:
-            raise _studio_error(error) from None
-        except CancelledError:
-            raise UnavailableError(f"{self.mode.title} cancelled the job") from None
-        except Exception as error:
-            raise _unreachable(self.mode, error) from None
 
     def _alive(self) -> bool:
         try:
@@ -241,6 +245,54 @@ class RemoteRunner:
         except (httpx.HTTPError, ValueError):
             return False
         return True
+
+
+def _cancel(job: Job) -> None:
+    """Ends a job that is not done. Before the client knows its event a cancel goes nowhere, and returns True."""
+    end = time.monotonic() + CANCEL_SECONDS
+    while not job.done() and time.monotonic() < end:
+        if job.communicator is None or job.communicator.event_id:
+            with suppress(httpx.HTTPError):  # it is tried again, or the mode is gone and the job with it
+                job.cancel()
+                return
+        time.sleep(POLL_SECONDS)
+
+
+def _result(mode: Mode, job: Job) -> None:
+    """Returns when a finished job ended well; a StudioError that names what did not otherwise."""
+    try:
+        job.result()
+    except QueueError:
+        raise UnavailableError(f"too many jobs wait for {mode.title}; try again in a minute") from None
+    except TooManyRequestsError:
+        raise UnavailableError(f"{mode.title} is asked too often just now; try again in a minute") from None
+    except (AppError, ValueError) as error:
+        raise _studio_error(error) from None
+    except CancelledError:  # not by us: the client says so when the stream breaks off
+        raise UnavailableError(
+            f"{mode.title} went away in the middle of the job; try again in a minute"
+        ) from None
+    except Exception as error:
+        raise _unreachable(mode, error) from None
+
+
+def _received(mode: Mode, model: type[Answer], raw: Any) -> Answer:
+    """What a mode has answered; UnavailableError for what cannot be read as that."""
+    try:
+        return model.model_validate(raw)
+    except ValidationError:
+        log.warning("%s answered with no %s: %.500r", mode.key, model.__name__, raw)
+        raise UnavailableError(
+            f"{mode.title} answers in a way that this Studio cannot read; deploy both again"
+        ) from None
+
+
+def _event(mode: Mode, raw: Any) -> Event | None:
+    """An event as received; None for one of a type that only a newer mode knows."""
+    name = raw.get("type") if isinstance(raw, dict) else None
+    if isinstance(name, str) and name not in EVENTS:
+        return None
+    return _received(mode, EVENTS[name] if isinstance(name, str) else Notice, raw)
 
 
 _BY_TITLE: Mapping[str, type[StudioError]] = {

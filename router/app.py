@@ -25,12 +25,10 @@ from common.modes import MODES  # noqa: E402
 from common.panels import PANELS  # noqa: E402
 from common.panels.base import QUIET, Panel  # noqa: E402
 from router import chaining, federation, gallery, gating, restore, settings, shell  # noqa: E402
-from router.jobs import FederatedRunner, Studio  # noqa: E402
+from router.jobs import FIRST_ANSWERS_SECONDS, FederatedRunner, Studio  # noqa: E402
 
 DEFAULT_GENERATION = "2.2"
 TICK_SECONDS = 2.0
-FIRST_ANSWERS_SECONDS = 6.0
-"""A little more than a place may take to answer before it counts as down."""
 
 
 def build_studio(studio: Studio) -> gr.Blocks:

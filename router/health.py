@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import httpx
@@ -23,13 +24,18 @@ State = Literal["ready", "starting", "asleep", "building", "down", "skewed"]
 READY_SECONDS = 20.0
 RETRY_SECONDS = 2.0
 TIMEOUT = httpx.Timeout(5.0, connect=2.0)
+MISSES = 2
+"""Unanswered questions in a row that shut a place: under load a healthy one misses one now and then."""
+LIFE_SECONDS = 30.0
+"""How long an event of a job is proof that its place lives, whatever the questions say."""
 
 
 @dataclass(frozen=True)
 class Status:
     """What we know of one place: its state, what to tell a user, and its manifest once it is ready.
 
-    `private` places alone are shown the read token: any other could keep it.
+    `private` places alone are shown the read token: any other could keep it. `missed` says that a question went
+    unanswered, which one busy moment is enough for.
     """
 
     place: Place
@@ -38,6 +44,7 @@ class Status:
     manifest: Manifest | None = None
     url: str | None = None
     private: bool = False
+    missed: bool = False
 
 
 Probe = Callable[[Place], Status]
@@ -55,9 +62,10 @@ def ask(place: Place, token: str | None = None) -> Status:
     try:
         manifest = ask_manifest(url, headers, TIMEOUT)
     except httpx.TimeoutException:
-        return Status(place, "down", "does not answer; it is asked again every few seconds")
+        return Status(place, "down", "does not answer; it is asked again every few seconds", missed=True)
     except httpx.HTTPError as error:
-        return Status(place, "down", f"cannot be reached ({type(error).__name__}); it is asked again soon")
+        text = f"cannot be reached ({type(error).__name__}); it is asked again soon"
+        return Status(place, "down", text, missed=True)
     except ValueError:
         return Status(place, "skewed", "answers, but not as a Wan Studio mode; deploy it again")
     if manifest.contract != CONTRACT_VERSION:
@@ -94,9 +102,8 @@ def _space_state(place: Place, token: str | None) -> Status | tuple[str, bool]:
             place, "down", f"is not to be found on the Hub (HTTP {code}); is the name right, or private?"
         )
     except Exception as error:  # the Hub's transport has its own error classes, which differ by version
-        return Status(
-            place, "down", f"cannot be asked about: the Hub did not answer ({type(error).__name__})"
-        )
+        text = f"cannot be asked about: the Hub did not answer ({type(error).__name__})"
+        return Status(place, "down", text, missed=True)
     stage = str(info.runtime.stage) if info.runtime else "RUNNING"
     if stage in _STAGES:
         state, text = _STAGES[stage]
@@ -127,6 +134,8 @@ class Watcher:
             for place in places
         }
         self._unasked = set(self._status)
+        self._misses = Counter[Place]()
+        self._heard: dict[Place, float] = {}
         self._due = dict.fromkeys(self._status, 0.0)
         self._stop = threading.Event()
         self._wake = threading.Event()
@@ -145,22 +154,38 @@ class Watcher:
         if self._thread is not None:
             self._thread.join(timeout=10)
 
-    def wait_asked(self, seconds: float) -> bool:
-        """Waits until every place has been asked once; False when that took longer than `seconds`."""
+    def wait_asked(self, seconds: float, mode: ModeKey | None = None) -> bool:
+        """Waits until every place (of `mode`) has been asked once; False when that took longer than `seconds`."""
+        wanted = set(self._status) if mode is None else set(self.federation.get(mode, ()))
         end = time.monotonic() + seconds
-        while self._unasked and time.monotonic() < end:
+        while (waiting := bool(self._unasked & wanted)) and time.monotonic() < end:
             time.sleep(0.05)
-        return not self._unasked
+        return not waiting
 
     def note(self, status: Status) -> None:
-        """Take in what was learnt of a place."""
-        self._status[status.place] = status
-        self._unasked.discard(status.place)
-        wait = self._ready if status.state == "ready" else self._retry
-        self._due[status.place] = time.monotonic() + wait
+        """Take in what was learnt of a place. What it once said of itself is kept while it is away."""
+        place, before = status.place, self._status[status.place]
+        self._unasked.discard(place)
+        self._misses[place] = self._misses[place] + 1 if status.missed else 0
+        alive = time.monotonic() - self._heard.get(place, -LIFE_SECONDS) < LIFE_SECONDS
+        if status.missed and before.state == "ready" and (alive or self._misses[place] < MISSES):
+            status = before
+        else:
+            status = replace(
+                status, manifest=status.manifest or before.manifest, url=status.url or before.url
+            )
+        self._status[place] = status
+        calm = status.state == "ready" and not self._misses[place]
+        self._due[place] = time.monotonic() + (self._ready if calm else self._retry)
 
-    def ask_again(self, place: Place) -> None:
-        """Ask a place right away, as after a job that failed on it."""
+    def heard(self, place: Place) -> None:
+        """A job on a place has said something: it lives."""
+        self._heard[place] = time.monotonic()
+
+    def doubt(self, place: Place) -> None:
+        """A job on a place has failed because nobody answered: that is a miss, and it is asked right away."""
+        self._heard.pop(place, None)
+        self._misses[place] += 1
         self._due[place] = 0.0
         self._wake.set()
 

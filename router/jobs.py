@@ -21,6 +21,8 @@ from router.handles import Traffic, deliver, keep_here
 from router.health import Status, Watcher
 
 REMEMBERED = 500
+FIRST_ANSWERS_SECONDS = 6.0
+"""A little more than a place may take to answer before it counts as down."""
 
 
 class Lineages:
@@ -101,23 +103,22 @@ class FederatedRunner:
     async def stream(
         self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None
     ) -> AsyncGenerator[Progress, None]:
-        await self.plan(values)  # a broken rule is told before anything is sent
-        status = self._pick(values)
+        status = await self._ready(values)
         place, studio, remote = status.place, self.studio, self._remote(status)
         studio.busy[place] += 1
         try:
             async with aclosing(remote.stream(values, headers)) as updates:
                 async for video, event in updates:
+                    studio.watcher.heard(place)
                     yield video and await self._known_here(video, place, event), event
         except UnavailableError:
-            studio.watcher.ask_again(place)
+            studio.watcher.doubt(place)
             raise
         finally:
             studio.busy[place] -= 1
 
     async def prepare(self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Prepared:
-        await self.plan(values)
-        status = self._pick(values)
+        status = await self._ready(values)
         made = await self._remote(status).prepare(values, headers)
         video, mask = [await self._known_here(clip, status.place, None) for clip in (made.video, made.mask)]
         return made.model_copy(update={"video": video, "mask": mask})
@@ -134,18 +135,24 @@ class FederatedRunner:
             self.mode, url, token=studio.token_for(place), deliver=hand_over, manifest=status.manifest
         )
 
-    def _pick(self, values: Mapping[str, Any]) -> Status:
-        """The least busy ready place that carries the checkpoint; the first of equals."""
-        ready = self.studio.watcher.ready(self.mode.key)
+    async def _ready(self, values: Mapping[str, Any]) -> Status:
+        """The place that a job goes to: the least busy that is ready, the first of equals.
+
+        A mode that is away is told before a broken rule, and both before anything is sent.
+        """
+        watcher, mode = self.studio.watcher, self.mode
+        if not watcher.ready(mode.key):
+            watcher.start()  # a program may come before the first page
+            await asyncio.to_thread(watcher.wait_asked, FIRST_ANSWERS_SECONDS, mode.key)
         key = values.get("checkpoint") or self.known().default_checkpoint
-        able = [s for s in ready if s.manifest and _carries(s.manifest, key)]
-        if able:
-            return min(able, key=lambda s: self.studio.busy[s.place])
-        if ready:
-            raise UnavailableError(f"no running {self.mode.title} Space carries {key}; choose another model")
-        status = self.studio.watcher.status(self.mode.key)
-        why = status.text if status else "has no place in this Studio"
-        raise UnavailableError(f"{self.mode.title} {why}")
+        carriers = [s for s in watcher.statuses(mode.key) if s.manifest and _carries(s.manifest, key)]
+        if ready := [s for s in carriers if s.state == "ready"]:
+            await self.plan(values)
+            return min(ready, key=lambda s: self.studio.busy[s.place])
+        if watcher.ready(mode.key) and not carriers:
+            await self.plan(values)  # says which checkpoints there are
+        status = carriers[0] if carriers else watcher.status(mode.key)
+        raise UnavailableError(f"{mode.title} {status.text if status else 'has no place in this Studio'}")
 
     async def _known_here(self, video: MediaHandle, place: Place, event: object) -> MediaHandle:
         """The handle as this router's page shows it; its maker is remembered."""

@@ -88,3 +88,42 @@ def test_who_does_not_fit_is_skewed_and_says_why(body: bytes, text: str) -> None
 def test_nothing_there_is_a_sentence_and_not_an_exception() -> None:
     status = ask(Place("t2v", "http://127.0.0.1:9/"))
     assert status.state == "down" and "cannot be reached" in status.text
+
+
+def away(place: Place, watcher: Watcher) -> Status:
+    watcher.note(Status(place, "down", "does not answer", missed=True))
+    status = watcher.status("t2v")
+    assert status is not None
+    return status
+
+
+def test_one_missed_question_shuts_nobody_out_and_two_do() -> None:
+    watcher = Watcher(parse('{"t2v": ["http://a"]}'))
+    (place,) = watcher.federation["t2v"]
+    watcher.note(Status(place, "ready", "", manifest(), "http://a/"))
+    assert away(place, watcher).state == "ready"
+    watcher.note(Status(place, "ready", "", manifest(), "http://a/"))
+    assert away(place, watcher).state == "ready", "two misses, but not in a row"
+    down = away(place, watcher)
+    assert down.state == "down"
+    assert down.manifest is not None and down.url == "http://a/", "what it carries is known all the same"
+
+
+def test_a_place_whose_job_talks_is_not_down_until_the_job_fails() -> None:
+    watcher = Watcher(parse('{"t2v": ["http://a"]}'))
+    (place,) = watcher.federation["t2v"]
+    watcher.note(Status(place, "ready", "", manifest(), "http://a/"))
+    watcher.heard(place)
+    assert [away(place, watcher).state for _ in range(5)] == ["ready"] * 5
+    watcher.doubt(place)
+    assert away(place, watcher).state == "down"
+
+
+def test_a_place_that_says_itself_that_it_is_away_is_believed_at_once() -> None:
+    watcher = Watcher(parse('{"t2v": ["ada/wan-t2v"]}'))
+    (place,) = watcher.federation["t2v"]
+    watcher.note(Status(place, "ready", "", manifest(), "http://a/"))
+    watcher.heard(place)
+    watcher.note(Status(place, "building", "is being built; it will appear by itself"))
+    status = watcher.status("t2v")
+    assert status is not None and status.state == "building"

@@ -120,9 +120,9 @@ def test_places_that_carry_different_models_are_one_mode() -> None:
         assert asyncio.run(runner.plan(values)).gpu_size == size, (
             "the label is about the Space that will run it"
         )
-        assert runner._pick(values).place == place
+        assert asyncio.run(runner._ready(values)).place == place
     assert asyncio.run(runner.plan({"prompt": "a"})).checkpoint == "wan2.2-t2v-a14b"
-    assert runner._pick({"prompt": "a"}).place == large, "the default goes where it is carried"
+    assert asyncio.run(runner._ready({"prompt": "a"})).place == large, "the default goes where it is carried"
 
 
 def test_the_read_token_is_shown_to_private_spaces_alone() -> None:
@@ -203,3 +203,28 @@ def test_a_mode_that_dies_or_freezes_mid_job_fails_clearly_in_seconds(
         asyncio.run(asyncio.wait_for(job(), 60))
     assert time.monotonic() - hit < seconds
     assert studio.busy == {} or not any(studio.busy.values())
+
+
+def test_a_job_for_a_model_whose_only_place_is_away_says_so() -> None:
+    small, large = (Place("t2v", f"me/{name}") for name in ("small", "large"))
+    studio = Studio.over({"t2v": (small, large)})
+    studio.watcher.note(
+        Status(small, "ready", "", carried("t2v", "wan2.1-t2v-14b", size="large"), "https://s/")
+    )
+    studio.watcher.note(
+        Status(large, "ready", "", carried("t2v", "wan2.2-t2v-a14b", size="xlarge"), "https://l/")
+    )
+    studio.watcher.note(Status(large, "asleep", "is asleep; opening its page wakes it"))
+    runner = FederatedRunner(MODES["t2v"], studio)
+    with pytest.raises(UnavailableError, match="Text to Video is asleep; opening its page wakes it"):
+        asyncio.run(runner._ready({"prompt": "a", "checkpoint": "wan2.2-t2v-a14b"}))
+    with pytest.raises(InputError, match="checkpoint must be one that t2v runs"):
+        asyncio.run(runner._ready({"prompt": "a", "checkpoint": "wan9"}))
+
+
+def test_a_job_may_come_before_the_first_page(fleet: Fleet) -> None:
+    studio = Studio.over(fleet.studio.watcher.federation)
+    try:
+        assert run(FederatedRunner(MODES["t2v"], studio), VALUES)[1].seed == VALUES["seed"]
+    finally:
+        studio.watcher.stop()
