@@ -27,7 +27,7 @@ TRUSTED_HOSTS: set[str] = set()
 """Hosts whose URLs stay URLs: the modes of this Studio. Any other URL Gradio fetches, with its guards."""
 
 
-class _NoStub(ComponentMeta):
+class NoStub(ComponentMeta):
     """Gradio's own metaclass writes a .pyi file beside the source of every component class."""
 
     def __new__(cls, name: str, bases: tuple[type, ...], attrs: dict[str, Any]) -> Any:
@@ -55,7 +55,7 @@ class _ByHandle:
         return await super().async_move_resource_to_block_cache(url_or_file_path)  # type: ignore[misc]
 
 
-class HandleVideo(_ByHandle, gr.Video, metaclass=_NoStub):  # type: ignore[misc]
+class HandleVideo(_ByHandle, gr.Video, metaclass=NoStub):  # type: ignore[misc]
     """gr.Video without ffmpeg in either direction."""
 
     def get_block_name(self) -> str:
@@ -64,7 +64,7 @@ class HandleVideo(_ByHandle, gr.Video, metaclass=_NoStub):  # type: ignore[misc]
     get_block_class = get_block_name
 
 
-class HandleImage(_ByHandle, gr.Image, metaclass=_NoStub):  # type: ignore[misc]
+class HandleImage(_ByHandle, gr.Image, metaclass=NoStub):  # type: ignore[misc]
     """gr.Image that hands on the uploaded file itself, metadata and all."""
 
     def get_block_name(self) -> str:

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from common.contract import Plan, Request, Stage
+from common.contract import Stage
 from common.errors import GpuError, InputError, MediaError, StudioError
 from common.modes import MODES
 from common.runner import FakeRunner, LocalRunner, explain
-from common.service import Update
+from common.service import Ready, Update
 from tests.common.fakes import FakeService, manifest
 
 VALUES = {"prompt": "a red circle", "num_inference_steps": 3, "seed": 5}
@@ -122,10 +122,10 @@ def test_context_variables_reach_the_thread_of_the_generation(service: FakeServi
     seen: list[tuple[str, str]] = []
 
     class Curious(FakeService):
-        def generate(self, request: Request, plan: Plan) -> Iterator[Update]:
+        def generate(self, ready: Ready) -> Iterator[Update]:
             seen.append((visitor.get(), threading.current_thread().name))
             yield None, Stage(name="load", text="…")
-            yield from super().generate(request, plan)
+            yield from super().generate(ready)
 
     async def go() -> None:
         visitor.set("me")

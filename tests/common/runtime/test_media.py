@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from common.budgets import BUDGETS
 from common.contract import MediaHandle
 from common.errors import MediaError
 from common.runtime import media
+from common.runtime.reader import Reader
 
 
 def handle(path: Path, **values) -> MediaHandle:
@@ -70,7 +72,7 @@ def test_missing_heavy_and_remote_files(tmp_path):
         media.open_image(handle(tmp_path), "image")
     heavy = tmp_path / "heavy.png"
     with heavy.open("wb") as file:
-        file.truncate(media.MAX_IMAGE_BYTES + 1)
+        file.truncate(BUDGETS.image_bytes + 1)
     with pytest.raises(MediaError, match="at most 50 MB"):
         media.open_image(handle(heavy), "image")
     with pytest.raises(MediaError, match="URL"):
@@ -103,22 +105,22 @@ def test_fit_cuts_the_centre_and_says_so():
     ("image_from", "shade"), [("first", 0), ("last", 240), (0.3, 60), (0.5, 120), (1.2, 240)]
 )
 def test_a_clip_gives_the_chosen_frame(clip, image_from, shade):
-    picture = media.open_frame(handle(clip), "image", image_from)
+    picture = Reader().frame(handle(clip), "image", image_from)
     assert abs(picture.getpixel((32, 32))[0] - shade) < 12
 
 
 def test_a_moment_beyond_the_end_is_an_error(clip):
     with pytest.raises(MediaError, match=r"image_from must lie within the clip of 1\.25 s; got 9 s"):
-        media.open_frame(handle(clip), "image", 9)
+        Reader().frame(handle(clip), "image", 9)
     with pytest.raises(MediaError, match=r"last_image_from must lie within"):
-        media.open_frame(handle(clip), "last_image", 9)
+        Reader().frame(handle(clip), "last_image", 9)
 
 
 def test_a_clip_is_measured(clip):
-    known = media.measured(handle(clip, mime="video/mp4"), "image")
+    known = Reader().measured(handle(clip, mime="video/mp4"), "image")
     assert (known.width, known.height, known.frames, known.fps, known.seconds) == (64, 64, 5, 4.0, 1.25)
     assert known.sha256 == media.sha256(clip)
-    assert len(list(media.frames(known, "video"))) == 5
+    assert len(Reader().clip(known, "video", 4, 99)) == 5
 
 
 def test_a_phones_clip_stands_upright_however_it_is_read(tmp_path):
@@ -133,9 +135,9 @@ def test_a_phones_clip_stands_upright_however_it_is_read(tmp_path):
     lying.write_bytes(data)
     subprocess.run([*quiet, "-i", str(lying), "-frames:v", "1", str(seen)], check=True)
     wanted = np.asarray(Image.open(seen).convert("RGB"), int)
-    known = media.measured(handle(lying), "image")
+    known = Reader().measured(handle(lying), "image")
     assert (known.width, known.height) == (64, 96)
-    for picture in (media.open_frame(known, "image"), next(media.frames(known, "video"))):
+    for picture in (Reader().frame(known, "image"), Reader().clip(known, "video", 4, 1)[0]):
         assert np.abs(np.asarray(picture, int) - wanted).mean() < 3
 
 
@@ -143,8 +145,8 @@ def test_bad_clips(tmp_path, clip):
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"\0" * 500)
     with pytest.raises(MediaError, match="not a readable clip"):
-        media.open_frame(handle(broken), "image")
+        Reader().frame(handle(broken), "image")
     cut = tmp_path / "cut.mp4"
     cut.write_bytes(clip.read_bytes()[:400])
     with pytest.raises(MediaError, match=r"not a readable clip|no frames"):
-        media.measured(handle(cut), "video")
+        Reader().measured(handle(cut), "video")
