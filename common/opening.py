@@ -17,6 +17,10 @@ from PIL import Image
 from common.budgets import BUDGETS
 from common.errors import MediaError
 
+ORIENTATION = 0x0112
+LYING = (5, 6, 7, 8)
+"""EXIF orientations that swap width and height."""
+
 PICTURES: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 CLIPS: Final = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,gif"
 """Containers that hold their own media. Playlists (HLS, DASH, concat, SDP) name other files, or hosts to ask."""
@@ -41,6 +45,12 @@ def open_picture(
     except Exception as error:  # a damaged file raises anything: SyntaxError, struct.error, zlib.error…
         text = f"is not a readable picture{f': {name}' if name else ''}"
         raise MediaError(field, text, hint="save it as PNG or JPEG") from error
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height as the picture is meant to be seen: EXIF may turn it."""
+    lying = image.getexif().get(ORIENTATION) in LYING
+    return (image.height, image.width) if lying else image.size
 
 
 def open_clip(path: Path) -> InputContainer:

@@ -13,15 +13,12 @@ from PIL import Image, ImageOps
 from common.budgets import BUDGETS
 from common.contract import MediaHandle
 from common.errors import MediaError
-from common.opening import open_picture
+from common.opening import open_picture, upright_size
 
 Size = tuple[int, int]
 """Width, height."""
 
 ASPECT_TOLERANCE = 0.03
-ORIENTATION = 0x0112
-LYING = (5, 6, 7, 8)
-"""EXIF orientations that swap width and height."""
 ROOMY = 4
 """A scaled picture has at most so many times the pixels that are needed: a strip never covers otherwise."""
 
@@ -90,8 +87,7 @@ def picture_size(handle: MediaHandle, field: str) -> Size:
     """Width and height of a picture as it is meant to be seen, from its header."""
     path = local_file(handle, field)
     with open_picture(path, field, name=shown_name(handle)) as image:
-        lying = image.getexif().get(ORIENTATION) in LYING
-        return (image.height, image.width) if lying else image.size
+        return upright_size(image)
 
 
 def open_image(handle: MediaHandle, field: str, need: Size | None = None) -> Image.Image:
