@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from common.contract import Stage
-from common.errors import GpuError, InputError, MediaError, StudioError
+from common.contract import Plan, Prepared, Request, Stage
+from common.errors import Cancelled, GpuError, InputError, MediaError, StudioError
 from common.modes import MODES
 from common.runner import FakeRunner, LocalRunner, explain
 from common.service import Ready, Update
@@ -100,6 +100,34 @@ def test_cancelling_while_a_step_is_running_closes_the_service(tmp_path: Path) -
     took = asyncio.run(go())
     assert service.closed.is_set(), "the stream must not end before the service has let go"
     assert took < 1.0
+
+
+@pytest.mark.parametrize("asked", ["stream", "prepare"])
+def test_cancelling_while_media_are_opened_stops_that_too(tmp_path: Path, asked: str) -> None:
+    begun, left = threading.Event(), threading.Event()
+
+    class Opening(FakeService):
+        def preflight(self, request: Request, plan: Plan, stop: threading.Event) -> Ready:
+            begun.set()
+            assert stop.wait(60), "nobody told it to stop"
+            left.set()
+            raise Cancelled()
+
+        def prepare(self, ready: Ready) -> Prepared:
+            raise AssertionError("nothing is ready")
+
+    runner = LocalRunner(Opening(MODES["vace"], tmp_path))
+
+    async def go() -> None:
+        work = collect(runner, VALUES) if asked == "stream" else runner.prepare(VALUES)
+        task = asyncio.ensure_future(work)
+        assert await asyncio.to_thread(begun.wait, 60)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert left.is_set(), "the stream must not end before the preparation has let go"
+
+    asyncio.run(go())
 
 
 def test_two_streams_are_independent(tmp_path: Path) -> None:
