@@ -9,17 +9,19 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import aclosing, suppress
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from common.contract import Done, Event, Manifest, MediaHandle, Plan, Prepared, Request
+from common.contract import Done, Event, Manifest, MediaHandle, Plan, Prepared
 from common.errors import StudioError, UnavailableError
 from common.modes.base import Mode
 from common.service import Preparing, Service, Update
 
 Progress = tuple[MediaHandle | None, Event]
 """What a stream yields: the finished video (None until `done`) and an event."""
+
+Item = TypeVar("Item")
 
 CLOSE_SECONDS = 10.0
 """How long a cancelled stream waits for its service to let go; services yield at least twice a second."""
@@ -72,7 +74,7 @@ def explain(error: BaseException) -> StudioError:
 
 
 class LocalRunner:
-    """Runs a Service of this process: parse, plan and preflight first, then the generation in a thread."""
+    """Runs a Service of this process: parse and plan first, then preflight and generation in a thread."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
@@ -85,69 +87,75 @@ class LocalRunner:
         return self.service.plan(self.mode.parse(given(values)))
 
     async def prepare(self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Prepared:
-        if not isinstance(self.service, Preparing):
+        service = self.service
+        if not isinstance(service, Preparing):
             raise UnavailableError(f"{self.mode.title} makes no control media")
-        request, plan = await self._checked(values)
-        return await asyncio.to_thread(self.service.prepare, request, plan)
-
-    async def _checked(self, values: Mapping[str, Any]) -> tuple[Request, Plan]:
         request = self.mode.parse(given(values))
-        plan = self.service.plan(request)
-        request = await asyncio.to_thread(self.service.preflight, request, plan)
-        if self.mode.media(request):
-            plan = self.service.plan(request)  # preflight measured the media: a clip decides its own length
-        return request, plan
+        plan = service.plan(request)
+
+        def work(stop: threading.Event) -> Generator[Prepared, None, None]:
+            yield service.prepare(service.preflight(request, plan, stop))
+
+        async with aclosing(_pumped(self.mode.key, work)) as made:
+            return await anext(made)
 
     async def stream(
         self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None
     ) -> AsyncGenerator[Progress, None]:
-        request, plan = await self._checked(values)
-        async with aclosing(_pumped(self.service, request, plan)) as updates:
+        request = self.mode.parse(given(values))
+        plan = self.service.plan(request)
+
+        def work(stop: threading.Event) -> Generator[Update, None, None]:
+            ready = self.service.preflight(request, plan, stop)
+            yield from self.service.generate(ready)
+
+        async with aclosing(_pumped(self.mode.key, work)) as updates:
             async for path, event in updates:
                 yield _handle(path, event), event
 
 
-async def _pumped(service: Service, request: Request, plan: Plan) -> AsyncGenerator[Update, None]:
-    """A service's generation, iterated by a thread of its own.
+async def _pumped(
+    name: str, work: Callable[[threading.Event], Generator[Item, None, None]]
+) -> AsyncGenerator[Item, None]:
+    """What a generator yields, iterated by a thread of its own: a shared pool is full of what was cancelled.
 
     A running generator cannot be closed from outside ("generator already executing"): the thread that
-    iterates it looks at `stop` after every update and closes it itself.
+    iterates it looks at `stop` after every item and closes it itself. What takes long before an item, such as
+    opening media, looks at `stop` too.
     """
     loop = asyncio.get_running_loop()
-    updates: asyncio.Queue[Update | BaseException | None] = asyncio.Queue()
+    items: asyncio.Queue[tuple[Item] | BaseException | None] = asyncio.Queue()
     stop = threading.Event()
     ended = asyncio.Event()
 
-    def tell(item: Update | BaseException | None) -> None:
-        loop.call_soon_threadsafe(updates.put_nowait, item)
+    def tell(item: tuple[Item] | BaseException | None) -> None:
+        loop.call_soon_threadsafe(items.put_nowait, item)
 
     def pump() -> None:
-        generation = service.generate(request, plan)
+        generator = work(stop)
         try:
-            for update in generation:
+            for item in generator:
                 if stop.is_set():
                     break
-                tell(update)
+                tell((item,))
         except BaseException as error:
             tell(error)
         finally:
-            close = getattr(generation, "close", None)
-            if close is not None:
-                close()
+            generator.close()
             tell(None)
             loop.call_soon_threadsafe(ended.set)
 
     # ZeroGPU finds the visitor's quota through context variables that Gradio sets around the handler.
     context = contextvars.copy_context()
-    threading.Thread(target=context.run, args=(pump,), name=f"{service.mode.key}-job", daemon=True).start()
+    threading.Thread(target=context.run, args=(pump,), name=f"{name}-job", daemon=True).start()
     try:
-        while (item := await updates.get()) is not None:
+        while (item := await items.get()) is not None:
             if isinstance(item, BaseException):
                 raise item
-            yield item
+            yield item[0]
     finally:
         stop.set()
-        # Held until the service has let go, so that the next job in Gradio's queue finds the GPU free.
+        # Held until the work has let go, so that the next job in Gradio's queue finds the GPU free.
         with suppress(TimeoutError):
             await asyncio.wait_for(ended.wait(), CLOSE_SECONDS)
 

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
 
-from common.contract import Event, Manifest, Plan, Prepared, Request
+from common.contract import Event, Manifest, Parent, Plan, Prepared, Request
 from common.modes.base import Mode
 
 Update = tuple[str | None, Event]
 """What a generation yields: the path of the finished video (None until `done`) and an event."""
 
 
+@dataclass(frozen=True)
+class Ready:
+    """A job whose media were opened, once: all that is needed to make its video, wherever the GPU is.
+
+    `request` has its handles measured, `plan` knows how long its clips are, `inputs` are the pipeline's own
+    arguments, `notices` what was changed to make them. It is pickled on its way to a ZeroGPU worker.
+    """
+
+    request: Request
+    plan: Plan
+    inputs: dict[str, Any] = field(default_factory=lambda: dict[str, Any]())
+    notices: tuple[str, ...] = ()
+    parents: tuple[Parent, ...] = ()
+
+
 class Service(Protocol):
-    """One mode, ready to work. All but `generate` are quick and run in the Space's own process."""
+    """One mode, ready to work. All but `generate` run in the Space's own process."""
 
     mode: Mode
 
@@ -25,14 +42,14 @@ class Service(Protocol):
         """The plan on this machine; InputError for a rule broken."""
         ...
 
-    def preflight(self, request: Request, plan: Plan) -> Request:
-        """Open and check every media input on the CPU, before a GPU second is spent.
+    def preflight(self, request: Request, plan: Plan, stop: threading.Event) -> Ready:
+        """Open every media input on the CPU, before a GPU second is spent.
 
-        Returns the request with its handles filled in (mime, size, sha256). Raises MediaError.
+        Raises MediaError, and Cancelled soon after `stop` is set.
         """
         ...
 
-    def generate(self, request: Request, plan: Plan) -> Iterator[Update]:
+    def generate(self, ready: Ready) -> Iterator[Update]:
         """Make the video. On ZeroGPU this is the decorated function: closing it cancels the job."""
         ...
 
@@ -41,8 +58,8 @@ class Service(Protocol):
 class Preparing(Protocol):
     """A service that can show what it will give to the model before it does: `/prepare`."""
 
-    def prepare(self, request: Request, plan: Plan) -> Prepared:
-        """The control media of a request that went through `preflight`."""
+    def prepare(self, ready: Ready) -> Prepared:
+        """The control media of a job that went through `preflight`."""
         ...
 
 

@@ -47,6 +47,19 @@ def test_layers(place: str) -> None:
                 assert name != banned and not name.startswith(banned + "."), f"{file} imports {name}"
 
 
+def test_files_of_strangers_are_opened_in_one_place() -> None:
+    own = {
+        "common/opening.py",
+        "common/annotate/cache.py",
+        "common/runtime/video.py",
+    }  # the last two: our own
+    for place in ("common", "router", "spaces", "launch.py", "cli.py"):
+        for file in files(place):
+            if file.relative_to(ROOT).as_posix() not in own:
+                text = file.read_text()
+                assert "Image.open(" not in text and "av.open(" not in text, f"{file} opens media by itself"
+
+
 def test_nobody_imports_a_space() -> None:
     for place in ("common", "router", "deploy", "nano", "bench"):
         for file in files(place):

@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 CODE = """
-import importlib.util, sys
+import importlib.util, sys, threading
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
@@ -19,8 +19,8 @@ spec = importlib.util.spec_from_file_location("wan_space_postcard", "spaces/post
 app = importlib.util.module_from_spec(spec); sys.modules[spec.name] = app; spec.loader.exec_module(app)
 assert Path(app.service.mode.__class__.__module__.replace(".", "/") + ".py").is_file()
 request = app.service.mode.parse({"prompt": "a red circle", "num_inference_steps": 1, "seed": 1})
-plan = app.service.plan(request)
-*_, (path, event) = app.service.generate(app.service.preflight(request, plan), plan)
+ready = app.service.preflight(request, app.service.plan(request), threading.Event())
+*_, (path, event) = app.service.generate(ready)
 print(event.type, event.plan.num_frames, path)
 """
 

@@ -15,7 +15,7 @@ import numpy as np
 from av.error import FFmpegError
 from PIL import Image
 
-from common.annotate.frames import Control, Frames
+from common.annotate.frames import Check, Control, Frames, unchecked, watched
 
 LATEST = 12
 """Controls kept; the oldest go."""
@@ -28,13 +28,13 @@ def key(recipe: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
-def load(folder: Path) -> Control | None:
+def load(folder: Path, check: Check = unchecked) -> Control | None:
     """The control in a folder; None where there is none, or not all of it."""
     try:
         facts = json.loads((folder / "control.json").read_text())
         control = Control(
-            _read(folder / "video.mkv"),
-            _read(folder / "mask.mkv"),
+            _read(folder / "video.mkv", check),
+            _read(folder / "mask.mkv", check),
             [Image.open(folder / f"reference-{i}.png").convert("RGB") for i in range(facts["references"])],
             list(facts["notices"]),
         )
@@ -44,13 +44,13 @@ def load(folder: Path) -> Control | None:
     return control
 
 
-def save(control: Control, folder: Path, fps: int) -> None:
+def save(control: Control, folder: Path, fps: int, check: Check = unchecked) -> None:
     """Writes a control into `folder`, whole or not at all, and forgets the oldest beside it."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=".making-", dir=folder.parent))
     try:
-        _write(control.video, fps, work / "video.mkv")
-        _write(control.mask, fps, work / "mask.mkv")
+        _write(control.video, fps, work / "video.mkv", check)
+        _write(control.mask, fps, work / "mask.mkv", check)
         for index, image in enumerate(control.references):
             image.save(work / f"reference-{index}.png")
         facts = {"references": len(control.references), "notices": control.notices}
@@ -65,17 +65,21 @@ def save(control: Control, folder: Path, fps: int) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _write(frames: Frames, fps: int, path: Path) -> None:
+def _write(frames: Frames, fps: int, path: Path, check: Check) -> None:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("ffv1", rate=fps)
         stream.width, stream.height = frames[0].size
         stream.pix_fmt = "bgr0"  # FFV1 keeps RGB as it is; yuv would not
-        for image in frames:
+        for image in watched(frames, check):
             frame = av.VideoFrame.from_ndarray(np.asarray(image.convert("RGB")), format="rgb24")
             container.mux(stream.encode(frame.reformat(format="bgr0")))
         container.mux(stream.encode())
 
 
-def _read(path: Path) -> Frames:
+def _read(path: Path, check: Check) -> Frames:
     with av.open(str(path)) as container:
-        return [f.to_image() for f in container.decode(video=0)]
+        frames: Frames = []
+        for frame in container.decode(video=0):
+            check()
+            frames.append(frame.to_image())
+        return frames

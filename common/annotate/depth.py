@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from common.annotate.frames import Frame, Frames, picture
+from common.annotate.frames import Check, Frame, Frames, picture, unchecked, watched
 from common.annotate.models import loaded
 
 
-def depth(frames: Frames, folder: Path, device: str) -> Frames:
+def depth(frames: Frames, folder: Path, device: str, check: Check = unchecked) -> Frames:
     """One map a frame, from the depth model in `folder`."""
     processor, model = loaded(_load, folder, device)
-    return [_one(f, processor, model) for f in frames]
+    return [_one(f, processor, model) for f in watched(frames, check)]
 
 
 def stretched(nearness: NDArray[np.floating]) -> Frame:

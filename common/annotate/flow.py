@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from common.annotate.frames import Frames, Picture, array, picture
+from common.annotate.frames import Check, Frames, Picture, array, picture, unchecked, watched
 
 Flow = NDArray[np.float32]
 """Height x width x 2: how far each pixel moves right and down to the next frame."""
@@ -19,9 +19,9 @@ Flow = NDArray[np.float32]
 _STEPS = (("RY", 15), ("YG", 6), ("GC", 4), ("CB", 11), ("BM", 13), ("MR", 6))
 
 
-def dis_flow(frames: Frames) -> Frames:
+def dis_flow(frames: Frames, check: Check = unchecked) -> Frames:
     """Flow maps by OpenCV's DIS. The first is shown twice, so that there is one a frame."""
-    lumas = [cv2.cvtColor(array(f), cv2.COLOR_RGB2GRAY) for f in frames]
+    lumas = (cv2.cvtColor(array(f), cv2.COLOR_RGB2GRAY) for f in watched(frames, check))
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     pairs = itertools.pairwise(lumas)
     return flow_maps([dis.calc(a, b, np.zeros((*a.shape, 2), np.float32)) for a, b in pairs], frames[0].size)

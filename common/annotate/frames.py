@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,6 +12,8 @@ from PIL import Image, ImageOps
 Frame = Image.Image
 Frames = list[Image.Image]
 Picture = NDArray[np.uint8]
+Check = Callable[[], None]
+"""Raises when the job was stopped; every loop over frames looks at it."""
 
 GRAY = 128
 """Missing pixels. The model's middle is 127.5; 128 is 0.004 off on its scale of -1 to 1."""
@@ -26,6 +28,17 @@ class Control:
     mask: Frames
     references: Frames = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
+
+
+def unchecked() -> None:
+    """For a caller whom nobody stops."""
+
+
+def watched(frames: Iterable[Frame], check: Check) -> Iterator[Frame]:
+    """The frames, with a look at `check` before each."""
+    for frame in frames:
+        check()
+        yield frame
 
 
 def solid(value: int, width: int, height: int) -> Frame:
@@ -76,7 +89,7 @@ def paste(image: Frame, at: Placement, width: int, height: int, fill: int) -> Fr
     return canvas
 
 
-def fitted(images: Sequence[Frame], width: int, height: int, fit: str = "crop", fill: int = BLACK) -> Frames:
+def fitted(images: Iterable[Frame], width: int, height: int, fit: str = "crop", fill: int = BLACK) -> Frames:
     """Every picture at exactly this size, by cropping or by padding with `fill`."""
     if fit == "pad":
         return [letterbox(image, width, height, fill) for image in images]

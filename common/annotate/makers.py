@@ -14,11 +14,14 @@ from common.annotate.frames import (
     BLACK,
     GRAY,
     WHITE,
+    Check,
     Control,
     Frame,
     Frames,
     fitted,
     repeated,
+    unchecked,
+    watched,
 )
 from common.annotate.references import cropped, references
 from common.annotate.scribble import scribble
@@ -32,10 +35,10 @@ FACE_MARGIN = 0.2
 
 @dataclass
 class Material:
-    """What a maker works on: opened media in their own size, and how the result must look.
+    """What a maker works on: opened media in their own shape, and how the result must look.
 
-    `video` and `last_video` have the output's frame rate and are at most `num_frames` long; `mask` has one
-    picture or as many as `video`.
+    They may have been scaled down, as long as they cover the result. `video` and `last_video` have the
+    output's frame rate and are at most `num_frames` long; `mask` has one picture or as many as `video`.
     """
 
     request: Request
@@ -52,11 +55,19 @@ class Material:
     device: str = "cpu"
     download: bool = False
     say: Callable[[str], None] = lambda _: None
+    check: Check = unchecked
 
     @property
     def size(self) -> tuple[int, int]:
         """Width, height."""
         return self.width, self.height
+
+    def own_size(self, slot: str) -> tuple[int, int]:
+        """Width and height of the video or mask as it was given, before it was scaled down."""
+        handle = getattr(self.request, slot)
+        if handle is not None and handle.width and handle.height:
+            return handle.width, handle.height
+        return getattr(self, slot)[0].size
 
     def model(self, key: str) -> Path:
         """The folder of an annotator's weights."""
@@ -83,7 +94,9 @@ def make(material: Material) -> Control:
 
 def _source(m: Material, fill: int = BLACK) -> Frames:
     """The source clip at the output's size; InputError where it is too short."""
-    return _long_enough(fitted(m.video, *m.size, fit=m.request.fit, fill=fill), m.num_frames, "video")
+    return _long_enough(
+        fitted(watched(m.video, m.check), *m.size, fit=m.request.fit, fill=fill), m.num_frames, "video"
+    )
 
 
 def _long_enough(frames: Frames, count: int, name: str) -> Frames:
@@ -97,19 +110,19 @@ def _long_enough(frames: Frames, count: int, name: str) -> Frames:
 
 def _given_mask(m: Material) -> Frames:
     """The user's mask at the output's size, for every frame; it must have the shape of the video."""
-    first = m.mask[0]
-    theirs, ours = first.width / first.height, m.video[0].width / m.video[0].height
-    if first.size != m.size and abs(theirs / ours - 1) > 0.03:
+    mask, video = m.own_size("mask"), m.own_size("video")
+    theirs, ours = mask[0] / mask[1], video[0] / video[1]
+    if mask != m.size and abs(theirs / ours - 1) > 0.03:
         raise InputError(
             "mask",
             "must have the shape of the video",
-            got=f"{first.width}x{first.height} for {m.video[0].width}x{m.video[0].height}",
+            got=f"{mask[0]}x{mask[1]} for {video[0]}x{video[1]}",
             hint="draw it on a frame of the video",
         )
-    if first.size == m.size and m.video[0].size != m.size:
-        fit = [masks.hard(x) for x in m.mask]  # already made for the output
+    if mask == m.size and video != m.size:
+        fit = [masks.hard(x) for x in watched(m.mask, m.check)]  # already made for the output
     else:
-        scaled = [masks.resized(x, *m.video[0].size) for x in m.mask]
+        scaled = (masks.resized(x, *m.video[0].size) for x in watched(m.mask, m.check))
         fit = [masks.hard(x) for x in fitted(scaled, *m.size, fit=m.request.fit, fill=WHITE)]
     if masks.is_empty(fit):
         raise InputError("mask", "has no white: nothing would change", hint="paint white what is made anew")
@@ -128,13 +141,13 @@ def found_masks(m: Material, frames: Frames) -> Frames:
             return masks.same_everywhere(masks.from_box(_box(m), *m.size), len(frames))
         case "masktrack":
             start = _given_mask(m)[0]
-            return track_mask(frames, start, m.model("sam2"), m.device)
+            return track_mask(frames, start, m.model("sam2"), m.device, m.check)
         case "bboxtrack":
-            return track_box(frames, masks.pixels(_box(m), *m.size), m.model("sam2"), m.device)
+            return track_box(frames, masks.pixels(_box(m), *m.size), m.model("sam2"), m.device, m.check)
         case key:
             words = (m.request.label if key == "label" else m.request.caption) or ""
             box = detect.find_box(frames[0], words, m.model("grounding-dino"), m.device, key)
-            return track_box(frames, box, m.model("sam2"), m.device)
+            return track_box(frames, box, m.model("sam2"), m.device, m.check)
 
 
 def _box(m: Material) -> list[float]:
@@ -159,7 +172,10 @@ def control(m: Material) -> Control:
 def inpaint(m: Material) -> Control:
     """The source with a hole."""
     frames = _source(m, GRAY)
-    holes = [masks.grown(h, m.request.mask_shape, m.request.mask_grow) for h in found_masks(m, frames)]
+    holes = [
+        masks.grown(h, m.request.mask_shape, m.request.mask_grow)
+        for h in watched(found_masks(m, frames), m.check)
+    ]
     if m.request.fit == "pad":
         outside = outpaint.outward(m.video[:1], outpaint.Growth(), *m.size).mask[0]
         holes = [masks.either(h, outside) for h in holes]
@@ -240,7 +256,7 @@ def _subject(m: Material, index: int, image: Frame) -> Frame:
         case "label" | "caption" as key:
             words = (m.request.label if key == "label" else m.request.caption) or ""
             box = detect.find_box(image, words, m.model("grounding-dino"), m.device, key)
-            return masks.subject(image, track_box([image], box, m.model("sam2"), m.device)[0])
+            return masks.subject(image, track_box([image], box, m.model("sam2"), m.device, m.check)[0])
         case _:
             return image
 
@@ -280,14 +296,14 @@ def move_anything(m: Material) -> Control:
 
 
 _MAPS: Final[Mapping[str, Callable[[Material, Frames], Frames]]] = {
-    "gray": lambda m, frames: gray.gray(frames),
-    "scribble": lambda m, frames: scribble(frames),
-    "flow": lambda m, frames: optical.dis_flow(frames),
-    "raft": lambda m, frames: raft.raft_flow(frames, m.model("raft-large"), m.device),
-    "dpt-hybrid": lambda m, frames: depth.depth(frames, m.model("dpt-hybrid"), m.device),
-    "depth-anything": lambda m, frames: depth.depth(frames, m.model("depth-anything"), m.device),
-    "body": lambda m, frames: pose.pose(frames, m.model("dwpose"), m.device, face=False),
-    "body+face": lambda m, frames: pose.pose(frames, m.model("dwpose"), m.device),
+    "gray": lambda m, frames: gray.gray(frames, m.check),
+    "scribble": lambda m, frames: scribble(frames, m.check),
+    "flow": lambda m, frames: optical.dis_flow(frames, m.check),
+    "raft": lambda m, frames: raft.raft_flow(frames, m.model("raft-large"), m.device, m.check),
+    "dpt-hybrid": lambda m, frames: depth.depth(frames, m.model("dpt-hybrid"), m.device, m.check),
+    "depth-anything": lambda m, frames: depth.depth(frames, m.model("depth-anything"), m.device, m.check),
+    "body": lambda m, frames: pose.pose(frames, m.model("dwpose"), m.device, m.check, face=False),
+    "body+face": lambda m, frames: pose.pose(frames, m.model("dwpose"), m.device, m.check),
 }
 
 MAKERS: Final[Mapping[str, Maker]] = {

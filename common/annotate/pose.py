@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from common.annotate.frames import BLACK, Frame, Frames, picture, solid
+from common.annotate.frames import BLACK, Check, Frame, Frames, picture, solid, unchecked, watched
 from common.annotate.keypoints import Floats, Person, people
 
 DRAWN_SIDE = 1024
@@ -32,9 +32,9 @@ _PALETTE = (
 COLOURS = tuple((b, g, r) for r, g, b in _PALETTE)
 
 
-def pose(frames: Frames, folder: Path, device: str, *, face: bool = True) -> Frames:
+def pose(frames: Frames, folder: Path, device: str, check: Check = unchecked, *, face: bool = True) -> Frames:
     """Stick figures on black, one picture a frame."""
-    return [drawn(people(f, folder, device), f.size, face=face) for f in frames]
+    return [drawn(people(f, folder, device), f.size, face=face) for f in watched(frames, check)]
 
 
 def drawn(persons: Sequence[Person], size: tuple[int, int], *, face: bool) -> Frame:

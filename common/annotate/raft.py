@@ -7,23 +7,23 @@ from pathlib import Path
 from typing import Any
 
 from common.annotate.flow import flow_maps
-from common.annotate.frames import Frames, array
+from common.annotate.frames import Check, Frames, array, unchecked, watched
 from common.annotate.models import loaded
 
 _GRID = 8
 
 
-def raft_flow(frames: Frames, folder: Path, device: str) -> Frames:
+def raft_flow(frames: Frames, folder: Path, device: str, check: Check = unchecked) -> Frames:
     """Flow maps, the first one duplicated."""
     import torch
 
     model = loaded(_load, folder, device)
     size = frames[0].size
     with torch.inference_mode():
-        tensors = [
+        tensors = (  # two at a time: all of them in floats would be four times the clip
             torch.from_numpy(array(f).copy()).permute(2, 0, 1)[None].float().to(device) / 127.5 - 1
-            for f in frames
-        ]
+            for f in watched(frames, check)
+        )
         flows = [_pair(model, a, b) for a, b in itertools.pairwise(tensors)]
     return flow_maps(flows, size)
 

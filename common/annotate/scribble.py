@@ -5,15 +5,15 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from common.annotate.frames import Frame, Frames, array, picture
+from common.annotate.frames import Check, Frame, Frames, array, picture, unchecked, watched
 
 _BLUR = 5
 _LOW, _HIGH = 0.66, 1.33
 
 
-def scribble(frames: Frames) -> Frames:
+def scribble(frames: Frames, check: Check = unchecked) -> Frames:
     """Bright edges on black: an edge map that is not inverted, as VACE was trained on."""
-    return [edges(f) for f in frames]
+    return [edges(f) for f in watched(frames, check)]
 
 
 def edges(frame: Frame) -> Frame:

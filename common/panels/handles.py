@@ -22,7 +22,7 @@ def as_handle(value: Any) -> MediaHandle | None:
     return MediaHandle.model_validate({"path": value} if isinstance(value, str) else value)
 
 
-class _NoStub(ComponentMeta):
+class NoStub(ComponentMeta):
     """Gradio's own metaclass writes a .pyi file beside the source of every component class."""
 
     def __new__(cls, name: str, bases: tuple[type, ...], attrs: dict[str, Any]) -> Any:
@@ -51,7 +51,7 @@ class _ByHandle:
         return await super().async_move_resource_to_block_cache(url_or_file_path)  # type: ignore[misc]
 
 
-class HandleVideo(_ByHandle, gr.Video, metaclass=_NoStub):  # type: ignore[misc]
+class HandleVideo(_ByHandle, gr.Video, metaclass=NoStub):  # type: ignore[misc]
     """gr.Video without ffmpeg in either direction."""
 
     def get_block_name(self) -> str:
@@ -60,7 +60,7 @@ class HandleVideo(_ByHandle, gr.Video, metaclass=_NoStub):  # type: ignore[misc]
     get_block_class = get_block_name
 
 
-class HandleImage(_ByHandle, gr.Image, metaclass=_NoStub):  # type: ignore[misc]
+class HandleImage(_ByHandle, gr.Image, metaclass=NoStub):  # type: ignore[misc]
     """gr.Image that hands on the uploaded file itself, metadata and all."""
 
     def get_block_name(self) -> str:

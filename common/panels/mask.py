@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
-import binascii
+import html
 import io
 from dataclasses import dataclass
+from math import isqrt
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,22 @@ import gradio as gr
 import numpy as np
 from gradio.processing_utils import save_pil_to_cache
 from gradio.utils import get_upload_folder
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from common.budgets import BUDGETS
 from common.contract import MediaHandle
+from common.errors import MediaError
+from common.opening import open_picture
+from common.panels.drawing import DrawingPad
 from common.panels.handles import HandleImage, HandleVideo
 from common.panels.widgets import Inputs, Raw
 
-MAX_SIDE = 1280
+MAX_SIDE = isqrt(BUDGETS.drawing_pixels)
+MAX_TEXT = 2 * BUDGETS.drawing_pixels
+"""Characters of a frame sent as base64: a JPEG takes less than a byte a pixel, even of noise."""
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+ONE_BY_ONE: dict[str, Any] = QUIET | {"queue": True, "concurrency_limit": 1, "concurrency_id": "drawing"}
+"""For what decodes a picture: a hundred visitors wait in line, and do not decode at once."""
 
 # The browser has the video already: no Space has to open it, and the router must not.
 GRAB = """(...args) => {
@@ -40,7 +49,7 @@ class MaskInput:
     """The parts of the mask's input that others wire or show."""
 
     draw: gr.Button
-    editor: gr.ImageMask
+    editor: DrawingPad
     use: gr.Button
     box: gr.Button
     said: gr.HTML
@@ -62,7 +71,7 @@ def draw_mask(inputs: Inputs, source_id: str) -> MaskInput:
         kind, [picture, clip], **QUIET,
     )  # fmt: skip
     draw = gr.Button("Draw on the video's frame", size="sm", elem_id=f"{source_id}-draw")
-    editor = gr.ImageMask(
+    editor = DrawingPad(
         label="Paint what is made anew", type="pil", visible=False, height=380, layers=False, transforms=(),
         brush=gr.Brush(colors=["#ffffff"], color_mode="fixed", default_size=24), sources=(),
         elem_id=f"{source_id}-editor",
@@ -73,9 +82,9 @@ def draw_mask(inputs: Inputs, source_id: str) -> MaskInput:
     said = gr.HTML("")
     grabbed = gr.Textbox(visible=False)
     draw.click(None, None, grabbed, js=GRAB % (source_id, MAX_SIDE), **QUIET).then(
-        _show_frame, grabbed, [editor, use, box, said], **QUIET
+        _show_frame, grabbed, [editor, use, box, said], **ONE_BY_ONE
     )
-    use.click(_as_mask, editor, [kind, picture, said, editor, use, box], **QUIET)
+    use.click(_as_mask, editor, [kind, picture, said, editor, use, box], **ONE_BY_ONE)
     return MaskInput(draw, editor, use, box, said)
 
 
@@ -85,12 +94,23 @@ def _read(raw: Raw) -> dict[str, Any]:
 
 def _show_frame(data: str) -> list[Any]:
     try:
-        image = Image.open(io.BytesIO(base64.b64decode(data.partition(",")[2], validate=True))).convert("RGB")
-    except (binascii.Error, UnidentifiedImageError, OSError, ValueError):
+        image = grabbed_frame(data)
+    except (MediaError, ValueError) as error:
         text = "Load a source video first; one from another site cannot be drawn on: upload a mask instead."
-        return [gr.skip(), gr.skip(), gr.skip(), _note(text)]
+        return [gr.skip(), gr.skip(), gr.skip(), _note(str(error) if isinstance(error, MediaError) else text)]
     shown = {"background": image, "layers": [], "composite": None}
     return [gr.update(value=shown, visible=True), gr.update(visible=True), gr.update(visible=True), ""]
+
+
+def grabbed_frame(data: str) -> Image.Image:
+    """The frame in a data URL; ValueError where there is none, MediaError for one that a browser never sends."""
+    if len(data) > MAX_TEXT:
+        raise MediaError("frame", f"must be at most {MAX_TEXT} characters of base64", got=len(data))
+    content = base64.b64decode(data.partition(",")[2], validate=True)
+    if not content:
+        raise ValueError("no frame")
+    with open_picture(io.BytesIO(content), "frame", pixels=BUDGETS.drawing_pixels) as image:
+        return image.convert("RGB")
 
 
 def painted(value: dict[str, Any] | None) -> Image.Image | None:
@@ -122,4 +142,4 @@ def bounds(value: dict[str, Any] | None) -> str:
 
 
 def _note(text: str) -> str:
-    return f'<p class="notice">{text}</p>'
+    return f'<p class="notice">{html.escape(text)}</p>'

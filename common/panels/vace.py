@@ -177,7 +177,7 @@ class VACEPanel(Panel):
             [parts["submode"].change, parts["mask_source"].input],
             _reshape, [parts["submode"], parts["mask_source"]], shape, **QUIET,
         )  # fmt: skip
-        self.mask.box.click(mask.bounds, self.mask.editor, parts["bbox"], **QUIET)
+        self.mask.box.click(mask.bounds, self.mask.editor, parts["bbox"], **mask.ONE_BY_ONE)
         self.look.click(
             self._prepare, list(parts.values()), [self.said, self.shown, self.control, self.control_mask],
             show_progress="minimal", api_visibility="private", concurrency_limit=None,

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import gradio as gr
-from PIL import Image
 
 from common.catalog import MAX_STEPS, NEGATIVE_PROMPT, Checkpoint, Resolution, Weights
 from common.contract import MAX_SEED, MediaHandle, Plan
+from common.errors import MediaError
 from common.modes import rules
 from common.modes.base import MediaSlot, Mode
+from common.opening import open_picture, upright_size
 from common.panels.handles import HandleImage, HandleVideo
 
 Raw = Mapping[str, Any]
@@ -77,11 +78,9 @@ def picture_size(handle: MediaHandle | None) -> tuple[int, int] | None:
     if handle.width and handle.height:
         return handle.width, handle.height
     try:
-        with Image.open(handle.path) as picture:
-            width, height = picture.size
-            turned = picture.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-            return (height, width) if turned else (width, height)
-    except (OSError, ValueError, Image.DecompressionBombError):
+        with open_picture(handle.path, "image") as picture:
+            return upright_size(picture)
+    except MediaError:
         return None  # preflight says what is wrong with it, once Generate asks
 
 

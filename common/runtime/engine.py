@@ -21,6 +21,7 @@ from common.contract import (
     Event,
     Lineage,
     Manifest,
+    MediaHandle,
     Notice,
     Parent,
     Plan,
@@ -28,18 +29,23 @@ from common.contract import (
 )
 from common.errors import InputError, StudioError, UnavailableError
 from common.lineage import read_lineage
-from common.modes.base import PRESETS, Mode
+from common.modes.base import PRESETS, MediaSlot, Mode
 from common.runtime import backend as machine
 from common.runtime import generate, load, lora, media, preview, weights
 from common.runtime.job import Job, Made, stream
+from common.runtime.reader import Reader
 from common.runtime.residency import HOUSE
-from common.runtime.turns import LINE
+from common.runtime.turns import LINE, Turns
 from common.runtime.video import write_video
+from common.service import Ready
 from common.settings import SpaceSettings, git_sha
 
 Note = Callable[[str], None]
-Inputs = Callable[[Any, Plan, Note], dict[str, Any]]
-"""A mode's own pipeline arguments from its request; opens media, says what it changed, loads no model."""
+Inputs = Callable[[Any, Plan, Reader], dict[str, Any]]
+"""A mode's own pipeline arguments from its request; opens media, notes what it changed, loads no model."""
+
+DESK = Turns()
+"""One job's media are opened at a time, whatever the mode: they may take a gigabyte before they are scaled."""
 
 Carried = tuple[str | None, Event | StudioError]
 """What crosses from a GPU worker. Errors travel as values: raised, ZeroGPU keeps only their class name and
@@ -57,7 +63,7 @@ class Engine:
         self.backend = machine.detect(settings, rows[0].key)
         # On ZeroGPU what is parked on the GPU moves with every new worker: one checkpoint a Space.
         self.allowed = tuple(r.key for r in rows[: 1 if self.backend.gpu_size else None])
-        self.on_gpu: Callable[[Any, Plan], Iterator[Carried]] = self.run
+        self.on_gpu: Callable[[Ready], Iterator[Carried]] = self.run
 
     @property
     def admin(self) -> bool:
@@ -70,27 +76,26 @@ class Engine:
         """The plan on this machine; InputError for a rule broken."""
         return self.mode.plan(request, self.backend, weights=self.settings.weights, allowed=self.allowed)
 
-    def preflight(self, request: Request, plan: Plan) -> Request:
-        """Opens every media input on the CPU; returns the request with its handles measured.
+    def preflight(self, request: Request, plan: Plan, stop: threading.Event) -> Ready:
+        """Opens every media input on the CPU, once: what the pipeline is given is made here.
 
         Refuses a checkpoint that this machine cannot hold, before it is downloaded.
         """
         self._check_memory(CHECKPOINTS[plan.checkpoint])
-        filled: dict[str, Any] = {}
-        for slot, handle in self.mode.media(request):
-            known = media.measured(handle, slot.name)
-            if slot.many:
-                filled.setdefault(slot.name, []).append(known)
-            else:
-                filled[slot.name] = known
-        request = request.model_copy(update=filled)
-        # Planned again: how long a clip is was not known before it was opened.
-        self.inputs(request, self.plan(request) if filled else plan, lambda _: None)
-        return request
+        media_in = self.mode.media(request)
+        with Reader(stop) as reader:
+            if not media_in:
+                return Ready(request, plan, self.inputs(request, plan, reader), tuple(reader.notices))
+            with DESK.turn(reader.check):
+                request = self._measured(request, media_in, reader)
+                # Planned again: how long a clip is was not known before it was opened. The seed is drawn once.
+                plan = self.plan(request.model_copy(update={"seed": plan.seed}))
+                inputs = self.inputs(request, plan, reader)
+                return Ready(request, plan, inputs, tuple(reader.notices), self._parents(request))
 
-    def generate(self, request: Request, plan: Plan) -> Iterator[tuple[str | None, Event]]:
+    def generate(self, ready: Ready) -> Iterator[tuple[str | None, Event]]:
         """Makes the video through the Space's GPU function; raises what went wrong there."""
-        carried = self.on_gpu(request, plan)
+        carried = self.on_gpu(ready)
         try:
             for path, item in carried:
                 if isinstance(item, StudioError):
@@ -127,16 +132,16 @@ class Engine:
 
     # ------------------------------------------------------------------ what the Space's app.py calls
 
-    def gpu_seconds(self, request: Any, plan: Plan) -> int:
+    def gpu_seconds(self, ready: Ready) -> int:
         """For `@spaces.GPU(duration=)`: called in the parent with the arguments of the function."""
-        return plan.gpu_seconds
+        return ready.plan.gpu_seconds
 
-    def run(self, request: Request, plan: Plan) -> Iterator[Carried]:
+    def run(self, ready: Ready) -> Iterator[Carried]:
         """The body of the GPU function. Closing it stops the job within a step."""
         try:
-            for text in plan.notices:
+            for text in (*ready.plan.notices, *ready.notices):
                 yield None, Notice(text=text, t=0.0)
-            yield from stream(lambda job: self._work(request, plan, job), LINE)
+            yield from stream(lambda job: self._work(ready, job), LINE)
         except StudioError as error:
             yield None, error
 
@@ -175,17 +180,17 @@ class Engine:
 
     # ------------------------------------------------------------------ the work
 
-    def _work(self, request: Request, plan: Plan, job: Job) -> Made:
+    def _work(self, ready: Ready, job: Job) -> Made:
+        request, plan = ready.request, ready.plan
         checkpoint = CHECKPOINTS[plan.checkpoint]
         job.stage("load", f"Loading {checkpoint.name}")
-        inputs = self.inputs(request, plan, job.note)
         pipe = self._pipe(plan.checkpoint, job.note)
         job.check()
         lora.apply(pipe, plan, checkpoint, self.settings.weights, job.note)
         steps = self.mode.denoising_steps(request, plan.num_inference_steps)
-        frames = generate.make(pipe, request.prompt, plan, inputs, steps, job)
+        frames = generate.make(pipe, request.prompt, plan, ready.inputs, steps, job)
         job.stage("save", "Writing the video")
-        lineage = self._lineage(request, plan)
+        lineage = self._lineage(ready)
         draft = output_folder() / f"{plan.mode}-{plan.seed}-{os.urandom(4).hex()}.mp4"
         write_video(frames, plan.fps, draft, lineage)
         digest = media.sha256(draft)
@@ -221,23 +226,38 @@ class Engine:
 
         return HOUSE.get(self._key(key), self.backend.device, build)
 
-    def _lineage(self, request: Request, plan: Plan) -> Lineage:
+    def _measured(
+        self, request: Request, media_in: list[tuple[MediaSlot, MediaHandle]], reader: Reader
+    ) -> Request:
+        filled: dict[str, Any] = {}
+        for slot, handle in media_in:
+            known = reader.measured(handle, slot.name)
+            if slot.many:
+                filled.setdefault(slot.name, []).append(known)
+            else:
+                filled[slot.name] = known
+        return request.model_copy(update=filled)
+
+    def _parents(self, request: Request) -> tuple[Parent, ...]:
+        """Where the media came from: read with the rest, for nobody promises that they outlive the job."""
         parents: list[Parent] = []
         for slot, handle in self.mode.media(request):
-            path = media.local_file(handle, slot.name)
-            before = read_lineage(path)
-            digest = handle.sha256 or media.sha256(path)
-            parents.append(Parent(sha256=digest, mode=before.plan.mode if before else None, role=slot.name))
+            before = read_lineage(media.local_file(handle, slot.name))
+            mode = before.plan.mode if before else None
+            parents.append(Parent(sha256=handle.sha256 or "", mode=mode, role=slot.name))
+        return tuple(parents)
+
+    def _lineage(self, ready: Ready) -> Lineage:
         # Paths name a user's folders: the parents' hashes say what the media were.
-        values = request.model_dump(mode="json", exclude={s.name for s in self.mode.slots}, exclude_none=True)
+        hidden = {s.name for s in self.mode.slots}
         return Lineage(
-            request=values,
-            plan=plan,
-            seed=plan.seed,
+            request=ready.request.model_dump(mode="json", exclude=hidden, exclude_none=True),
+            plan=ready.plan,
+            seed=ready.plan.seed,
             versions=versions(),
             git_sha=git_sha(),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            parents=parents,
+            parents=list(ready.parents),
         )
 
 

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+LOOK = 0.1
+"""Seconds between two looks at whether a waiting job was stopped."""
 
 
 class Turns:
@@ -36,6 +41,17 @@ class Turns:
             if ticket in self._line:
                 self._line.remove(ticket)
                 self._moved.notify_all()
+
+    @contextmanager
+    def turn(self, check: Callable[[], None]) -> Iterator[None]:
+        """The whole of a turn: waits for it, while `check` may raise, and gives the place up at its end."""
+        ticket = self.enter()
+        try:
+            while not ticket.wait(LOOK):
+                check()
+            yield
+        finally:
+            ticket.leave()
 
 
 class Ticket:

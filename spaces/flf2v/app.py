@@ -19,24 +19,26 @@ import spaces  # noqa: E402 - the ZeroGPU package; it must come before torch
 from common.contract import Plan  # noqa: E402
 from common.modes.flf2v import MODE, Request  # noqa: E402
 from common.runtime import media  # noqa: E402
-from common.runtime.engine import Carried, Engine, Note  # noqa: E402
+from common.runtime.engine import Carried, Engine  # noqa: E402
+from common.runtime.reader import Reader  # noqa: E402
+from common.service import Ready  # noqa: E402
 from common.settings import SpaceSettings  # noqa: E402
 from common.space import build_space  # noqa: E402
 
 settings = SpaceSettings.from_env()
 
 
-def inputs(request: Request, plan: Plan, note: Note) -> dict[str, Any]:
+def inputs(request: Request, plan: Plan, reader: Reader) -> dict[str, Any]:
     """Both frames at exactly the asked size, cut around their centres: the pipeline would stretch them."""
     assert request.image is not None and request.last_image is not None  # the plan has checked
     pictures = {
-        "image": media.open_frame(request.image, "image", request.image_from),
-        "last_image": media.open_frame(request.last_image, "last_image", request.last_image_from),
+        "image": reader.frame(request.image, "image", request.image_from),
+        "last_image": reader.frame(request.last_image, "last_image", request.last_image_from),
     }
     fitted = {name: media.fit(p, plan.width, plan.height, name) for name, p in pictures.items()}
     for picture in fitted.values():
         if picture.notice:
-            note(picture.notice)
+            reader.note(picture.notice)
     return {name: picture.image for name, picture in fitted.items()}
 
 
@@ -46,9 +48,9 @@ TIER = service.backend.gpu_size  # a literal by the time the decorator reads it;
 
 
 @spaces.GPU(duration=service.gpu_seconds, size=TIER)
-def generate(request: Request, plan: Plan) -> Iterator[Carried]:
+def generate(ready: Ready) -> Iterator[Carried]:
     """The one function that gets a GPU. A real generator, so that Stop reaches the step callback."""
-    yield from service.run(request, plan)
+    yield from service.run(ready)
 
 
 service.on_gpu = generate

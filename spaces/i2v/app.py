@@ -19,20 +19,22 @@ import spaces  # noqa: E402 - the ZeroGPU package; it must come before torch
 from common.contract import Plan  # noqa: E402
 from common.modes.i2v import MODE, Request  # noqa: E402
 from common.runtime import media  # noqa: E402
-from common.runtime.engine import Carried, Engine, Note  # noqa: E402
+from common.runtime.engine import Carried, Engine  # noqa: E402
+from common.runtime.reader import Reader  # noqa: E402
+from common.service import Ready  # noqa: E402
 from common.settings import SpaceSettings  # noqa: E402
 from common.space import build_space  # noqa: E402
 
 settings = SpaceSettings.from_env()
 
 
-def inputs(request: Request, plan: Plan, note: Note) -> dict[str, Any]:
+def inputs(request: Request, plan: Plan, reader: Reader) -> dict[str, Any]:
     """The first frame at exactly the asked size: the pipeline would stretch any other."""
     assert request.image is not None  # the plan has checked
-    picture = media.open_frame(request.image, "image", request.image_from)
+    picture = reader.frame(request.image, "image", request.image_from)
     fitted = media.fit(picture, plan.width, plan.height)
     if fitted.notice:
-        note(fitted.notice)
+        reader.note(fitted.notice)
     return {"image": fitted.image}
 
 
@@ -42,9 +44,9 @@ TIER = service.backend.gpu_size  # a literal by the time the decorator reads it;
 
 
 @spaces.GPU(duration=service.gpu_seconds, size=TIER)
-def generate(request: Request, plan: Plan) -> Iterator[Carried]:
+def generate(ready: Ready) -> Iterator[Carried]:
     """The one function that gets a GPU. A real generator, so that Stop reaches the step callback."""
-    yield from service.run(request, plan)
+    yield from service.run(ready)
 
 
 service.on_gpu = generate

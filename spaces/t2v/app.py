@@ -18,14 +18,16 @@ if str(ROOT) not in sys.path:
 import spaces  # noqa: E402 - the ZeroGPU package; it must come before torch
 from common.contract import Plan, Request  # noqa: E402
 from common.modes.t2v import MODE  # noqa: E402
-from common.runtime.engine import Carried, Engine, Note  # noqa: E402
+from common.runtime.engine import Carried, Engine  # noqa: E402
+from common.runtime.reader import Reader  # noqa: E402
+from common.service import Ready  # noqa: E402
 from common.settings import SpaceSettings  # noqa: E402
 from common.space import build_space  # noqa: E402
 
 settings = SpaceSettings.from_env()
 
 
-def inputs(request: Request, plan: Plan, note: Note) -> dict[str, Any]:
+def inputs(request: Request, plan: Plan, reader: Reader) -> dict[str, Any]:
     """Text is all that WanPipeline takes, and the engine passes it already."""
     return {}
 
@@ -36,9 +38,9 @@ TIER = service.backend.gpu_size  # a literal by the time the decorator reads it;
 
 
 @spaces.GPU(duration=service.gpu_seconds, size=TIER)
-def generate(request: Request, plan: Plan) -> Iterator[Carried]:
+def generate(ready: Ready) -> Iterator[Carried]:
     """The one function that gets a GPU. A real generator, so that Stop reaches the step callback."""
-    yield from service.run(request, plan)
+    yield from service.run(ready)
 
 
 service.on_gpu = generate

@@ -21,26 +21,28 @@ import spaces  # noqa: E402 - the ZeroGPU package; it must come before torch
 from common.contract import Plan  # noqa: E402
 from common.modes.v2v import MODE, Request  # noqa: E402
 from common.runtime import clips, media  # noqa: E402
-from common.runtime.engine import Carried, Engine, Note  # noqa: E402
+from common.runtime.engine import Carried, Engine  # noqa: E402
+from common.runtime.reader import Reader  # noqa: E402
+from common.service import Ready  # noqa: E402
 from common.settings import SpaceSettings  # noqa: E402
 from common.space import build_space  # noqa: E402
 
 settings = SpaceSettings.from_env()
 
 
-def inputs(request: Request, plan: Plan, note: Note) -> dict[str, Any]:
+def inputs(request: Request, plan: Plan, reader: Reader) -> dict[str, Any]:
     """The clip at the model's own rate, size and length: the pipeline would stretch it, and take it all."""
     assert request.video is not None  # the plan has checked
-    notices: set[str] = set()
+    own = (request.video.width or plan.width, request.video.height or plan.height)
 
     def fit(frame: Image.Image) -> Image.Image:
-        fitted = media.fit(frame, plan.width, plan.height, "video")
-        notices.update([fitted.notice] if fitted.notice else [])
+        fitted = media.fit(frame, plan.width, plan.height, "video", own)
+        if fitted.notice:
+            reader.note(fitted.notice)
         return fitted.image
 
-    frames = clips.sampled(request.video, "video", plan.fps, plan.num_frames, fit)
-    for text in notices:
-        note(text)
+    need = (plan.width, plan.height)
+    frames = reader.clip(request.video, "video", plan.fps, plan.num_frames, need=need, each=fit)
     return {
         "video": clips.exactly(frames, plan.num_frames, "video"),
         "strength": request.strength,
@@ -53,9 +55,9 @@ TIER = service.backend.gpu_size  # a literal by the time the decorator reads it;
 
 
 @spaces.GPU(duration=service.gpu_seconds, size=TIER)
-def generate(request: Request, plan: Plan) -> Iterator[Carried]:
+def generate(ready: Ready) -> Iterator[Carried]:
     """The one function that gets a GPU. A real generator, so that Stop reaches the step callback."""
-    yield from service.run(request, plan)
+    yield from service.run(ready)
 
 
 service.on_gpu = generate

@@ -20,40 +20,54 @@ from PIL import Image  # noqa: E402
 
 import spaces  # noqa: E402 - the ZeroGPU package; it must come before torch
 from common.annotate import cache  # noqa: E402
-from common.annotate.frames import Control  # noqa: E402
 from common.annotate.makers import Material, make  # noqa: E402
 from common.contract import MediaHandle, Plan, Prepared  # noqa: E402
 from common.modes.vace import MODE, Request, submode_of  # noqa: E402
-from common.runtime import clips, media  # noqa: E402
-from common.runtime.engine import Carried, Engine, Note, output_folder  # noqa: E402
+from common.runtime import media  # noqa: E402
+from common.runtime.engine import Carried, Engine, output_folder  # noqa: E402
+from common.runtime.reader import Reader  # noqa: E402
 from common.runtime.video import write_video  # noqa: E402
+from common.service import Ready  # noqa: E402
 from common.settings import SpaceSettings  # noqa: E402
 from common.space import build_space  # noqa: E402
 
 settings = SpaceSettings.from_env()
 
+CLOSER = 4
+"""References are kept so many times larger than the output: a face is cut out of them and enlarged."""
+
 
 class VaceEngine(Engine):
     """An engine that can show what it will give to the model."""
 
-    def prepare(self, request: Request, plan: Plan) -> Prepared:
-        """Control video, mask and references of a request whose media are measured."""
-        notes: list[str] = []
-        folder, control = prepared(request, plan, notes.append)
+    def prepare(self, ready: Ready) -> Prepared:
+        """Control video, mask and references of a job whose media were opened."""
+        assert isinstance(ready.request, Request)
+        folder = kept_in(ready.request, ready.plan)
         shown: dict[str, MediaHandle] = {}
-        for name, frames in (("video", control.video), ("mask", control.mask)):
+        for name in ("video", "mask"):
             path = folder / f"{name}.mp4"
             if not path.is_file():
-                write_video(np.stack([np.asarray(f) for f in frames]), plan.fps, path, None)
+                frames = np.stack([np.asarray(f) for f in ready.inputs[name]])
+                write_video(frames, ready.plan.fps, path, None)
             shown[name] = MediaHandle(path=str(path), mime="video/mp4")
-        pictures = [folder / f"reference-{i}.png" for i in range(len(control.references))]
+        pictures = [folder / f"reference-{i}.png" for i in range(len(ready.inputs["reference_images"] or []))]
         references = [MediaHandle(path=str(p), mime="image/png") for p in pictures]
-        return Prepared(**shown, reference_images=references, notices=[*plan.notices, *notes])
+        notices = [*ready.plan.notices, *ready.notices]
+        return Prepared(**shown, reference_images=references, notices=notices)
 
 
-def inputs(request: Request, plan: Plan, note: Note) -> dict[str, Any]:
-    """What the sub-mode makes of the request, each frame of exactly the asked size: others are misaligned."""
-    _, control = prepared(request, plan, note)
+def inputs(request: Request, plan: Plan, reader: Reader) -> dict[str, Any]:
+    """What the sub-mode makes of the request, each frame of exactly the asked size: others are misaligned.
+
+    The control comes from the cache, or is made now: in the parent, before a GPU second is spent.
+    """
+    folder = kept_in(request, plan)
+    if (control := cache.load(folder, reader.check)) is None:
+        control = make(opened(request, plan, reader))
+        cache.save(control, folder, plan.fps, reader.check)
+    for text in control.notices:
+        reader.note(text)
     return {
         "video": control.video,
         "mask": control.mask,
@@ -62,38 +76,34 @@ def inputs(request: Request, plan: Plan, note: Note) -> dict[str, Any]:
     }
 
 
-def prepared(request: Request, plan: Plan, note: Note) -> tuple[Path, Control]:
-    """The control from the cache, or made now: in the parent, on the CPU, before a GPU second is spent."""
+def kept_in(request: Request, plan: Plan) -> Path:
+    """The folder of a request's control, named after all that it is made from."""
     submode = submode_of(request)
     read = {*submode.fields(request.mask_source), "mask_source", "image_from", "last_image_from"}
-    files = {f"{slot.name}-{i}": handle.sha256 or media.sha256(media.local_file(handle, slot.name))
+    files = {f"{slot.name}-{i}": handle.sha256
              for i, (slot, handle) in enumerate(MODE.media(request)) if slot.name in read}  # fmt: skip
     slots = {slot.name for slot in MODE.slots}
     values = request.model_dump(mode="json", include=read - slots)
     key = cache.key([submode.key, plan.width, plan.height, plan.num_frames, plan.fps, files, values])
-    folder = output_folder() / "prepared" / key
-    if (control := cache.load(folder)) is None:
-        control = make(opened(request, plan, note))
-        cache.save(control, folder, plan.fps)
-    for text in control.notices:
-        note(text)
-    return folder, control
+    return output_folder() / "prepared" / key
 
 
-def opened(request: Request, plan: Plan, note: Note) -> Material:
-    """The request's media as pictures, those that the sub-mode reads."""
+def opened(request: Request, plan: Plan, reader: Reader) -> Material:
+    """The request's media as pictures, those that the sub-mode reads, no larger than it takes."""
     submode = submode_of(request)
     read = submode.fields(request.mask_source)
+    need = (plan.width, plan.height)
+    closer = (CLOSER * plan.width, CLOSER * plan.height)
 
     def clip(handle: MediaHandle | None, name: str, *, from_end: bool = False) -> list[Image.Image]:
         if handle is None or name not in read:
             return []
         if not media.is_video(handle):
-            return [media.open_image(handle, name)]
-        return clips.sampled(handle, name, plan.fps, plan.num_frames, from_end=from_end)
+            return [reader.picture(handle, name, need)]
+        return reader.clip(handle, name, plan.fps, plan.num_frames, need=need, from_end=from_end)
 
     def frame(handle: MediaHandle | None, name: str, moment: Any) -> Image.Image | None:
-        return media.open_frame(handle, name, moment) if handle is not None and name in read else None
+        return reader.frame(handle, name, moment, need) if handle is not None and name in read else None
 
     on_gpu = not service.backend.gpu_size  # ZeroGPU's parent has none, and its GPU seconds are for the video
     return Material(
@@ -101,13 +111,14 @@ def opened(request: Request, plan: Plan, note: Note) -> Material:
         video=clip(request.video, "video", from_end=submode.key in ("firstclip", "firstlastclip")),
         last_video=clip(request.last_video, "last_video"),
         mask=clip(request.mask, "mask"),
-        references=[media.open_image(h, "reference_images") for h in request.reference_images]
+        references=[reader.picture(h, "reference_images", closer) for h in request.reference_images]
         if "reference_images" in read else [],
         image=frame(request.image, "image", request.image_from),
         last_image=frame(request.last_image, "last_image", request.last_image_from),
         device=service.backend.device if on_gpu else "cpu",
         download=settings.weights == "wan",
-        say=note,
+        say=reader.note,
+        check=reader.check,
     )  # fmt: skip
 
 
@@ -116,9 +127,9 @@ TIER = service.backend.gpu_size  # a literal by the time the decorator reads it;
 
 
 @spaces.GPU(duration=service.gpu_seconds, size=TIER)
-def generate(request: Request, plan: Plan) -> Iterator[Carried]:
+def generate(ready: Ready) -> Iterator[Carried]:
     """The one function that gets a GPU. A real generator, so that Stop reaches the step callback."""
-    yield from service.run(request, plan)
+    yield from service.run(ready)
 
 
 service.on_gpu = generate

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from common.contract import Plan, Request, Stage
-from common.errors import GpuError, InputError, MediaError, StudioError
+from common.contract import Plan, Prepared, Request, Stage
+from common.errors import Cancelled, GpuError, InputError, MediaError, StudioError
 from common.modes import MODES
 from common.runner import FakeRunner, LocalRunner, explain
-from common.service import Update
+from common.service import Ready, Update
 from tests.common.fakes import FakeService, manifest
 
 VALUES = {"prompt": "a red circle", "num_inference_steps": 3, "seed": 5}
@@ -102,6 +102,34 @@ def test_cancelling_while_a_step_is_running_closes_the_service(tmp_path: Path) -
     assert took < 1.0
 
 
+@pytest.mark.parametrize("asked", ["stream", "prepare"])
+def test_cancelling_while_media_are_opened_stops_that_too(tmp_path: Path, asked: str) -> None:
+    begun, left = threading.Event(), threading.Event()
+
+    class Opening(FakeService):
+        def preflight(self, request: Request, plan: Plan, stop: threading.Event) -> Ready:
+            begun.set()
+            assert stop.wait(60), "nobody told it to stop"
+            left.set()
+            raise Cancelled()
+
+        def prepare(self, ready: Ready) -> Prepared:
+            raise AssertionError("nothing is ready")
+
+    runner = LocalRunner(Opening(MODES["vace"], tmp_path))
+
+    async def go() -> None:
+        work = collect(runner, VALUES) if asked == "stream" else runner.prepare(VALUES)
+        task = asyncio.ensure_future(work)
+        assert await asyncio.to_thread(begun.wait, 60)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert left.is_set(), "the stream must not end before the preparation has let go"
+
+    asyncio.run(go())
+
+
 def test_two_streams_are_independent(tmp_path: Path) -> None:
     service = FakeService(MODES["t2v"], tmp_path, pause=0.02)
 
@@ -122,10 +150,10 @@ def test_context_variables_reach_the_thread_of_the_generation(service: FakeServi
     seen: list[tuple[str, str]] = []
 
     class Curious(FakeService):
-        def generate(self, request: Request, plan: Plan) -> Iterator[Update]:
+        def generate(self, ready: Ready) -> Iterator[Update]:
             seen.append((visitor.get(), threading.current_thread().name))
             yield None, Stage(name="load", text="…")
-            yield from super().generate(request, plan)
+            yield from super().generate(ready)
 
     async def go() -> None:
         visitor.set("me")

@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,9 +46,7 @@ def test_concurrency_a_thousand_jobs_are_all_there_and_nobody_elses(fleet: Fleet
     assert not any(fleet.studio.busy.values())
 
 
-def test_concurrency_a_job_stopped_at_any_moment_leaves_its_slot(
-    fleet: Fleet, record_property: pytest.RecordProperty
-) -> None:
+def test_concurrency_a_job_stopped_at_any_moment_leaves_its_slot(fleet: Fleet, record_property: Any) -> None:
     service, rng = fleet.services["t2v"], random.Random(9)
     service.log.clear()
     waits: list[float] = []
@@ -78,8 +77,5 @@ def test_concurrency_a_job_stopped_at_any_moment_leaves_its_slot(
         asyncio.run(all_of_them())
     finally:
         service.pause = 0.0
-    record_property("slot_free_after_seconds", max(waits))
-    print(
-        f"a next job was through {max(waits):.2f} s after a stop at most, {sorted(waits)[CYCLES // 2]:.2f} s at median"
-    )
+    record_property("seconds_until_the_next_job_was_through", sorted(waits))
     assert service.log.count("done") == CYCLES, "a stopped job was made all the same"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import threading
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -57,8 +58,8 @@ def make() -> Callable[..., tuple[Path, list[Any]]]:
         }  # fmt: skip
         request = service.mode.parse(defaults | values)
         plan = service.plan(request)
-        request = service.preflight(request, plan)
-        updates = list(service.generate(request, plan))
+        ready = service.preflight(request, plan, threading.Event())
+        updates = list(service.generate(ready))
         return Path(updates[-1][0]), [event for _, event in updates]
 
     return go

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
 from common.errors import InputError, MediaError
 from common.modes.v2v import MODE
-from common.runtime import clips
+from common.runtime.reader import Reader
 from common.runtime.residency import HOUSE
 from tests.spaces import media_for_modes as media
 
@@ -35,8 +37,7 @@ def test_less_strength_keeps_more_of_the_clip(make, tmp_path):
 def test_the_page_and_the_api_take_the_clip_s_own_length(service, tmp_path):
     engine = service("v2v")
     request = MODE.parse({"prompt": "x", "video": media.clip(tmp_path / "c.mp4", frames=12)})
-    request = engine.preflight(request, engine.plan(request))
-    plan = engine.plan(request)
+    plan = engine.preflight(request, engine.plan(request), threading.Event()).plan
     assert plan.num_frames == 9 and "video has 12 frames at 16 fps; the first 9 are used." in plan.notices
 
 
@@ -50,15 +51,15 @@ def test_the_page_and_the_api_take_the_clip_s_own_length(service, tmp_path):
 )
 def test_resampling_takes_the_nearest_frame(tmp_path, frames, fps, shown):
     handle = MODE.parse({"prompt": "x", "video": media.clip(tmp_path / "c.mp4", frames, fps)}).video
-    got = clips.sampled(handle, "video", 16, 99)
-    own = clips.sampled(handle, "video", fps, 99)
+    got = Reader().clip(handle, "video", 16, 99)
+    own = Reader().clip(handle, "video", fps, 99)
     assert [int(np.argmin([np.abs(np.subtract(g, o, dtype=int)).mean() for o in own])) for g in got] == shown
 
 
 def test_from_end_takes_the_last_frames(tmp_path):
     handle = MODE.parse({"prompt": "x", "video": media.clip(tmp_path / "c.mp4", 6)}).video
-    whole = clips.sampled(handle, "video", 16, 99)
-    tail = clips.sampled(handle, "video", 16, 2, from_end=True)
+    whole = Reader().clip(handle, "video", 16, 99)
+    tail = Reader().clip(handle, "video", 16, 2, from_end=True)
     assert len(tail) == 2 and all(np.array_equal(a, b) for a, b in zip(tail, whole[-2:], strict=True))
 
 

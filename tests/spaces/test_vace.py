@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -57,8 +59,7 @@ def test_prepare_shows_what_generate_uses_and_makes_it_once(service, files, monk
     engine = service("vace")
     values = {"prompt": "x", "num_frames": 5, "submode": "inpainting_mask", **files}
     request = engine.mode.parse(values)
-    request = engine.preflight(request, engine.plan(request))
-    shown = engine.prepare(request, engine.plan(request))
+    shown = engine.prepare(engine.preflight(request, engine.plan(request), threading.Event()))
     assert (
         media.read(shown.mask.path)[0, 60, 10].min() > 250
         and media.read(shown.mask.path)[0, 60, 120].max() < 5
@@ -69,10 +70,10 @@ def test_prepare_shows_what_generate_uses_and_makes_it_once(service, files, monk
     def never(*args):
         raise AssertionError("made twice")
 
-    monkeypatch.setitem(engine.prepare.__func__.__globals__, "make", never)
+    monkeypatch.setitem(engine.inputs.__globals__, "make", never)
     again = engine.mode.parse(values | {"prompt": "another prompt", "seed": 9, "conditioning_scale": 0.5})
-    again = engine.preflight(again, engine.plan(again))
-    assert engine.prepare(again, engine.plan(again)).video.path == shown.video.path
+    again = engine.preflight(again, engine.plan(again), threading.Event())
+    assert engine.prepare(again).video.path == shown.video.path
 
 
 def test_the_cache_keeps_every_pixel(tmp_path):

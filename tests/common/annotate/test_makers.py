@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from common.annotate.makers import MAKERS, Material, make
-from common.errors import InputError, StudioError, WeightsError
+from common.contract import MediaHandle
+from common.errors import Cancelled, InputError, StudioError, WeightsError
 from common.modes.submodes import FAMILIES, SUBMODES, family
 from common.modes.vace import MODE, Request
 
@@ -65,6 +66,39 @@ def test_submode_with_models_says_what_is_missing(submode, monkeypatch: pytest.M
     assert "sub-mode `plain`" in text
     if isinstance(error.value, WeightsError):
         assert "MB" in text
+
+
+@pytest.mark.parametrize("submode", ["gray", "scribble", "flow", "inpainting_mask", "framerefext"])
+def test_a_stopped_job_stops_between_two_frames(submode: str) -> None:
+    looks: list[int] = []
+
+    def check() -> None:
+        looks.append(1)
+        if len(looks) == 3:
+            raise Cancelled()
+
+    m = material(submode)
+    m.check = check
+    with pytest.raises(Cancelled):
+        make(m)
+    assert len(looks) == 3
+
+
+def test_a_mask_is_held_against_the_video_as_both_were_given() -> None:
+    # Both were scaled down to cover 64x48, the mask to exactly that: it still has another shape than the video.
+    m = material("inpainting_mask")
+    mask_given = MediaHandle(path="m.png", width=640, height=480)
+    m.request = m.request.model_copy(
+        update={"video": MediaHandle(path="v.mp4", width=480, height=640), "mask": mask_given}
+    )
+    m.video, m.mask = clip(size=(64, 86)), [mask((64, 48))]
+    with pytest.raises(InputError, match="mask must have the shape of the video; got 640x480 for 480x640"):
+        make(m)
+    # One that was drawn for the output is taken as it is, whatever the video.
+    drawn = mask_given.model_copy(update={"width": W, "height": H})
+    m.request = m.request.model_copy(update={"mask": drawn})
+    hole = np.asarray(make(m).mask[0])[..., 0]
+    assert (hole[:, : W // 2] == 255).all() and (hole[:, W // 2 :] == 0).all()
 
 
 def test_every_maker_is_used_and_every_family_filled() -> None:

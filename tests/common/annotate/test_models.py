@@ -1,5 +1,7 @@
 """The model-backed makers run on tiny random models of the same classes, in folders as on the Hub."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from common.annotate.keypoints import Person
 from common.annotate.makers import Material, make
 from common.annotate.track import track_box, track_mask
 from common.catalog import ANNOTATORS
-from common.errors import InputError, WeightsError
+from common.errors import Cancelled, InputError, WeightsError
 from common.modes.submodes import SUBMODES
 from common.modes.vace import MODE
 from tests.common.annotate import tiny_models
@@ -77,6 +79,29 @@ def test_the_first_tracked_mask_is_the_given_one(annotators) -> None:
     first = np.asarray(track_mask(clip(), start, annotators / "sam2", "cpu")[0])[..., 0] > 0
     given = np.asarray(start)[..., 0] > 0
     assert (first & given).sum() / (first | given).sum() > 0.7
+
+
+@pytest.mark.parametrize("looks", [1, 3, N + 2])
+def test_a_stop_is_seen_before_every_frame(annotators, monkeypatch: pytest.MonkeyPatch, looks: int) -> None:
+    """Preparing looks once a frame and so does the model: N + 2 is in the middle of following."""
+    seen: list[int] = []
+
+    def check() -> None:
+        seen.append(1)
+        if len(seen) == looks:
+            raise Cancelled()
+
+    def stopped(make: Callable[[], object]) -> None:
+        seen.clear()
+        with pytest.raises(Cancelled):
+            make()
+        assert len(seen) == looks
+
+    stopped(lambda: track_box(clip(), (10, 15, 30, 35), annotators / "sam2", "cpu", check))
+    if looks <= N:
+        monkeypatch.setattr(pose, "people", lambda *_: [])
+        stopped(lambda: depth(clip(), annotators / "dpt-hybrid", "cpu", check))
+        stopped(lambda: pose.pose(clip(), annotators, "cpu", check))
 
 
 # ---------------------------------------------------------------------- words

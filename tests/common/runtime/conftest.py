@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -39,7 +40,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
 
 @pytest.fixture(scope="session")
 def t2v() -> Engine:
-    return Engine(MODE, "WanPipeline", lambda request, plan, note: {}, SpaceSettings())
+    return Engine(MODE, "WanPipeline", lambda request, plan, reader: {}, SpaceSettings())
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def run(t2v: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., 
             "num_frames": 1, "num_inference_steps": 2, "preset": "quality",
         }  # fmt: skip
         request = t2v.mode.parse(defaults | values)
-        updates = list(t2v.generate(request, t2v.plan(request)))
+        updates = list(t2v.generate(t2v.preflight(request, t2v.plan(request), threading.Event())))
         path = updates[-1][0]
         assert path is not None
         return Run(path, [event for _, event in updates], frames[-1])

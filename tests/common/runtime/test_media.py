@@ -9,23 +9,30 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
+from common.annotate.frames import letterbox
+from common.budgets import BUDGETS
 from common.contract import MediaHandle
 from common.errors import MediaError
 from common.runtime import media
+from common.runtime.reader import Reader
 
 
 def handle(path: Path, **values) -> MediaHandle:
     return MediaHandle(path=str(path), **values)
 
 
-def png_header(width: int, height: int) -> bytes:
+def png_header(width: int, height: int, data: bytes | None = None) -> bytes:
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    body = (
+        chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"") if data is None else data)
+        + chunk(b"IEND", b"")
+    )
     return b"\x89PNG\r\n\x1a\n" + body
 
 
@@ -70,7 +77,7 @@ def test_missing_heavy_and_remote_files(tmp_path):
         media.open_image(handle(tmp_path), "image")
     heavy = tmp_path / "heavy.png"
     with heavy.open("wb") as file:
-        file.truncate(media.MAX_IMAGE_BYTES + 1)
+        file.truncate(BUDGETS.image_bytes + 1)
     with pytest.raises(MediaError, match="at most 50 MB"):
         media.open_image(handle(heavy), "image")
     with pytest.raises(MediaError, match="URL"):
@@ -89,6 +96,114 @@ def test_pictures_are_upright_opaque_and_rgb(tmp_path):
     assert media.open_image(handle(tmp_path / "g.png"), "image").mode == "RGB"
 
 
+def test_every_kind_of_picture_looks_as_a_viewer_shows_it(tmp_path):
+    red = Image.new("RGB", (8, 8), (200, 30, 30))
+    red.convert("CMYK").save(tmp_path / "cmyk.jpg", quality=95)
+    half = red.convert("P")
+    half.info["transparency"] = half.getpixel((0, 0))
+    half.save(tmp_path / "palette.png", transparency=half.getpixel((0, 0)))
+    deep = np.full((8, 8), 0x8000, np.uint16)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    Image.fromarray(deep).save(tmp_path / "deep.tif")
+    green = Image.new("RGB", (8, 8), "green")
+    for name in ("moving.gif", "moving.webp"):
+        red.save(tmp_path / name, save_all=True, append_images=[green, green], lossless=True)
+    red.save(tmp_path / "x.avif", quality=100)
+    Image.new("1", (8, 8), 1).save(tmp_path / "bit.png")
+    wanted = {
+        "cmyk.jpg": (200, 30, 30), "palette.png": (255, 255, 255), "deep.png": (128,) * 3,
+        "deep.tif": (128,) * 3, "moving.gif": (200, 30, 30), "moving.webp": (200, 30, 30),
+        "x.avif": (200, 30, 30), "bit.png": (255, 255, 255),
+    }  # fmt: skip
+    for name, colour in wanted.items():
+        picture = media.open_image(handle(tmp_path / name), "image")
+        assert (picture.mode, picture.size) == ("RGB", (8, 8)), name
+        assert np.abs(np.subtract(picture.getpixel((4, 4)), colour)).max() <= 12, name
+        known = Reader().measured(handle(tmp_path / name), "image")
+        assert (known.width, known.height) == (8, 8), name
+
+
+def test_a_picture_is_measured_as_it_is_seen_and_not_decoded(tmp_path, monkeypatch):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (40, 20), "red").save(tmp_path / "r.jpg", exif=exif)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", _never)
+    known = Reader().measured(handle(tmp_path / "r.jpg"), "image")
+    assert (known.width, known.height) == (20, 40)
+
+
+def _never(*_):
+    raise AssertionError("decoded")
+
+
+def test_a_bomb_of_26_kb_is_never_decoded(tmp_path, monkeypatch):
+    # Three of these took 4.1 GB.
+    path = tmp_path / "bomb.png"
+    path.write_bytes(png_header(13_000, 13_000, zlib.compress(bytes(13_000 * 1_626), 9)))
+    assert path.stat().st_size < 26_000
+    monkeypatch.setattr(ImageFile.ImageFile, "load", _never)
+    with pytest.raises(MediaError, match="image must be at most 64 megapixels; got 13000x13000"):
+        media.open_image(handle(path), "image")
+
+
+@pytest.mark.parametrize("size", [(20_000, 1), (1, 20_000)])
+def test_a_strip_is_cut_out_of_too(tmp_path, size):
+    Image.new("RGB", size, "red").save(tmp_path / "strip.png")
+    picture = media.open_image(handle(tmp_path / "strip.png"), "image", (128, 128))
+    fitted = media.fit(picture, 128, 128)
+    assert fitted.image.size == (128, 128) and fitted.notice is not None
+    assert letterbox(picture, 128, 128).size == (128, 128)
+
+
+def test_a_picture_is_kept_no_larger_than_it_takes(tmp_path):
+    Image.new("RGB", (4000, 2000), "red").save(tmp_path / "p.png")
+    assert media.open_image(handle(tmp_path / "p.png"), "image", (200, 200)).size == (400, 200)
+    assert media.open_image(handle(tmp_path / "p.png"), "image").size == (4000, 2000)
+
+
+def test_formats_that_nobody_hands_in_are_not_opened(tmp_path):
+    """PostScript would start another program; others have decoders that few people look at."""
+    for name, form in (("x.eps", "EPS"), ("x.ppm", "PPM"), ("x.tga", "TGA"), ("x.pcx", "PCX")):
+        Image.new("RGB", (8, 8)).save(tmp_path / name, form)
+        (tmp_path / "x.png").write_bytes((tmp_path / name).read_bytes())
+        with pytest.raises(MediaError, match="not a readable picture"):
+            media.open_image(handle(tmp_path / "x.png"), "image")
+
+
+@pytest.mark.parametrize(
+    "path", ["\0.png", "/tmp/a\0b.mp4", "\ud800.png", "x" * 500_000, "/" + "y" * 300, "", "/dev"]
+)
+def test_odd_names_get_a_short_line(path):
+    for read in (media.open_image, Reader().measured, Reader().frame):
+        with pytest.raises(MediaError) as caught:
+            read(MediaHandle(path=path), "image")
+        assert len(caught.value.text) < 250
+        caught.value.text.encode()
+
+
+def test_any_damage_is_said_as_such(tmp_path):
+    Image.effect_noise((64, 64), 90).convert("RGB").save(tmp_path / "whole.jpg", quality=90)
+    Image.effect_noise((64, 64), 90).convert("RGB").save(tmp_path / "whole.png")
+    Image.effect_noise((64, 64), 90).convert("RGB").save(tmp_path / "whole.webp", lossless=True)
+    for whole in tmp_path.glob("whole.*"):
+        content = whole.read_bytes()
+        cut = tmp_path / f"cut{whole.suffix}"
+        cut.write_bytes(content[: len(content) // 2])
+        with pytest.raises(MediaError, match="not a readable picture"):
+            media.open_image(handle(cut), "image")
+    noise = np.random.default_rng(0)
+    for kind in (".jpg", ".png", ".webp"):
+        for _ in range(40):  # whatever Pillow makes of it: a picture, or one line
+            content = bytearray((tmp_path / f"whole{kind}").read_bytes())
+            for place in noise.integers(0, min(len(content), 400), 4):
+                content[place] = noise.integers(0, 256)
+            (tmp_path / f"odd{kind}").write_bytes(content)
+            try:
+                assert media.open_image(handle(tmp_path / f"odd{kind}"), "image").mode == "RGB"
+            except MediaError as error:
+                assert error.field == "image"
+
+
 def test_fit_cuts_the_centre_and_says_so():
     picture = Image.new("RGB", (300, 100), "blue")
     picture.paste("red", (100, 0, 200, 100))
@@ -103,22 +218,22 @@ def test_fit_cuts_the_centre_and_says_so():
     ("image_from", "shade"), [("first", 0), ("last", 240), (0.3, 60), (0.5, 120), (1.2, 240)]
 )
 def test_a_clip_gives_the_chosen_frame(clip, image_from, shade):
-    picture = media.open_frame(handle(clip), "image", image_from)
+    picture = Reader().frame(handle(clip), "image", image_from)
     assert abs(picture.getpixel((32, 32))[0] - shade) < 12
 
 
 def test_a_moment_beyond_the_end_is_an_error(clip):
     with pytest.raises(MediaError, match=r"image_from must lie within the clip of 1\.25 s; got 9 s"):
-        media.open_frame(handle(clip), "image", 9)
+        Reader().frame(handle(clip), "image", 9)
     with pytest.raises(MediaError, match=r"last_image_from must lie within"):
-        media.open_frame(handle(clip), "last_image", 9)
+        Reader().frame(handle(clip), "last_image", 9)
 
 
 def test_a_clip_is_measured(clip):
-    known = media.measured(handle(clip, mime="video/mp4"), "image")
+    known = Reader().measured(handle(clip, mime="video/mp4"), "image")
     assert (known.width, known.height, known.frames, known.fps, known.seconds) == (64, 64, 5, 4.0, 1.25)
     assert known.sha256 == media.sha256(clip)
-    assert len(list(media.frames(known, "video"))) == 5
+    assert len(Reader().clip(known, "video", 4, 99)) == 5
 
 
 def test_a_phones_clip_stands_upright_however_it_is_read(tmp_path):
@@ -133,9 +248,9 @@ def test_a_phones_clip_stands_upright_however_it_is_read(tmp_path):
     lying.write_bytes(data)
     subprocess.run([*quiet, "-i", str(lying), "-frames:v", "1", str(seen)], check=True)
     wanted = np.asarray(Image.open(seen).convert("RGB"), int)
-    known = media.measured(handle(lying), "image")
+    known = Reader().measured(handle(lying), "image")
     assert (known.width, known.height) == (64, 96)
-    for picture in (media.open_frame(known, "image"), next(media.frames(known, "video"))):
+    for picture in (Reader().frame(known, "image"), Reader().clip(known, "video", 4, 1)[0]):
         assert np.abs(np.asarray(picture, int) - wanted).mean() < 3
 
 
@@ -143,8 +258,8 @@ def test_bad_clips(tmp_path, clip):
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"\0" * 500)
     with pytest.raises(MediaError, match="not a readable clip"):
-        media.open_frame(handle(broken), "image")
+        Reader().frame(handle(broken), "image")
     cut = tmp_path / "cut.mp4"
     cut.write_bytes(clip.read_bytes()[:400])
     with pytest.raises(MediaError, match=r"not a readable clip|no frames"):
-        media.measured(handle(cut), "video")
+        Reader().measured(handle(cut), "video")

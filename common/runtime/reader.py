@@ -1,0 +1,111 @@
+"""Reads the media of one job: each opened within the budgets and measured once, until somebody stops it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+from PIL import Image
+
+from common.contract import ImageFrom, MediaHandle
+from common.errors import MediaError
+from common.modes import rules
+from common.runtime import media
+from common.runtime.clips import Clip
+from common.runtime.media import Size
+from common.runtime.watch import Watch
+
+Frame = Image.Image
+
+
+class Reader:
+    """What a mode's `inputs` opens its media with, and tells what it changed. Use it in a `with`."""
+
+    def __init__(self, stop: threading.Event | None = None) -> None:
+        self.watch = Watch(stop)
+        self.notices: list[str] = []
+        self._clips: dict[Path, Clip] = {}
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for clip in self._clips.values():
+            clip.close()
+
+    def check(self) -> None:
+        """Raises Cancelled once the job is stopped; for every loop over frames."""
+        self.watch.check()
+
+    def note(self, text: str) -> None:
+        """Something was changed or should be known; said once."""
+        if text not in self.notices:
+            self.notices.append(text)
+
+    def measured(self, handle: MediaHandle, field: str) -> MediaHandle:
+        """The handle with mime, size and hash filled in from the file itself."""
+        path = media.local_file(handle, field)
+        self.check()
+        facts: dict[str, object] = {"sha256": media.sha256(path), "mime": media.mime_of(handle)}
+        if media.is_video(handle):
+            clip = self._clip(handle, field)
+            width, height = clip.size
+            facts |= {"frames": clip.count, "fps": round(clip.fps, 3), "seconds": round(clip.seconds, 3)}
+        else:
+            width, height = media.picture_size(handle, field)
+        return handle.model_copy(update={**facts, "width": width, "height": height})
+
+    def picture(self, handle: MediaHandle, field: str, need: Size | None = None) -> Frame:
+        """An upright RGB picture, no larger than it takes to cover `need`."""
+        with self.watch.decoding(field):
+            return media.open_image(handle, field, need)
+
+    def frame(
+        self, handle: MediaHandle, field: str, image_from: ImageFrom = "first", need: Size | None = None
+    ) -> Frame:
+        """What fills an image slot: the picture, or a clip's first or last frame or that at so many seconds."""
+        if not media.is_video(handle):
+            return self.picture(handle, field, need)
+        clip = self._clip(handle, field)
+        if image_from == "first":
+            number = 0
+        elif image_from == "last":
+            number = clip.count - 1
+        elif image_from < clip.seconds + 1e-6:
+            number = clip.shown_at(image_from)
+        else:
+            rule = f"must lie within the clip of {clip.seconds:.2f} s"
+            raise MediaError(f"{field}_from", rule, got=f"{image_from:g} s", hint="try last")
+        return next(clip.pictures([number], need))
+
+    def clip(
+        self,
+        handle: MediaHandle,
+        field: str,
+        fps: int,
+        most: int,
+        *,
+        need: Size | None = None,
+        each: Callable[[Frame], Frame] = lambda frame: frame,
+        from_end: bool = False,
+    ) -> list[Frame]:
+        """At most `most` frames at `fps`, the nearest of the clip's own; `each` is applied as they are read.
+
+        The first ones, or with `from_end` the last.
+        """
+        clip = self._clip(handle, field)
+        known = handle.model_copy(update={"frames": clip.count, "fps": clip.fps})
+        total = rules.clip_length(known, fps) or 1
+        start = max(total - most, 0) if from_end else 0
+        numbers = [clip.nearest(k / fps) for k in range(start, min(start + most, total))]
+        return [each(frame) for frame in clip.pictures(numbers, need)]
+
+    def _clip(self, handle: MediaHandle, field: str) -> Clip:
+        path = media.local_file(handle, field)
+        if path not in self._clips:
+            self._clips[path] = Clip(path, field, media.shown_name(handle), self.watch)
+        return self._clips[path]

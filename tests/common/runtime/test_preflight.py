@@ -1,0 +1,181 @@
+"""Preparing a job: one at a time, decoded once, planned and seeded once, and gone as soon as it is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import threading
+import time
+from collections.abc import Callable
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from common.contract import Plan
+from common.errors import Cancelled, MediaError
+from common.modes.i2v import MODE as I2V
+from common.modes.v2v import MODE as V2V
+from common.runner import LocalRunner
+from common.runtime.clips import Clip
+from common.runtime.engine import DESK, Engine
+from common.runtime.reader import Reader
+from common.settings import SpaceSettings
+from tests.common.runtime.clip_files import pattern
+
+Each = Callable[[Reader], None]
+
+
+def engine(each: Each = lambda reader: None) -> Engine:
+    """A V2V engine; `each` is called with every frame that is read."""
+
+    def inputs(request: Any, plan: Plan, reader: Reader) -> dict[str, Any]:
+        def seen(frame: Image.Image) -> Image.Image:
+            each(reader)
+            return frame
+
+        need = (plan.width, plan.height)
+        frames = reader.clip(request.video, "video", plan.fps, plan.num_frames, need=need, each=seen)
+        reader.note("A frame was changed.")
+        reader.note("A frame was changed.")
+        return {"video": frames, "strength": request.strength}
+
+    return Engine(V2V, "WanVideoToVideoPipeline", inputs, SpaceSettings())
+
+
+def values(folder: Path) -> dict[str, Any]:
+    path = folder / "x.mp4"
+    if not path.is_file():
+        pattern(path)
+    return {"prompt": "x", "video": {"path": str(path), "mime": "video/mp4"}}
+
+
+def jobs() -> list[threading.Thread]:
+    return [t for t in threading.enumerate() if t.name == "v2v-job"]
+
+
+def test_six_stopped_jobs_are_gone_before_the_seventh_starts(tmp_path):
+    """Each was stopped while a frame was read; their threads filled the pool and the seventh waited 48 s."""
+    read: list[int] = []
+    begun, held = threading.Event(), threading.Event()
+    held.set()
+
+    def each(reader: Reader) -> None:
+        read.append(1)
+        begun.set()
+        if held.is_set():
+            assert reader.watch.stop.wait(60), "nobody told the job to stop"
+
+    async def go() -> None:
+        runner = LocalRunner(engine(each))
+        for number in range(6):
+            begun.clear()
+            task = asyncio.create_task(anext(runner.stream(values(tmp_path))))
+            assert await asyncio.to_thread(begun.wait, 60)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert len(read) == number + 1, "a stopped job reads no further frame"
+            for thread in jobs():
+                thread.join(60)
+            assert not jobs()
+        held.clear()
+        async with aclosing(runner.stream(values(tmp_path))) as seventh:
+            _, event = await asyncio.wait_for(anext(seventh), 60)
+        assert event.type == "notice" and len(read) > 7
+
+    asyncio.run(go())
+
+
+def test_media_of_one_job_are_opened_at_a_time(tmp_path):
+    inside = threading.Event()
+    go_on = threading.Event()
+    order: list[str] = []
+
+    def slow(reader: Reader) -> None:
+        inside.set()
+        assert go_on.wait(60)
+        order.append("first")
+
+    request = V2V.parse(values(tmp_path))
+    first, second = engine(slow), engine(lambda reader: order.append("second"))
+    ready: list[Any] = []
+    never, stop = threading.Event(), threading.Event()
+    one = threading.Thread(target=lambda: ready.append(first.preflight(request, first.plan(request), never)))
+    one.start()
+    assert inside.wait(60)
+    stop.set()
+    with pytest.raises(Cancelled):  # whoever waits for the desk can be stopped
+        second.preflight(request, second.plan(request), stop)
+    two = threading.Thread(
+        target=lambda: ready.append(second.preflight(request, second.plan(request), never))
+    )
+    two.start()
+    deadline = time.monotonic() + 60
+    while len(DESK._line) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(DESK._line) == 2 and not order
+    go_on.set()
+    one.join(60)
+    two.join(60)
+    assert len(ready) == 2
+    assert order == sorted(order), "the second job read a frame while the first one was at it"
+
+
+def test_a_job_is_planned_seeded_and_decoded_once(tmp_path, monkeypatch):
+    frames: list[int] = []
+    advance = Clip._advance
+    monkeypatch.setattr(Clip, "_advance", lambda self: frames.append(1) or advance(self))
+    service = engine()
+    request = V2V.parse(values(tmp_path))
+    plan = service.plan(request)
+    ready = service.preflight(request, plan, threading.Event())
+    assert ready.plan.seed == plan.seed and request.seed == ready.request.seed == -1
+    # Thirty frames at 10 fps are 48 at 16 fps; Wan-Nano's clips have 17, the nearest of the first eleven.
+    assert (ready.plan.num_frames, len(ready.inputs["video"])) == (17, 17)
+    assert len(frames) == 11
+    assert ready.notices == ("A frame was changed.",)
+    assert [(p.role, len(p.sha256)) for p in ready.parents] == [("video", 64)]
+    assert service.gpu_seconds(ready) == ready.plan.gpu_seconds
+    frames.clear()
+    events: list[Any] = [event for _, event in service.generate(ready)]
+    assert not frames, "what was read before the job is not read again"
+    assert [e.text for e in events if e.type == "notice"][-1] == "A frame was changed."
+    assert events[-1].seed == plan.seed and events[-1].lineage.parents == list(ready.parents)
+
+
+def test_a_job_outlives_its_media(tmp_path):
+    service = engine()
+    request = V2V.parse(values(tmp_path))
+    ready = service.preflight(request, service.plan(request), threading.Event())
+    (tmp_path / "x.mp4").unlink()
+    updates: list[Any] = list(service.generate(ready))
+    done = updates[-1][1]
+    assert done.type == "done" and done.lineage.parents[0].role == "video"
+
+
+def test_what_is_ready_crosses_to_a_worker(tmp_path):
+    service = engine()
+    request = V2V.parse(values(tmp_path))
+    ready = service.preflight(request, service.plan(request), threading.Event())
+    copy = pickle.loads(pickle.dumps(ready))
+    assert copy.plan == ready.plan and copy.request == ready.request
+    assert [f.tobytes() for f in copy.inputs["video"]] == [f.tobytes() for f in ready.inputs["video"]]
+    assert len(pickle.dumps(ready)) < 1.1 * sum(len(f.tobytes()) for f in ready.inputs["video"])
+
+
+def test_a_bad_file_is_found_before_the_job_enters_the_line(tmp_path):
+    (tmp_path / "x.png").write_bytes(b"no picture")
+
+    def inputs(request: Any, plan: Plan, reader: Reader) -> dict[str, Any]:
+        raise AssertionError("never asked")
+
+    service = Engine(I2V, "WanImageToVideoPipeline", inputs, SpaceSettings())
+
+    async def go() -> None:
+        await anext(LocalRunner(service).stream({"prompt": "x", "image": {"path": str(tmp_path / "x.png")}}))
+
+    with pytest.raises(MediaError, match="image is not a readable picture"):
+        asyncio.run(go())
