@@ -116,7 +116,7 @@ def test_cancelling_while_media_are_opened_stops_that_too(tmp_path: Path, asked:
         def prepare(self, ready: Ready) -> Prepared:
             raise AssertionError("nothing is ready")
 
-    runner = LocalRunner(Opening(MODES["vace"], tmp_path))
+    runner = LocalRunner(Opening(MODES["t2v"], tmp_path))
 
     async def go() -> None:
         work = collect(runner, VALUES) if asked == "stream" else runner.prepare(VALUES)

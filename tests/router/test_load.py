@@ -6,7 +6,6 @@ import asyncio
 import random
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -46,7 +45,7 @@ def test_concurrency_a_thousand_jobs_are_all_there_and_nobody_elses(fleet: Fleet
     assert not any(fleet.studio.busy.values())
 
 
-def test_concurrency_a_job_stopped_at_any_moment_leaves_its_slot(fleet: Fleet, record_property: Any) -> None:
+def test_concurrency_a_job_stopped_at_any_moment_leaves_its_slot(fleet: Fleet) -> None:
     service, rng = fleet.services["t2v"], random.Random(9)
     service.log.clear()
     waits: list[float] = []
@@ -77,5 +76,7 @@ def test_concurrency_a_job_stopped_at_any_moment_leaves_its_slot(fleet: Fleet, r
         asyncio.run(all_of_them())
     finally:
         service.pause = 0.0
-    record_property("seconds_until_the_next_job_was_through", sorted(waits))
+    print(
+        f"after a stop the next job was through in {sorted(waits)[CYCLES // 2]:.2f} s, {max(waits):.2f} at most"
+    )
     assert service.log.count("done") == CYCLES, "a stopped job was made all the same"
