@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from common import cache
 from common.catalog import CHECKPOINTS, Weights
 from common.modes import MODES
 
@@ -101,6 +102,7 @@ def build_app(base_url: str, modes: Sequence[str] | None = None) -> FastAPI:
 def serve(host: str, port: int, weights: Weights, modes: Sequence[str] | None = None) -> None:
     """Build and serve until Ctrl-C."""
     prepare_environment(weights)
+    cache.check_free()
     print(download_notice(weights, modes), flush=True)
     import uvicorn
 

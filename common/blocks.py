@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
+from common import cache
 from common.budgets import BUDGETS
 from common.door import Door
 from common.errors import StudioError
@@ -44,6 +45,7 @@ class StudioBlocks(gr.Blocks):
         super().run_startup_events()
         # Gradio checks no path of an app that it has not launched itself, and a mount never says that it has.
         self.has_launched = True
+        cache.keep()
 
     async def preprocess_data(self, block_fn: Any, inputs: list[Any], *args: Any, **options: Any) -> Any:
         with as_gradio_errors():

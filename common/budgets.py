@@ -34,7 +34,7 @@ class Budgets:
     queue_length: int = _limit(256, "jobs", "jobs that wait for one mode; the next is refused")
     cache_bytes: int = _limit(10_000_000_000, "bytes", "uploads and results kept; the least used go first")
     cache_seconds: int = _limit(86_400, "seconds", "how long an unused upload or result is kept")
-    free_bytes: int = _limit(500_000_000, "bytes", "free disk that a job must find before it starts")
+    free_bytes: int = _limit(100_000_000, "bytes", "free disk that a job must find before it starts")
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Budgets:

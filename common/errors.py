@@ -6,6 +6,7 @@
     ├── MissingDependency       a package that is not installed; names what to install
     ├── WeightsError            the weights of a checkpoint or LoRA cannot be had
     ├── GpuError                the GPU refused or ran out (quota, queue, memory)
+    ├── DiskError               a file cannot be kept (no room, read-only)
     ├── UnavailableError        a mode is down, asleep, building or speaks another contract version
     └── Cancelled               the user stopped the job
 
@@ -13,6 +14,8 @@ Exit codes are those of the command line: 2 for bad input, 3 for stopped, 1 for 
 """
 
 from __future__ import annotations
+
+import errno
 
 
 class StudioError(Exception):
@@ -75,6 +78,12 @@ class GpuError(StudioError):
     title = "GPU not available"
 
 
+class DiskError(StudioError):
+    """A file that cannot be written where it should be kept."""
+
+    title = "No room to keep it"
+
+
 class UnavailableError(StudioError):
     """A mode that cannot be reached or does not speak our contract."""
 
@@ -89,6 +98,23 @@ class Cancelled(StudioError):
 
     def __init__(self, text: str = "stopped by the user") -> None:
         super().__init__(text)
+
+
+_DISK = {
+    errno.ENOSPC: "its disk is full", errno.EDQUOT: "its disk quota is used up", errno.EROFS: "its disk is read-only",
+    errno.EACCES: "its folder cannot be written", errno.EPERM: "its folder cannot be written",
+    errno.EIO: "its disk does not work", errno.EFBIG: "its disk takes no file of that size",
+}  # fmt: skip
+
+
+def disk_error(error: OSError) -> DiskError | None:
+    """A failure of the disk in words, without a path of the machine; None for any other."""
+    why = _DISK.get(error.errno or 0)
+    return (
+        DiskError(f"this machine cannot keep the file: {why}; make room there, then try again")
+        if why
+        else None
+    )
 
 
 def _rebuild(cls: type[StudioError], text: str, title: str, state: dict[str, object]) -> StudioError:

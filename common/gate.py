@@ -20,8 +20,8 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 import httpx
 import safehttpx
-from gradio.utils import get_upload_folder
 
+from common import cache
 from common.budgets import BUDGETS
 from common.errors import MediaError, StudioError
 
@@ -74,21 +74,22 @@ class Gate:
 
 def own_file(path: str, field: str) -> Path:
     """A file inside this app's cache; MediaError for any other, whether it exists or not."""
-    cache = Path(get_upload_folder()).resolve()
+    folder = cache.root()
     try:
         file = Path(path).resolve()
         # Hidden names are files that somebody writes just now.
-        ours = file.is_relative_to(cache) and not any(
-            p.startswith(".") for p in file.relative_to(cache).parts
+        ours = file.is_relative_to(folder) and not any(
+            p.startswith(".") for p in file.relative_to(folder).parts
         )
         there = ours and file.is_file()
     except (OSError, ValueError, RuntimeError):  # too long, a NUL, a loop of links
         ours = there = False
-        file = cache
+        file = folder
     if not ours:
         raise MediaError(field, RULE, hint="upload the file itself")
     if not there:
         raise MediaError(field, "has expired here", hint="upload it again, or make it again")
+    cache.used(file)
     return file
 
 
@@ -118,7 +119,7 @@ def _unpacked(data: str, field: str) -> Path:
 
 
 def _kept(folder: str, name: str, content: bytes) -> Path:
-    place = Path(get_upload_folder()).resolve() / folder
+    place = cache.root() / folder
     place.mkdir(parents=True, exist_ok=True)
     (place / name).write_bytes(content)
     return place / name
@@ -137,7 +138,7 @@ async def fetched(url: str, field: str) -> Path:
 
     Gradio's own download reads a body of any size into memory.
     """
-    folder = Path(get_upload_folder()).resolve() / secrets.token_hex(16)
+    folder = cache.root() / secrets.token_hex(16)
     part = folder / ".part"
     try:
         name = Path(unquote(urlsplit(url).path)).name

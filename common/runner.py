@@ -14,7 +14,7 @@ from contextlib import aclosing, suppress
 from typing import Any, Protocol, TypeVar
 
 from common.contract import Done, Event, Manifest, MediaHandle, Plan, Prepared
-from common.errors import StudioError, UnavailableError
+from common.errors import StudioError, UnavailableError, disk_error
 from common.modes.base import Mode
 from common.service import Preparing, Service, Update
 
@@ -67,6 +67,8 @@ def explain(error: BaseException) -> StudioError:
     """Any failure as an error that a user can read; keeps the title of a `gr.Error` (ZeroGPU's quota…)."""
     if isinstance(error, StudioError):
         return error
+    if isinstance(error, OSError) and (known := disk_error(error)):
+        return known
     title, message = getattr(error, "title", None), getattr(error, "message", None)
     if isinstance(title, str) and isinstance(message, str):
         return StudioError(message, title=title)

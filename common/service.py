@@ -65,11 +65,11 @@ class Preparing(Protocol):
 
 @runtime_checkable
 class Administered(Protocol):
-    """A service whose memory and disk its callers may free, where `admin` allows it: `/admin`."""
+    """A service whose memory and disk its callers may free, who know the `admin` secret: `/admin`."""
 
     @property
-    def admin(self) -> bool:
-        """Whether this Space allows it."""
+    def admin(self) -> str:
+        """The secret that a caller must give; empty where this Space allows it to nobody."""
         ...
 
     def unload(self) -> None:

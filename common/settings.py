@@ -3,7 +3,7 @@
 WAN_WEIGHTS       nano (default) | wan
 WAN_CHECKPOINTS   comma-separated keys that this Space carries; all of the mode's when empty
 WAN_GPU_SIZE      large | xlarge; the first checkpoint's own tier when empty
-WAN_ADMIN         1 lets callers clear caches and unload models
+WAN_ADMIN         a secret; who gives it to /admin may clear caches and unload models
 WAN_MODELS        a folder of checkpoints by key (a mounted volume), looked into before the Hub
 WAN_ANNOTATORS    a folder of VACE's depth, pose, flow and mask models by key; see common/catalog.py
 WAN_GIT_SHA       the commit of this code; the bundle's own, or git's, when empty
@@ -15,13 +15,15 @@ import json
 import os
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import cast, get_args
 
 from common.catalog import CHECKPOINTS, GpuSize, Weights
 from common.errors import InputError
+
+SECRET_CHARACTERS = 16
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class SpaceSettings:
     weights: Weights = "nano"
     checkpoints: tuple[str, ...] | None = None
     gpu_size: GpuSize | None = None
-    admin: bool = False
+    admin: str = field(default="", repr=False)
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> SpaceSettings:
@@ -46,12 +48,20 @@ class SpaceSettings:
             weights=cast(Weights, _one_of(env, "WAN_WEIGHTS", get_args(Weights), "nano")),
             checkpoints=keys or None,
             gpu_size=cast(GpuSize, size) if size else None,
-            admin=env.get("WAN_ADMIN", "") == "1",
+            admin=_secret(env, "WAN_ADMIN"),
         )
 
     def tier(self, first_checkpoint: str) -> GpuSize:
         """The ZeroGPU tier of this Space's one decorated function."""
         return self.gpu_size or CHECKPOINTS[first_checkpoint].gpu_size
+
+
+def _secret(env: Mapping[str, str], name: str) -> str:
+    value = env.get(name, "").strip()
+    if value and len(value) < SECRET_CHARACTERS:
+        rule = f"must be a secret of at least {SECRET_CHARACTERS} characters, since anybody may try"
+        raise InputError(name, rule, hint="try `python -c 'import secrets; print(secrets.token_hex(16))'`")
+    return value
 
 
 def _one_of(env: Mapping[str, str], name: str, allowed: tuple[str, ...], default: str) -> str:

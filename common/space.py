@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import inspect
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -28,7 +29,7 @@ GPU_QUEUE = {"concurrency_limit": 1, "concurrency_id": "generate"}
 def build_space(service: Service) -> gr.Blocks:
     """The app of a mode Space: panel, `/generate`, `/plan`, `/manifest`, and what only some have.
 
-    `/prepare` where the mode makes control media, `/admin` where the Space allows it (WAN_ADMIN=1).
+    `/prepare` where the mode makes control media, `/admin` where the Space has a secret for it (WAN_ADMIN).
     """
     runner = LocalRunner(service)
     title = f"Wan Studio · {service.mode.title}"
@@ -85,24 +86,27 @@ def add_api(runner: Runner, gate: Gate) -> None:
 
 
 def add_admin(service: Administered) -> None:
-    """`/admin`, for a Space whose callers may free its memory and disk."""
+    """`/admin`, for callers who know this Space's secret. No tool for agents, and not in the page of the API."""
     actions: dict[str, Callable[[], int | None]] = {
         "unload": service.unload,
         "clear_cache": service.clear_cache,
     }
 
-    def admin(action: str) -> dict:
+    def admin(key: str, action: str) -> dict:
         """Frees memory or disk of this Space.
 
         Parameters:
+            key: the Space's WAN_ADMIN
             action: `unload` lets the loaded models go, `clear_cache` deletes the videos made here
         """
         with as_gradio_errors():
+            if not hmac.compare_digest(str(key).encode(errors="replace"), service.admin.encode()):
+                raise InputError("key", "must be this Space's WAN_ADMIN")
             if action not in actions:
                 raise InputError("action", "must be " + " or ".join(actions), got=repr(action))
             return {"action": action, "freed_bytes": actions[action]() or 0}
 
-    api(admin, api_name="admin", queue=False)
+    api(admin, api_name="admin", queue=False, api_visibility="undocumented")
 
 
 def _named(mode: Mode, args: tuple[Any, ...]) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import httpx
 from tqdm import tqdm
 
 from common.contract import Done, MediaHandle, Notice, Stage, Step
-from common.errors import Cancelled, InputError, StudioError, UnavailableError
+from common.errors import Cancelled, DiskError, InputError, StudioError, UnavailableError
 from common.runner import Runner
 
 
@@ -29,8 +29,10 @@ def check_target(out: str | None) -> None:
     if target.suffix.lower() != ".mp4":
         raise InputError("--out", "must end in .mp4", got=repr(out), hint=f"try {target.with_suffix('.mp4')}")
     place = next(p for p in (target.absolute().parent, *target.absolute().parents) if p.exists())
-    if not (place.is_dir() and os.access(place, os.W_OK)):
-        raise InputError("--out", f"must lie in a folder that can be written; {place} cannot")
+    try:
+        tempfile.TemporaryFile(dir=place).close()  # permissions alone do not tell: /proc, a read-only disk
+    except OSError:
+        raise InputError("--out", f"must lie in a folder that can be written; {place} cannot") from None
 
 
 def follow(runner: Runner, values: dict[str, Any], out: str | None) -> dict[str, Any]:
@@ -43,8 +45,12 @@ def follow(runner: Runner, values: dict[str, Any], out: str | None) -> dict[str,
     except KeyboardInterrupt:
         raise Cancelled() from None
     target = Path(out) if out else Path(f"{runner.mode.key}-{done.seed}.mp4")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _fetch(video, target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _fetch(video, target)
+    except OSError as error:
+        why = (error.strerror or type(error).__name__).lower()
+        raise DiskError(f"{target} cannot be written: {why}; the video itself is {_where(video)}") from None
     return {
         "file": str(target),
         "plan": done.plan.model_dump(mode="json"),
@@ -75,14 +81,20 @@ async def _run(runner: Runner, values: dict[str, Any]) -> tuple[MediaHandle, Don
     return *last, notices
 
 
+def _where(video: MediaHandle) -> str:
+    return video.path if Path(video.path).is_file() else str(video.url)
+
+
 def _fetch(video: MediaHandle, target: Path) -> None:
-    if Path(video.path).is_file():
-        shutil.copyfile(video.path, target)
-        return
-    if not video.url:
-        raise StudioError(f"the server named no address for {video.path}")
-    part = target.with_name(target.name + ".part")
+    """Writes beside and renames: what stands at `target` is whole."""
+    part = target.with_name(f".{target.name}.part")
     try:
+        if Path(video.path).is_file():
+            shutil.copyfile(video.path, part)
+            part.replace(target)
+            return
+        if not video.url:
+            raise StudioError(f"the server named no address for {video.path}")
         with (
             httpx.stream("GET", video.url, timeout=60, follow_redirects=True) as reply,
             part.open("wb") as file,

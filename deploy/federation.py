@@ -17,6 +17,7 @@ from common.modes import COMING, MODES
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_FILE = Path(__file__).with_name("federation.toml")
 ZEROGPU = "zero-a10g"
+ADMIN = "WAN_ADMIN"
 READ_TOKEN = "WAN_READ_TOKEN"
 """The secret by which the router reads private mode Spaces."""
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
@@ -156,6 +157,10 @@ def _check(federation: Federation) -> None:
         sleep = entry.sleep_seconds if entry.sleep_seconds is not None else federation.sleep_seconds
         _check_sleep(f"spaces.{i}.sleep_seconds", sleep, hardware)
         _check_secrets(f"spaces.{i}.secrets", entry.secrets)
+        if ADMIN in entry.variables:
+            rule = f"must not hold {ADMIN}: anybody can read a variable of a public Space"
+            hint = f'put it under secrets: {{{ADMIN} = "NAME_OF_A_VARIABLE_HOLDING_ONE"}}'
+            raise InputError(f"spaces.{i}.variables", rule, hint=hint)
         for variable, field in SET_BY.items():
             if variable in entry.variables:
                 raise InputError(

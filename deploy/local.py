@@ -22,6 +22,8 @@ from deploy.supervise import Program, Say, Supervisor
 from deploy.targets import FEDERATION_VARIABLE, Target, federation_table
 
 HOST = "127.0.0.1"
+ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Ctrl-C, a polite kill, a terminal that was closed."""
 START_SECONDS = 120.0
 
 
@@ -134,14 +136,14 @@ def main(
     torch: str | None = None,
     keep_weights: bool = False,
 ) -> int:
-    """Run until Ctrl-C or SIGTERM."""
+    """Run until Ctrl-C, SIGTERM, or the terminal is closed."""
     targets = list(targets) if keep_weights else demo(targets)
     ports.check(port, len(targets))
     with tempfile.TemporaryDirectory(prefix="wan-studio-") as temp:
         folder = Path(temp)
         python = venvs.for_targets(targets, torch=torch) if own_venvs else {}
         federation = LocalFederation(targets, folder, port, python=python)
-        previous = {n: signal.signal(n, _interrupt) for n in (signal.SIGINT, signal.SIGTERM)}
+        previous = {n: signal.signal(n, _interrupt) for n in ENDS}
         try:
             federation.start()
             names = [t.name for t in targets if t.is_router] or [t.name for t in targets]

@@ -1,15 +1,18 @@
-"""Keeps a handful of programs running: restarts what crashes, ends all of them together."""
+"""Keeps a handful of programs running: restarts what crashes, ends all of them together, and none outlives it."""
 
 from __future__ import annotations
 
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+LEASH = Path(__file__).with_name("leash.py")
 
 Say = Callable[[str], None]
 
@@ -85,6 +88,7 @@ class Supervisor:
 
     def _crashed(self, program: Program) -> None:
         assert program.process is not None
+        _signal(program, signal.SIGKILL)  # what it has left behind
         code, program.process = program.process.returncode, None
         if time.monotonic() - program.started > STEADY_SECONDS:
             program.backoff = FIRST_BACKOFF
@@ -97,10 +101,10 @@ class Supervisor:
     def _launch(self, program: Program) -> None:
         with program.log.open("ab") as log:
             program.process = subprocess.Popen(
-                program.command,
+                [sys.executable, "-I", str(LEASH), *program.command],
                 cwd=program.folder,
                 env=dict(program.env),
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # ends with us, however we end
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C reaches us alone; we end them in order

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from common.errors import WeightsError, disk_error
 from nano import sums
 from nano.kinds import Kind
 from nano.sums import WEIGHTS
@@ -108,7 +109,12 @@ def cache_root() -> Path:
         if os.access(root / "nano", os.W_OK):
             return root / "nano"
     fallback = Path(tempfile.gettempdir()) / f"wan-studio-{getpass.getuser()}" / "nano"
-    fallback.mkdir(parents=True, exist_ok=True)
+    try:
+        fallback.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        why = (error.strerror or type(error).__name__).lower()
+        hint = "set WAN_STUDIO_CACHE to a folder that can be written"
+        raise WeightsError(f"Wan-Nano has no folder to be put together in: {why}; {hint}") from None
     return fallback
 
 
@@ -118,14 +124,17 @@ def _made(name: str, recipe: object, build: Callable[[Path], None]) -> Path:
     target = cache_root() / f"{name}-{digest}"
     if target.is_dir():
         return target
-    work = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=target.parent))
+    try:
+        work = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=target.parent))
+    except OSError as error:
+        raise disk_error(error) or error from None
     try:
         build(work)
         work.chmod(0o755)
         work.rename(target)
-    except OSError:
+    except OSError as error:
         if not target.is_dir():  # otherwise another process was first, with the same bytes
-            raise
+            raise disk_error(error) or error from None
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return target

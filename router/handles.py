@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 import httpx
-from gradio.utils import get_upload_folder
 
+from common import cache
 from common.contract import MediaHandle
 from common.errors import MediaError, UnavailableError
 from router.federation import Place, on_the_internet
@@ -90,7 +90,7 @@ def _headers(token: str | None) -> dict[str, str]:
 
 def keep_here(handle: MediaHandle, token: str, traffic: Traffic) -> MediaHandle:
     """A file of a private Space as one of this router's own, since a visitor's browser has no token."""
-    folder = Path(get_upload_folder()) / "private" / secrets.token_hex(8)
+    folder = cache.root() / "private" / secrets.token_hex(16)
     name = Path(handle.orig_name or handle.path).name
     size = 0
     try:

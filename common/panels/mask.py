@@ -7,15 +7,14 @@ import html
 import io
 from dataclasses import dataclass
 from math import isqrt
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
 from gradio.processing_utils import save_pil_to_cache
-from gradio.utils import get_upload_folder
 from PIL import Image
 
+from common import cache
 from common.budgets import BUDGETS
 from common.contract import MediaHandle
 from common.errors import MediaError
@@ -126,7 +125,7 @@ def _as_mask(value: dict[str, Any] | None) -> list[Any]:
     mask = painted(value)
     if mask is None:
         return [gr.skip(), gr.skip(), _note("Nothing is painted yet."), *[gr.skip()] * 3]
-    path = save_pil_to_cache(mask, str(Path(get_upload_folder())), format="png")
+    path = save_pil_to_cache(mask, str(cache.root()), format="png")
     hidden = [gr.update(visible=False) for _ in range(3)]
     return ["picture", MediaHandle(path=path, mime="image/png", orig_name="mask.png"), "", *hidden]
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
+import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache as cached
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from common import cost
+from common import cache, cost
 from common.catalog import CHECKPOINTS, Checkpoint
 from common.contract import (
     CheckpointInfo,
@@ -27,7 +26,7 @@ from common.contract import (
     Plan,
     Request,
 )
-from common.errors import InputError, StudioError, UnavailableError
+from common.errors import InputError, StudioError, UnavailableError, disk_error
 from common.lineage import read_lineage
 from common.modes.base import PRESETS, MediaSlot, Mode
 from common.runtime import backend as machine
@@ -66,8 +65,8 @@ class Engine:
         self.on_gpu: Callable[[Ready], Iterator[Carried]] = self.run
 
     @property
-    def admin(self) -> bool:
-        """Whether callers may clear caches and unload models."""
+    def admin(self) -> str:
+        """The secret of who may clear caches and unload models; empty where nobody may."""
         return self.settings.admin
 
     # ------------------------------------------------------------------ the service
@@ -79,9 +78,11 @@ class Engine:
     def preflight(self, request: Request, plan: Plan, stop: threading.Event) -> Ready:
         """Opens every media input on the CPU, once: what the pipeline is given is made here.
 
-        Refuses a checkpoint that this machine cannot hold, before it is downloaded.
+        Refuses a checkpoint that this machine cannot hold, before it is downloaded, and a job without room for its
+        result.
         """
         self._check_memory(CHECKPOINTS[plan.checkpoint])
+        cache.check_free()
         media_in = self.mode.media(request)
         with Reader(stop) as reader:
             if not media_in:
@@ -144,6 +145,10 @@ class Engine:
             yield from stream(lambda job: self._work(ready, job), LINE)
         except StudioError as error:
             yield None, error
+        except OSError as error:
+            if (known := disk_error(error)) is None:
+                raise
+            yield None, known
 
     def warm(self) -> None:
         """Imports diffusers in the background (about 6 s), so that the first video need not wait for it."""
@@ -173,7 +178,7 @@ class Engine:
         freed = _bytes(files)
         for file in files:
             file.unlink(missing_ok=True)
-        for folder in {f.parent for f in files} - {output_folder()}:
+        for folder in {f.parent for f in files} - {cache.results()}:
             with suppress(OSError):  # somebody else's file is in it
                 folder.rmdir()
         return freed
@@ -191,7 +196,8 @@ class Engine:
         frames = generate.make(pipe, request.prompt, plan, ready.inputs, steps, job)
         job.stage("save", "Writing the video")
         lineage = self._lineage(ready)
-        draft = output_folder() / f"{plan.mode}-{plan.seed}-{os.urandom(4).hex()}.mp4"
+        # In a folder that nobody can guess: who can name a result may use it.
+        draft = cache.results() / secrets.token_hex(16) / f".{plan.mode}-{plan.seed}.mp4"
         write_video(frames, plan.fps, draft, lineage)
         digest = media.sha256(draft)
         path = draft.replace(draft.with_name(f"{plan.mode}-{plan.seed}-{digest[:8]}.mp4"))
@@ -261,17 +267,9 @@ class Engine:
         )
 
 
-def output_folder() -> Path:
-    """Where videos go: inside Gradio's cache, so that its file route may serve them."""
-    root = os.environ.get("GRADIO_TEMP_DIR") or str(Path(tempfile.gettempdir()) / "gradio")
-    folder = Path(root).resolve() / "wan-studio"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
 def _made() -> list[Path]:
     # Not the parts (*.part, .making-*) that a running job writes just now.
-    root, wanted = output_folder(), (".mp4", ".mkv", ".png", ".json")
+    root, wanted = cache.results(), (".mp4", ".mkv", ".png", ".json")
     found = [f for f in root.rglob("*") if f.suffix in wanted and f.is_file()]
     return [f for f in found if not f.relative_to(root).as_posix().count("/.")]
 
@@ -284,7 +282,7 @@ def _bytes(files: Iterable[Path]) -> int:
     return total
 
 
-@cache
+@cached
 def versions() -> dict[str, str]:
     """Versions of what decides how a video looks."""
     found: dict[str, str] = {}

@@ -21,10 +21,11 @@ from PIL import Image  # noqa: E402
 import spaces  # noqa: E402 - the ZeroGPU package; it must come before torch
 from common.annotate import cache  # noqa: E402
 from common.annotate.makers import Material, make  # noqa: E402
+from common.cache import results  # noqa: E402
 from common.contract import MediaHandle, Plan, Prepared  # noqa: E402
 from common.modes.vace import MODE, Request, submode_of  # noqa: E402
 from common.runtime import media  # noqa: E402
-from common.runtime.engine import Carried, Engine, output_folder  # noqa: E402
+from common.runtime.engine import Carried, Engine  # noqa: E402
 from common.runtime.reader import Reader  # noqa: E402
 from common.runtime.video import write_video  # noqa: E402
 from common.service import Ready  # noqa: E402
@@ -85,7 +86,7 @@ def kept_in(request: Request, plan: Plan) -> Path:
     slots = {slot.name for slot in MODE.slots}
     values = request.model_dump(mode="json", include=read - slots)
     key = cache.key([submode.key, plan.width, plan.height, plan.num_frames, plan.fps, files, values])
-    return output_folder() / "prepared" / key
+    return results() / "prepared" / key
 
 
 def opened(request: Request, plan: Plan, reader: Reader) -> Material:

@@ -157,8 +157,19 @@ def free_ports(count: int) -> int:
     raise RuntimeError("no free ports")
 
 
-def test_deploy_local_command_ends_everything_on_ctrl_c(desk: Desk, tmp_path: Path) -> None:
-    """The command itself, with apps that only serve /config: up, Ctrl-C, exit 0, nothing left."""
+def _children(task: Path) -> list[int]:
+    return [int(child) for child in (task / "children").read_text().split()]
+
+
+def descendants(pid: int) -> list[int]:
+    """Every process below one, whichever thread has started it."""
+    found = [child for task in Path(f"/proc/{pid}/task").iterdir() for child in _children(task)]
+    return [*found, *(below for child in found for below in descendants(child))]
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_deploy_local_command_leaves_nothing_behind(desk: Desk, how: signal.Signals) -> None:
+    """The command itself, with apps that only serve /config: up, ended in each way, nothing left."""
     server = (
         "import json, os\nfrom http.server import BaseHTTPRequestHandler as B, HTTPServer\n"
         "class H(B):\n"
@@ -190,10 +201,11 @@ def test_deploy_local_command_ends_everything_on_ctrl_c(desk: Desk, tmp_path: Pa
             lines.append(line)
             if "The Studio:" in line:
                 break
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
-        eventually(lambda: not any(alive(int(p)) for p in children))
+        below = descendants(process.pid)
+        assert len(below) >= 6, "three programs, each on its leash"
+        process.send_signal(how)
+        assert process.wait(20) == (-9 if how == signal.SIGKILL else 0)
+        eventually(lambda: not any(alive(p) for p in below), 20)
         assert len([x for x in lines if "answers at" in x]) == 3
     finally:
         process.kill()

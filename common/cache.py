@@ -1,0 +1,124 @@
+"""Keeps an app's files within their budget: the least recently used go first, what is written just now never.
+
+Gradio's own `delete_cache` knows the files of its components alone: no result, no control, no relayed copy.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import stat
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from common.budgets import BUDGETS, Budgets
+from common.errors import UnavailableError
+
+log = logging.getLogger(__name__)
+
+EVERY_SECONDS = 10.0
+GRACE_SECONDS = 60.0
+"""A file this young belongs to a job that works with it."""
+RESULTS = "wan-studio"
+"""The sub-folder of the cache where results lie."""
+
+_kept: set[Path] = set()
+_lock = threading.Lock()
+
+
+def root() -> Path:
+    """Where Gradio keeps uploads and serves files from; see `gradio.utils.get_upload_folder`."""
+    return Path(os.environ.get("GRADIO_TEMP_DIR") or Path(tempfile.gettempdir()) / "gradio").resolve()
+
+
+def results() -> Path:
+    """Where videos go: inside Gradio's cache, so that its file route may serve them."""
+    folder = root() / RESULTS
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def own_folder() -> Path:
+    """What this app may delete from: all of its cache, or where it shares one with strangers its results alone.
+
+    Gradio's default folder is every Gradio app's of this machine. On a Space nobody else is there.
+    """
+    folder = root()
+    alone = os.environ.get("GRADIO_TEMP_DIR") or os.environ.get("SPACE_ID")
+    return folder if alone else folder / RESULTS
+
+
+def keep() -> None:
+    """Starts to look after the cache, once a process and folder, until the process ends."""
+    folder = own_folder()
+    with _lock:
+        if folder in _kept:
+            return
+        _kept.add(folder)
+    threading.Thread(target=_watch, args=(folder,), name="cache", daemon=True).start()
+
+
+def _watch(folder: Path) -> None:
+    while True:
+        try:
+            sweep(folder)
+        except OSError:  # another process may sweep the same folder, and the disk may be anything
+            log.exception("the cache could not be swept")
+        time.sleep(EVERY_SECONDS)
+
+
+def used(path: Path) -> None:
+    """A file was asked for: it is the youngest now."""
+    with suppress(OSError):
+        os.utime(path)
+
+
+def sweep(folder: Path, budgets: Budgets = BUDGETS) -> int:
+    """Deletes what is too old or too much; how many bytes that freed. Links are neither followed nor counted."""
+    now, freed = time.time(), 0
+    files = sorted(_files(folder))
+    total = sum(size for _, size, _ in files)
+    for changed, size, path in files:
+        age = now - changed
+        if age < GRACE_SECONDS or (age < budgets.cache_seconds and total <= budgets.cache_bytes):
+            continue
+        with suppress(FileNotFoundError):
+            path.unlink()
+        total, freed = total - size, freed + size
+        with suppress(OSError):  # somebody else's file is in it
+            path.parent.rmdir()
+    return freed
+
+
+def _files(folder: Path) -> Iterator[tuple[float, int, Path]]:
+    for place, _, names in os.walk(folder):
+        for name in names:
+            path = Path(place, name)
+            with suppress(FileNotFoundError):
+                found = path.lstat()
+                if stat.S_ISREG(found.st_mode):
+                    yield found.st_mtime, found.st_size, path
+
+
+def check_free() -> None:
+    """UnavailableError where a job would find no room for its result."""
+    try:
+        free = shutil.disk_usage(results()).free
+        if free < BUDGETS.free_bytes:
+            sweep(own_folder())
+            free = shutil.disk_usage(root()).free
+    except OSError as error:
+        why = (error.strerror or type(error).__name__).lower()
+        raise UnavailableError(
+            f"this machine cannot keep results: {why}; set GRADIO_TEMP_DIR to a folder that can be written"
+        ) from None
+    if free < BUDGETS.free_bytes:
+        raise UnavailableError(
+            f"this machine's disk is full: {free / 1e6:.0f} MB free, a job wants {BUDGETS.free_bytes / 1e6:.0f}; "
+            "delete something there, or try again later"
+        )
