@@ -86,7 +86,10 @@ def add_api(runner: Runner, gate: Gate) -> None:
 
 
 def add_admin(service: Administered) -> None:
-    """`/admin`, for callers who know this Space's secret. No tool for agents, and not in the page of the API."""
+    """`/admin`, for callers who know this Space's secret: `client.predict(key, "unload", api_name="/admin")`.
+
+    Undocumented, as Gradio calls it: no tool for agents, not in the page of the API, arguments by position.
+    """
     actions: dict[str, Callable[[], int | None]] = {
         "unload": service.unload,
         "clear_cache": service.clear_cache,

@@ -73,8 +73,11 @@ def test_only_the_contract_is_public(t2v: Running) -> None:
     assert set(endpoints(t2v)) == {"/generate", "/plan", "/manifest"}
 
 
+KEY = "a secret of this Space"
+
+
 class Administered(FakeService):
-    admin = True
+    admin = KEY
 
     def unload(self) -> None:
         self.log.append("unload")
@@ -83,20 +86,26 @@ class Administered(FakeService):
         return 1234
 
 
-def test_admin_calls_exist_only_where_the_space_allows_them(tmp_path: Path) -> None:
+def test_admin_calls_exist_only_where_the_space_has_a_secret_and_for_who_knows_it(tmp_path: Path) -> None:
     service = Administered(MODES["t2v"], tmp_path)
-    service.admin = False
+    service.admin = ""
     assert "admin" not in {f.api_name for f in build_space(service).fns.values()}
-    service.admin = True
+    service.admin = KEY
     blocks = build_space(service)
     blocks.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True)
     try:
         client = Client(blocks.local_url, verbose=False, token=False, ssl_verify=False)
-        assert client.predict(action="unload", api_name="/admin") == {"action": "unload", "freed_bytes": 0}
-        assert client.predict(action="clear_cache", api_name="/admin")["freed_bytes"] == 1234
+        for key in ("", "1", KEY[:-1], KEY + " "):
+            with pytest.raises(AppError, match="key must be this Space's WAN_ADMIN"):
+                client.predict(key, "clear_cache", api_name="/admin")
+        assert service.log == []
+        done = client.predict(KEY, "unload", api_name="/admin")
+        assert done == {"action": "unload", "freed_bytes": 0}
+        assert client.predict(KEY, "clear_cache", api_name="/admin")["freed_bytes"] == 1234
         assert service.log == ["unload"]
         with pytest.raises(AppError, match="action must be unload or clear_cache; got 'reset'"):
-            client.predict(action="reset", api_name="/admin")
+            client.predict(KEY, "reset", api_name="/admin")
+        assert set(mcp_tools(str(blocks.local_url))) == {"generate", "plan", "manifest"}, "no tool for agents"
     finally:
         blocks.close()
 
@@ -231,21 +240,30 @@ def test_a_path_of_the_server_is_no_upload(i2v: Running, extra: dict) -> None:
     assert "preflight" not in i2v.service.log
 
 
-def test_mcp_lists_and_calls_generate(t2v: Running) -> None:
+def mcp_tools(url: str, call: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The tools that an agent sees; with `call`, what `generate` answers to these arguments as well."""
     from mcp import ClientSession
     from mcp.client.streamable_http import streamablehttp_client
 
-    async def go() -> tuple[dict[str, Any], Any]:
+    async def go() -> dict[str, Any]:
         async with (
-            streamablehttp_client(f"{t2v.url}gradio_api/mcp/") as (read, write, _),
+            streamablehttp_client(f"{url}gradio_api/mcp/") as (read, write, _),
             ClientSession(read, write) as session,
         ):
             await session.initialize()
             tools = {tool.name.rpartition("_")[2]: tool for tool in (await session.list_tools()).tools}
-            arguments = {"prompt": "a red circle", "num_inference_steps": 2}
-            return tools, await session.call_tool(tools["generate"].name, arguments)
+            return (
+                tools
+                if call is None
+                else {**tools, "": await session.call_tool(tools["generate"].name, call)}
+            )
 
-    tools, result = asyncio.run(asyncio.wait_for(go(), 60))
+    return asyncio.run(asyncio.wait_for(go(), 60))
+
+
+def test_mcp_lists_and_calls_generate(t2v: Running) -> None:
+    tools = mcp_tools(t2v.url, {"prompt": "a red circle", "num_inference_steps": 2})
+    result = tools.pop("")
     assert set(tools) == {"generate", "plan", "manifest"}
     assert "Frames" in tools["generate"].inputSchema["properties"]["num_frames"]["description"]
     assert not result.isError
