@@ -7,7 +7,7 @@ import json
 import sys
 from typing import Any, NoReturn
 
-from common.errors import InputError, StudioError
+from common.errors import InputError, StudioError, shown
 from common.modes import MODES
 from deploy import cli as deploy_cli
 
@@ -16,7 +16,7 @@ class Parser(argparse.ArgumentParser):
     """An ArgumentParser whose errors are one line, as all bad input is."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(InputError.exit_code, f"wan-studio: {message}; see {self.prog} --help\n")
+        self.exit(InputError.exit_code, f"wan-studio: {shown(message, 500)}; see {self.prog} --help\n")
 
 
 SHORT = {"frames": "num_frames", "steps": "num_inference_steps", "guidance": "guidance_scale"}

@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 from common import cache
 from common.budgets import BUDGETS
 from common.door import Door
-from common.errors import StudioError
+from common.errors import InputError, StudioError
 from common.gate import Gate
 from common.runner import explain
 
@@ -47,13 +47,24 @@ class StudioBlocks(gr.Blocks):
         self.has_launched = True
         cache.keep()
 
-    async def preprocess_data(self, block_fn: Any, inputs: list[Any], *args: Any, **options: Any) -> Any:
+    async def process_api(self, *args: Any, **options: Any) -> Any:
         with as_gradio_errors():
-            inputs = [
-                await self.gate.values(value, str(getattr(block, "label", None) or "file"))
-                for block, value in zip(block_fn.inputs, inputs, strict=False)
-            ] + inputs[len(block_fn.inputs) :]
-        return await super().preprocess_data(block_fn, inputs, *args, **options)
+            return await super().process_api(*args, **options)
+
+    async def preprocess_data(self, block_fn: Any, inputs: list[Any], *args: Any, **options: Any) -> Any:
+        inputs = [
+            await self.gate.values(value, str(getattr(block, "label", None) or "file"))
+            for block, value in zip(block_fn.inputs, inputs, strict=False)
+        ] + inputs[len(block_fn.inputs) :]
+        try:
+            return await super().preprocess_data(block_fn, inputs, *args, **options)
+        except (gr.Error, StudioError):
+            raise
+        except (
+            Exception
+        ) as error:  # a component takes what the page sends, and says the rest with a traceback
+            log.warning("an input of %s was refused: %s", block_fn.api_name, type(error).__name__)
+            raise InputError("input", "is not what this page sends", hint="reload the page") from None
 
     def launch(self, *args: Any, **options: Any) -> Any:
         """As `gr.Blocks.launch`, with this page's look, as an MCP server, behind the door."""
@@ -76,7 +87,5 @@ class as_gradio_errors:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
         if not isinstance(error, Exception):
             return
-        if not isinstance(error, StudioError | gr.Error):
-            log.exception("a job failed", exc_info=error)
         known = explain(error)
         raise gr.Error(known.text, title=known.title, print_exception=False) from error

@@ -8,20 +8,26 @@ says beyond this in its answers is ignored.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from common.catalog import GpuSize, PresetName, Weights
 
 CONTRACT_VERSION = 1
 MAX_SEED = 2**31 - 1
+MAX_INTEGER = 2**63 - 1
 PREVIEW_BYTES = 20 * 1024
 
 ModeKey = Literal["t2v", "i2v", "flf2v", "v2v", "vace", "s2v", "animate"]
 Device = Literal["cuda", "mps", "cpu"]
-ImageFrom = Literal["first", "last"] | Annotated[float, Field(ge=0)]
+ImageFrom = Literal["first", "last"] | Annotated[float, Field(ge=0, le=86_400)]
 """Which frame of a clip fills an image slot: its first, its last, or the one at so many seconds."""
+
+
+Name = Annotated[str, AfterValidator(lambda value: _as_text(value)), Field(max_length=4096)]
+Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 
 class Model(BaseModel):
@@ -36,16 +42,16 @@ class MediaHandle(Model):
     `path` is a file on the serving machine or a URL; `frames`, `fps` and `seconds` are set for clips.
     """
 
-    path: str
-    url: str | None = None
-    orig_name: str | None = None
-    mime: str = ""
-    sha256: str | None = None
-    width: int | None = None
-    height: int | None = None
-    fps: float | None = None
-    frames: int | None = None
-    seconds: float | None = None
+    path: Name
+    url: Name | None = None
+    orig_name: Name | None = None
+    mime: Name = ""
+    sha256: Name | None = None
+    width: Count | None = None
+    height: Count | None = None
+    fps: Annotated[float, Field(ge=0.001, le=1e6, allow_inf_nan=False)] | None = None
+    frames: Count | None = None
+    seconds: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] | None = None
     meta: dict[str, str] = Field(default_factory=lambda: {"_type": "gradio.FileData"})
 
 
@@ -55,7 +61,7 @@ class Request(Model):
     None means "the checkpoint's own default". Sizes are pixels, `num_frames` is 4k+1, `seed` -1 is random.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     prompt: str = Field(description="What should be seen")
     negative_prompt: str | None = Field(None, description="What should not be seen (the model's own)")
@@ -69,6 +75,36 @@ class Request(Model):
     guidance_scale_2: float | None = Field(None, description="Guidance of the low-noise expert (MoE only)")
     flow_shift: float | None = Field(None, description="Shift of the noise schedule")
     seed: int = Field(-1, description="-1 for a random one")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_sent(cls, value: object, info: ValidationInfo) -> object:
+        # pydantic reads True as 1, and strings may hold what no file, model or answer can.
+        truth = cls.model_fields[str(info.field_name)].annotation is bool
+        for item in _each(value):
+            if isinstance(item, bool) and not truth:
+                raise PydanticCustomError("no_truth", "a number or text is wanted here, not true or false")
+            if isinstance(item, str):
+                _as_text(item)
+        return value
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _as_json(cls, value: object) -> object:
+        if any(isinstance(item, int) and abs(item) > MAX_INTEGER for item in _each(value)):
+            raise PydanticCustomError("too_large", "a number must fit into 64 bits")
+        return value
+
+
+def _each(value: object) -> list[object]:
+    return cast("list[object]", value) if isinstance(value, list) else [value]
+
+
+def _as_text(value: str) -> str:
+    """Refuses characters that are none: a NUL ends names and tags early, half a pair has no UTF-8."""
+    if any(c == "\0" or "\ud800" <= c <= "\udfff" for c in value):
+        raise PydanticCustomError("no_text", "text must not hold NUL or half a character (a lone surrogate)")
+    return value
 
 
 class Backend(Model):

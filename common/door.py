@@ -7,6 +7,7 @@ plain cross-site POST). The Host and Origin headers say so.
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
 import socket
 from collections.abc import Iterable
@@ -19,6 +20,8 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from common.budgets import BUDGETS
+
+log = logging.getLogger(__name__)
 
 VARIABLE = "WAN_HOSTS"
 UPLOADS = "/gradio_api/upload"
@@ -51,13 +54,39 @@ class Door:
                     await PlainTextResponse(text, 403)(scope, receive, send)
                     return
         if scope["path"].endswith(UPLOADS):  # a file, counted where it is written
-            await self.app(scope, receive, send)
+            await self._answered(scope, receive, send)
             return
         length = headers.get("content-length", "")
         if length.isdigit() and int(length) > BUDGETS.request_bytes:
             await PlainTextResponse(_too_large(), 413)(scope, receive, send)
             return
-        await self.app(scope, _counted(receive), send)
+        await self._answered(scope, _counted(receive), send)
+
+    async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As the app answers; what its routes stumble over (a missing argument, odd JSON) is a refusal in words.
+
+        Bare, it would be a 500 without a word, a traceback in the log and a connection that is cut.
+        """
+        begun = bare = False
+
+        async def sent(message: Message) -> None:
+            nonlocal begun, bare
+            if message["type"] == "http.response.start" and message["status"] == 500:
+                bare = Headers(raw=message["headers"]).get("content-type", "").startswith("text/plain")
+            if not bare:
+                begun = True
+                await send(message)
+
+        try:
+            await self.app(scope, receive, sent)
+        except Exception as error:
+            if begun:
+                raise
+            log.warning("%s %s could not be read: %s", scope["method"], scope["path"], type(error).__name__)
+            text = (
+                f"this request cannot be read ({type(error).__name__}); /gradio_api/info says what is taken"
+            )
+            await PlainTextResponse(text, 400)(scope, receive, send)
 
     def _knows(self, value: str) -> bool:
         host = _host(value)

@@ -17,6 +17,15 @@ from __future__ import annotations
 
 import errno
 
+TEXT_CHARACTERS = 1500
+GOT_CHARACTERS = 100
+
+
+def shown(text: str, most: int) -> str:
+    """Text of a stranger as it may be shown: characters that are none as their escapes, and not without end."""
+    text = text if len(text) <= most else f"{text[:most]}…"
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
 
 class StudioError(Exception):
     """An error with a title and a sentence that a user can act on."""
@@ -25,6 +34,7 @@ class StudioError(Exception):
     exit_code = 1
 
     def __init__(self, text: str, *, title: str | None = None) -> None:
+        text = shown(text, TEXT_CHARACTERS)
         super().__init__(text)
         self.text = text
         if title is not None:
@@ -45,9 +55,10 @@ class InputError(StudioError):
     exit_code = 2
 
     def __init__(self, field: str, rule: str, *, got: object = None, hint: str = "") -> None:
+        field = shown(field, GOT_CHARACTERS)
         text = f"{field} {rule}"
         if got is not None:
-            text += f"; got {got}"
+            text += f"; got {shown(str(got), GOT_CHARACTERS)}"
         if hint:
             text += f", {hint}" if got is not None else f"; {hint}"
         super().__init__(text)

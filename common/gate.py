@@ -60,6 +60,8 @@ class Gate:
         path = file.get("path") or file.get("url")
         if not isinstance(path, str) or not path:
             raise MediaError(field, RULE, hint="upload the file itself")
+        # What else a caller says of a file is found out from the file itself.
+        file = {name: file[name] for name in ("orig_name", "mime_type", "size", "is_stream") if name in file}
         kept = {"url": None, "meta": {"_type": "gradio.FileData"}}
         if path.startswith("data:"):
             return {**file, **kept, "path": str(_unpacked(path, field))}

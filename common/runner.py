@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
+import secrets
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import aclosing, suppress
@@ -17,6 +19,8 @@ from common.contract import Done, Event, Manifest, MediaHandle, Plan, Prepared
 from common.errors import StudioError, UnavailableError, disk_error
 from common.modes.base import Mode
 from common.service import Preparing, Service, Update
+
+log = logging.getLogger(__name__)
 
 Progress = tuple[MediaHandle | None, Event]
 """What a stream yields: the finished video (None until `done`) and an event."""
@@ -72,7 +76,13 @@ def explain(error: BaseException) -> StudioError:
     title, message = getattr(error, "title", None), getattr(error, "message", None)
     if isinstance(title, str) and isinstance(message, str):
         return StudioError(message, title=title)
-    return StudioError(f"{type(error).__name__}: {error}", title="Something went wrong")
+    # Raw text of an exception names paths and insides: it goes to the log, under a number that a user can quote.
+    number = secrets.token_hex(4)
+    log.error("unexpected, shown as %s", number, exc_info=error)
+    return StudioError(
+        f"{type(error).__name__}, which nobody expected; the log has it as {number}",
+        title="Something went wrong",
+    )
 
 
 class LocalRunner:

@@ -115,9 +115,9 @@ class Mode(ABC):
                 raise InputError(name, "is required") from None
             # A field that may be one of several kinds has a complaint for each.
             rules_broken = dict.fromkeys(e["msg"].lower() for e in found if e["loc"][:1] == first["loc"][:1])
-            got = repr(first["input"])
-            shown = got if len(got) <= 80 else f"{got[:80]}…"
-            raise InputError(name, f"is not valid: {' or '.join(rules_broken)}", got=shown) from None
+            raise InputError(
+                name, f"is not valid: {' or '.join(rules_broken)}", got=repr(first["input"])
+            ) from None
 
     def media(self, request: Request) -> list[tuple[MediaSlot, MediaHandle]]:
         """Every handle in a request, with its slot."""

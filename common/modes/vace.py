@@ -156,7 +156,7 @@ _FILL = {
     "caption": "describe the thing, such as the dog on the left",
 }
 _COMMON = frozenset(contract.Request.model_fields) | {
-    "submode", "mask_source", "conditioning_scale", "image_from", "last_image_from",
+    "submode", "conditioning_scale", "image_from", "last_image_from",
 }  # fmt: skip
 
 
@@ -195,6 +195,9 @@ FEWEST_FRAMES = 5
 
 
 def _source(submode: SubMode, chosen: str | None) -> str | None:
+    if chosen and chosen not in MASK_SOURCES and not submode.mask_sources:
+        hint = "try " + ", ".join(MASK_SOURCES)
+        raise InputError("mask_source", "must be a mask source", got=repr(chosen), hint=hint)
     try:
         source = submode.source(chosen)
     except KeyError:
@@ -267,7 +270,11 @@ def _kept(request: Request, submode: SubMode, num_frames: int) -> list[str]:
 
 def _ignored(request: Request, submode: SubMode) -> str:
     """Inputs that were given but that this sub-mode does not read."""
-    read = {*_COMMON, *submode.fields(request.mask_source)}
+    read = {
+        *_COMMON,
+        *submode.fields(request.mask_source),
+        *(["mask_source"] if submode.mask_sources else []),
+    }
     unread = sorted(
         n for n in request.model_fields_set - read if getattr(request, n) not in (None, [], "", 0)
     )

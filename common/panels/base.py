@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from pathlib import Path
@@ -20,8 +19,6 @@ from common.panels.card import Card
 from common.panels.handles import HandleVideo
 from common.panels.widgets import Inputs
 from common.runner import Runner, explain
-
-log = logging.getLogger(__name__)
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
@@ -293,8 +290,6 @@ class Panel:
             if not ended:
                 card = card.failed(StudioError("The job ended without a video.", title="Nothing came back"))
         except Exception as error:
-            if not isinstance(error, StudioError):
-                log.exception("a job of %s failed", self.mode.key)
             card = card.failed(explain(error))
         yield [
             gr.skip() if video is None else video, card.screen(), card.card(),

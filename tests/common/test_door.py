@@ -13,6 +13,10 @@ from common.budgets import Budgets
 from common.door import Door, own_names
 
 
+async def _stumble(request: Request) -> PlainTextResponse:
+    raise KeyError("/home/ada/secret")
+
+
 async def _size(request: Request) -> PlainTextResponse:
     return PlainTextResponse(str(len(await request.body())))
 
@@ -21,6 +25,7 @@ async def _size(request: Request) -> PlainTextResponse:
 def client() -> TestClient:
     app = Starlette()
     app.add_route("/gradio_api/upload", _size, methods=["POST"])
+    app.add_route("/stumble", _stumble)
     app.add_route("/", _size, methods=["GET", "POST"])
     app.add_middleware(Door, names=own_names("studio.example, other.example"))
     return TestClient(app, base_url="http://127.0.0.1")
@@ -54,3 +59,8 @@ def test_a_body_has_an_end_but_an_upload_is_counted_elsewhere(
     assert client.post("/gradio_api/upload", content=b"x" * 1_000_001).text == "1000001"
     endless = client.post("/", content=iter([b"x" * 600_000] * 3))
     assert endless.status_code == 413 and "must be at most 1 MB" in endless.text
+
+
+def test_what_a_route_stumbles_over_is_a_refusal_in_words(client: TestClient) -> None:
+    reply = client.get("/stumble")
+    assert reply.status_code == 400 and reply.text.startswith("this request cannot be read (KeyError)")

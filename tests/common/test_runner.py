@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from common.contract import Plan, Prepared, Request, Stage
-from common.errors import Cancelled, GpuError, InputError, MediaError, StudioError
+from common.errors import Cancelled, GpuError, InputError, MediaError
 from common.modes import MODES
 from common.runner import FakeRunner, LocalRunner, explain
 from common.service import Ready, Update
@@ -173,14 +173,16 @@ def test_fake_runner_follows_its_script() -> None:
     assert asyncio.run(runner.plan(VALUES)).num_inference_steps == 3
 
 
-def test_explain_keeps_titles_and_hides_nothing() -> None:
+def test_explain_keeps_titles_and_shows_no_raw_exception(caplog: pytest.LogCaptureFixture) -> None:
     known = InputError("seed", "must be a number")
     assert explain(known) is known
     quota = Exception("You have exceeded your quota")
     quota.title, quota.message = "ZeroGPU quota exceeded", "You have exceeded your quota"  # type: ignore[attr-defined]
     assert (explain(quota).title, explain(quota).text) == (quota.title, quota.message)  # type: ignore[attr-defined]
-    odd = explain(ValueError("boom"))
-    assert isinstance(odd, StudioError) and odd.text == "ValueError: boom"
+    odd = explain(ValueError("boom in /home/ada/x.py"))
+    assert odd.title == "Something went wrong" and odd.text.startswith("ValueError, which nobody expected")
+    number = odd.text.rpartition(" ")[2]
+    assert "/home/ada" not in odd.text and f"unexpected, shown as {number}" in caplog.text
 
 
 @pytest.mark.parametrize(
