@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import OrderedDict
 from importlib.util import find_spec
 from typing import Any
 
 import gradio as gr
+from gradio.state_holder import SessionState
 from starlette.middleware import Middleware
 
 from common import cache
@@ -18,6 +20,17 @@ from common.gate import Gate
 from common.runner import explain
 
 log = logging.getLogger(__name__)
+
+
+class LeanSessions(OrderedDict[str, SessionState]):
+    """The pages that are open, without the copy of the whole page's configuration that Gradio keeps of each.
+
+    It serves deep links, which we have none of, takes 1 MB a page of the Studio, and is never let go.
+    """
+
+    def __setitem__(self, session: str, state: SessionState) -> None:
+        state.config_values.clear()
+        super().__setitem__(session, state)
 
 
 class StudioBlocks(gr.Blocks):
@@ -45,6 +58,8 @@ class StudioBlocks(gr.Blocks):
         super().run_startup_events()
         # Gradio checks no path of an app that it has not launched itself, and a mount never says that it has.
         self.has_launched = True
+        self.state_holder.capacity = BUDGETS.sessions
+        self.state_holder.session_data = LeanSessions()
         cache.keep()
 
     async def process_api(self, *args: Any, **options: Any) -> Any:
