@@ -29,7 +29,10 @@ UPLOADS = "/gradio_api/upload"
 
 def own_names(extra: str | None = None) -> frozenset[str]:
     """The names that this machine answers to beside its addresses: its own, and those of WAN_HOSTS."""
-    extra = os.environ.get(VARIABLE, "") if extra is None else extra
+    if extra is None:
+        extra = (
+            f"{os.environ.get(VARIABLE, '')},{os.environ.get('SPACE_HOST', '')}"  # a Space's own, on the Hub
+        )
     name = socket.gethostname().lower()
     given = (part.strip().lower() for part in extra.split(","))
     return frozenset({"localhost", name, f"{name}.local", *given} - {""})
