@@ -67,41 +67,45 @@ class Gate:
             return {**file, **kept, "path": str(_unpacked(path, field))}
         if not path.startswith(("http://", "https://")):
             return {**file, **kept, "path": str(own_file(path, field))}
-        if (local := _named_by(path)) is not None:
-            return {**file, **kept, "path": str(local)}
-        if self.ours(path):
+        local = _named_by(path)
+        if self.ours(path) and not (local and local.is_file()):
             return {**file, **kept, "path": path, "url": path}
+        if local is not None:
+            return {**file, **kept, "path": str(own_file(str(local), field))}
         return {**file, **kept, "path": str(await fetched(path, field))}
 
 
 def own_file(path: str, field: str) -> Path:
     """A file inside this app's cache; MediaError for any other, whether it exists or not."""
-    folder = cache.root()
-    try:
-        file = Path(path).resolve()
-        # Hidden names are files that somebody writes just now.
-        ours = file.is_relative_to(folder) and not any(
-            p.startswith(".") for p in file.relative_to(folder).parts
-        )
-        there = ours and file.is_file()
-    except (OSError, ValueError, RuntimeError):  # too long, a NUL, a loop of links
-        ours = there = False
-        file = folder
-    if not ours:
+    file = _inside(path)
+    if file is None:
         raise MediaError(field, RULE, hint="upload the file itself")
-    if not there:
+    if not file.is_file():
         raise MediaError(field, "has expired here", hint="upload it again, or make it again")
     cache.used(file)
     return file
 
 
+def _inside(path: str) -> Path | None:
+    """Where a path really leads, if that is inside the cache. Hidden names are files that are written just now."""
+    try:
+        file = Path(path).resolve()
+        parts = file.relative_to(cache.root()).parts
+        file.lstat()  # too long a name is found out here
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, RuntimeError):  # elsewhere, a NUL, a loop of links
+        return None
+    return None if any(part.startswith(".") for part in parts) or not parts else file
+
+
 def _named_by(url: str) -> Path | None:
-    """The file of this app's own cache that a URL of its file route names, whatever address it came by."""
+    """The path in this app's own cache that a URL of its file route names, whatever address it came by."""
     try:
         _, route, name = urlsplit(url).path.partition(FILE_ROUTE)
-        return own_file(unquote(name), "file") if route else None
-    except (MediaError, ValueError):
+    except ValueError:
         return None
+    return _inside(unquote(name)) if route else None
 
 
 def _unpacked(data: str, field: str) -> Path:

@@ -1,4 +1,4 @@
-"""What every app of ours is, however it is served: it looks at paths, and uploads, waiting lines and pages have an end."""
+"""What every app of ours is, however it is served: paths are looked at; uploads, lines and pages have an end."""
 
 from __future__ import annotations
 

@@ -81,8 +81,12 @@ def test_a_way_out_of_the_cache_is_refused(cache: Path, tmp_path: Path) -> None:
 
 
 def test_an_own_file_that_is_gone_has_expired(cache: Path) -> None:
-    with pytest.raises(MediaError, match="image has expired here; upload it again"):
-        admit(cache / "0123abcd" / "gone.png")
+    for path in (
+        f"{cache}/0123abcd/gone.png",
+        f"http://127.0.0.1:7860/i2v{FILE_ROUTE}{cache}/0123abcd/gone.png",
+    ):
+        with pytest.raises(MediaError, match="image has expired here; upload it again"):
+            admit(path)
 
 
 def test_files_are_found_wherever_they_stand(cache: Path) -> None:
@@ -107,6 +111,14 @@ def test_a_result_of_the_federation_stays_where_it_is(cache: Path) -> None:
     url = f"https://ada-wan-t2v.hf.space{FILE_ROUTE}/tmp/gradio/x/t2v-1.mp4"
     found = admit({"path": url, "url": None, **META}, ours=lambda asked: asked == url)
     assert (found["path"], found["url"]) == (url, url)
+
+
+def test_a_result_elsewhere_may_have_a_path_like_ours(cache: Path) -> None:
+    """Every Space keeps its files in a folder of the same name."""
+    url = f"https://ada-wan-t2v.hf.space{FILE_ROUTE}{cache}/0123abcd/t2v-1.mp4"
+    assert admit(url, ours=lambda asked: True)["path"] == url
+    here = upload(cache, "t2v-1.mp4")
+    assert admit(url, ours=lambda asked: True)["path"] == str(here), "mounted in the same process"
 
 
 def body_of(*pieces: bytes) -> Any:
