@@ -26,7 +26,7 @@ ImageFrom = Literal["first", "last"] | Annotated[float, Field(ge=0, le=86_400)]
 """Which frame of a clip fills an image slot: its first, its last, or the one at so many seconds."""
 
 
-Name = Annotated[str, AfterValidator(lambda value: _as_text(value)), Field(max_length=4096)]
+Name = Annotated[str, Field(max_length=4096), AfterValidator(lambda value: _as_text(value))]
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 

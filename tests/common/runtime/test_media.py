@@ -176,7 +176,7 @@ def test_formats_that_nobody_hands_in_are_not_opened(tmp_path):
 def test_odd_names_get_a_short_line(path):
     for read in (media.open_image, Reader().measured, Reader().frame):
         with pytest.raises(MediaError) as caught:
-            read(MediaHandle(path=path), "image")
+            read(MediaHandle.model_construct(path=path), "image")
         assert len(caught.value.text) < 250
         caught.value.text.encode()
 
