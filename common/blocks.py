@@ -60,7 +60,7 @@ class StudioBlocks(gr.Blocks):
         self.has_launched = True
         self.state_holder.capacity = BUDGETS.sessions
         self.state_holder.session_data = LeanSessions()
-        cache.keep()
+        cache.keep(path for block in self.blocks.values() for path in block.keep_in_cache)
 
     async def process_api(self, *args: Any, **options: Any) -> Any:
         with as_gradio_errors():

@@ -12,7 +12,7 @@ import stat
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,7 +27,8 @@ GRACE_SECONDS = 60.0
 RESULTS = "wan-studio"
 """The sub-folder of the cache where results lie."""
 
-_kept: set[Path] = set()
+_watched: set[Path] = set()
+_fixed: set[Path] = set()
 _lock = threading.Lock()
 
 
@@ -53,13 +54,17 @@ def own_folder() -> Path:
     return folder if alone else folder / RESULTS
 
 
-def keep() -> None:
-    """Starts to look after the cache, once a process and folder, until the process ends."""
+def keep(fixed: Iterable[str]) -> None:
+    """Starts to look after the cache, once a process and folder, until the process ends.
+
+    `fixed` are files that an app shows as long as it runs, such as its examples.
+    """
     folder = own_folder()
     with _lock:
-        if folder in _kept:
+        _fixed.update(Path(path) for path in fixed)
+        if folder in _watched:
             return
-        _kept.add(folder)
+        _watched.add(folder)
     threading.Thread(target=_watch, args=(folder,), name="cache", daemon=True).start()
 
 
@@ -85,7 +90,11 @@ def sweep(folder: Path, budgets: Budgets = BUDGETS) -> int:
     total = sum(size for _, size, _ in files)
     for changed, size, path in files:
         age = now - changed
-        if age < GRACE_SECONDS or (age < budgets.cache_seconds and total <= budgets.cache_bytes):
+        if (
+            age < GRACE_SECONDS
+            or path in _fixed
+            or (age < budgets.cache_seconds and total <= budgets.cache_bytes)
+        ):
             continue
         with suppress(FileNotFoundError):
             path.unlink()

@@ -9,7 +9,10 @@ import sys
 import time
 from pathlib import Path
 
+import gradio as gr
 import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 
 from common import cache
 from common.budgets import Budgets
@@ -45,6 +48,25 @@ def test_beyond_the_limit_the_least_used_go_first(tmp_path: Path) -> None:
 def test_what_is_written_just_now_stays_whatever_its_size(tmp_path: Path) -> None:
     young = file(tmp_path, "a/result.mp4", 1000, 0)
     assert cache.sweep(tmp_path, Budgets(cache_bytes=1)) == 0 and young.exists()
+
+
+def test_what_an_app_shows_as_long_as_it_runs_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The examples of a page lie in the cache from its start, and are clicked on days later."""
+    from common.modes import MODES
+    from common.space import build_space
+    from tests.common.fakes import FakeService
+
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    monkeypatch.setattr(cache, "_fixed", set())
+    blocks = build_space(FakeService(MODES["i2v"], tmp_path))
+    with TestClient(gr.mount_gradio_app(FastAPI(), blocks, path="/")):
+        examples = [f for f in tmp_path.rglob("*.png") if f.is_file()]
+        assert examples
+        for example in examples:
+            os.utime(example, (time.time() - 99 * HOUR,) * 2)
+        upload = file(tmp_path, "0a/upload.png", 10, 99 * HOUR)
+        cache.sweep(tmp_path, Budgets())
+    assert all(example.exists() for example in examples) and not upload.exists()
 
 
 def test_links_are_neither_followed_nor_deleted(tmp_path: Path) -> None:
