@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import aclosing
+from html import escape
 from typing import Any
 
 import gradio as gr
@@ -62,7 +63,7 @@ class FLF2VPanel(Panel):
             still = await self._still(words, widgets.read_resolution({"resolution": resolution}), request)
         except Exception as error:
             known = explain(error)
-            return [f'<p class="notice" role="alert">{known.text}</p>', *nothing]
+            return [f'<p class="notice" role="alert">{escape(known.text)}</p>', *nothing]
         return ['<p class="dim">The end frame is under Upload.</p>', "clip", still, "last"]
 
     async def _still(self, words: str, size: Mapping[str, int], request: gr.Request) -> Any:
