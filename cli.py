@@ -7,7 +7,7 @@ import json
 import sys
 from typing import Any, NoReturn
 
-from common.errors import InputError, StudioError, shown
+from common.errors import InputError, shown
 from common.modes import MODES
 from deploy import cli as deploy_cli
 
@@ -87,21 +87,28 @@ def values(args: argparse.Namespace) -> dict[str, Any]:
         for name, value in vars(args).items()
         if name.startswith("field_") and value is not None
     }
+
+    def put(name: str, value: Any) -> None:
+        if name in raw:
+            raise InputError(name, "is given twice", hint="say it once")
+        raw[name] = value
+
     if args.words is not None:
-        raw.setdefault("prompt", args.words)
-    raw.setdefault("prompt", "")
-    if args.size:
+        put("prompt", args.words)
+    if args.size is not None:
         width, _, height = args.size.lower().partition("x")
-        if not (width.isdigit() and height.isdigit()):
+        if not (width.isdecimal() and height.isdecimal()):
             raise InputError("size", "must be WIDTHxHEIGHT", got=repr(args.size), hint="try 832x480")
-        raw |= {"width": width, "height": height}
+        put("width", width)
+        put("height", height)
     if args.reference:
-        raw["reference_images"] = args.reference
+        put("reference_images", args.reference)
     for pair in args.set:
         key, equals, value = pair.partition("=")
         if not equals:
             raise InputError("set", "must be KEY=VALUE", got=repr(pair))
-        raw[key.replace("-", "_")] = value
+        put(key.replace("-", "_"), value)
+    raw.setdefault("prompt", "")
     for slot in mode.slots:
         given = raw.get(slot.name)
         if isinstance(given, str):
@@ -130,6 +137,7 @@ def generate_command(args: argparse.Namespace) -> int:
 
     mode = MODES[args.mode]
     raw = values(args)
+    request = mode.parse(raw)
     check_target(args.out)
     if args.server:
         if not args.server.startswith(("http://", "https://")):
@@ -143,7 +151,7 @@ def generate_command(args: argparse.Namespace) -> int:
 
         runner = RemoteRunner(mode, f"{args.server.rstrip('/')}/{mode.key}/")
     else:
-        mode.plan(mode.parse(raw), weights=args.weights)  # the quick no, before torch is imported
+        mode.plan(request, weights=args.weights)  # the quick no, before torch is imported
         import launch
 
         launch.prepare_environment(args.weights)
@@ -195,12 +203,15 @@ def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     try:
         return COMMANDS[args.command](args)
-    except StudioError as error:
-        print(f"wan-studio: {error}", file=sys.stderr)
-        return error.exit_code
     except KeyboardInterrupt:
         print("wan-studio: stopped by the user", file=sys.stderr)
         return 3
+    except Exception as error:
+        from common.runner import explain
+
+        known = explain(error)
+        print(f"wan-studio: {known}", file=sys.stderr)
+        return known.exit_code
 
 
 if __name__ == "__main__":

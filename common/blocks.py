@@ -71,6 +71,10 @@ class StudioBlocks(gr.Blocks):
             await self.gate.values(value, str(getattr(block, "label", None) or "file"))
             for block, value in zip(block_fn.inputs, inputs, strict=False)
         ] + inputs[len(block_fn.inputs) :]
+        for block, value in zip(block_fn.inputs, inputs, strict=False):
+            # Gradio lets an empty list through as the one choice, and handlers look choices up in dictionaries.
+            if isinstance(block, gr.Dropdown) and not block.multiselect and isinstance(value, list):
+                raise InputError(str(block.label), "takes one choice, not a list", hint="reload the page")
         try:
             return await super().preprocess_data(block_fn, inputs, *args, **options)
         except (gr.Error, StudioError):

@@ -25,6 +25,8 @@ class Budgets:
     upload_bytes: int = _limit(500_000_000, "bytes", "one uploaded file")
     image_bytes: int = _limit(50_000_000, "bytes", "one picture's file")
     request_bytes: int = _limit(80_000_000, "bytes", "one request that is no upload")
+    text_characters: int = _limit(20_000, "characters", "one text of a request, such as its prompt")
+    list_items: int = _limit(256, "items", "one list of a request, such as its key frames")
     image_pixels: int = _limit(64_000_000, "pixels", "width x height of a picture")
     frame_pixels: int = _limit(4096 * 2304, "pixels", "width x height of a clip's frames")
     clip_frames: int = _limit(7_200, "frames", "frames of a clip, used or not")

@@ -10,9 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
 
+from common.budgets import BUDGETS
 from common.catalog import GpuSize, PresetName, Weights
 
 CONTRACT_VERSION = 1
@@ -27,6 +36,7 @@ ImageFrom = Literal["first", "last"] | Annotated[float, Field(ge=0, le=86_400)]
 
 
 Name = Annotated[str, Field(max_length=4096), AfterValidator(lambda value: _as_text(value))]
+Word = Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True)]
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 
@@ -36,13 +46,43 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
 
-class MediaHandle(Model):
+class Given(Model):
+    """What a caller says. All fields of all subclasses are held against this, whatever a mode adds."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_sent(cls, value: object, info: ValidationInfo) -> object:
+        # pydantic reads True as 1, and strings may hold what no file, model or answer can.
+        truth = cls.model_fields[str(info.field_name)].annotation is bool
+        items = _each(value)
+        if len(items) > (most := BUDGETS.list_items):
+            raise PydanticCustomError("too_long", "a list must have at most {most} items", {"most": most})
+        for item in items:
+            if isinstance(item, bool) and not truth:
+                raise PydanticCustomError("no_truth", "a number or text is wanted here, not true or false")
+            if isinstance(item, str):
+                _as_text(item)
+                if len(item) > (most := BUDGETS.text_characters):
+                    raise PydanticCustomError(
+                        "too_long", "text must be at most {most} characters", {"most": most}
+                    )
+        return value
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _as_json(cls, value: object) -> object:
+        if any(isinstance(item, int) and abs(item) > MAX_INTEGER for item in _each(value)):
+            raise PydanticCustomError("too_large", "a number must fit into 64 bits")
+        return value
+
+
+class MediaHandle(Given):
     """A picture, clip or sound by reference; it never holds bytes.
 
     `path` is a file on the serving machine or a URL; `frames`, `fps` and `seconds` are set for clips.
     """
 
-    path: Name
+    path: Annotated[Name, Field(min_length=1)]
     url: Name | None = None
     orig_name: Name | None = None
     mime: Name = ""
@@ -52,10 +92,10 @@ class MediaHandle(Model):
     fps: Annotated[float, Field(ge=0.001, le=1e6, allow_inf_nan=False)] | None = None
     frames: Count | None = None
     seconds: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] | None = None
-    meta: dict[str, str] = Field(default_factory=lambda: {"_type": "gradio.FileData"})
+    meta: dict[Name, Name] = Field(default_factory=lambda: {"_type": "gradio.FileData"}, max_length=8)
 
 
-class Request(Model):
+class Request(Given):
     """What a user asks of any mode; a mode adds its own fields. Names are those of diffusers.
 
     None means "the checkpoint's own default". Sizes are pixels, `num_frames` is 4k+1, `seed` -1 is random.
@@ -66,7 +106,7 @@ class Request(Model):
     prompt: str = Field(description="What should be seen")
     negative_prompt: str | None = Field(None, description="What should not be seen (the model's own)")
     checkpoint: str | None = Field(None, description="Checkpoint key; the mode's default when empty")
-    preset: str = Field("fast", description="`fast` or `quality`")
+    preset: Word = Field("fast", description="`fast` or `quality`")
     width: int | None = Field(None, description="Pixels, a multiple of 16 (TI2V-5B: 32)")
     height: int | None = Field(None, description="Pixels, a multiple of 16 (TI2V-5B: 32)")
     num_frames: int | None = Field(None, description="Frames, 4k+1; 1 gives a still")
@@ -75,25 +115,6 @@ class Request(Model):
     guidance_scale_2: float | None = Field(None, description="Guidance of the low-noise expert (MoE only)")
     flow_shift: float | None = Field(None, description="Shift of the noise schedule")
     seed: int = Field(-1, description="-1 for a random one")
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _as_sent(cls, value: object, info: ValidationInfo) -> object:
-        # pydantic reads True as 1, and strings may hold what no file, model or answer can.
-        truth = cls.model_fields[str(info.field_name)].annotation is bool
-        for item in _each(value):
-            if isinstance(item, bool) and not truth:
-                raise PydanticCustomError("no_truth", "a number or text is wanted here, not true or false")
-            if isinstance(item, str):
-                _as_text(item)
-        return value
-
-    @field_validator("*", mode="after")
-    @classmethod
-    def _as_json(cls, value: object) -> object:
-        if any(isinstance(item, int) and abs(item) > MAX_INTEGER for item in _each(value)):
-            raise PydanticCustomError("too_large", "a number must fit into 64 bits")
-        return value
 
 
 def _each(value: object) -> list[object]:

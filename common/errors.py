@@ -21,10 +21,22 @@ TEXT_CHARACTERS = 1500
 GOT_CHARACTERS = 100
 
 
-def shown(text: str, most: int) -> str:
-    """Text of a stranger as it may be shown: characters that are none as their escapes, and not without end."""
+def shown(text: str, most: int, *, lines: bool = False) -> str:
+    """Text of a stranger as it may be shown: characters that are none as their escapes, and not without end.
+
+    It stays on one line, unless `lines` of it are meant.
+    """
     text = text if len(text) <= most else f"{text[:most]}…"
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+    kept = "\n" if lines else ""
+    return "".join(c if c.isprintable() or c in kept else c.encode("unicode_escape").decode() for c in text)
+
+
+def quoted(value: object) -> str:
+    """A value as Python writes it; it writes out no whole number of more than 4300 digits."""
+    try:
+        return repr(value)
+    except ValueError:
+        return "a number too long to write out"
 
 
 class StudioError(Exception):
@@ -34,7 +46,7 @@ class StudioError(Exception):
     exit_code = 1
 
     def __init__(self, text: str, *, title: str | None = None) -> None:
-        text = shown(text, TEXT_CHARACTERS)
+        text = shown(text, TEXT_CHARACTERS, lines=True)
         super().__init__(text)
         self.text = text
         if title is not None:

@@ -105,7 +105,7 @@ def add_admin(service: Administered) -> None:
         with as_gradio_errors():
             if not hmac.compare_digest(str(key).encode(errors="replace"), service.admin.encode()):
                 raise InputError("key", "must be this Space's WAN_ADMIN")
-            if action not in actions:
+            if action not in tuple(actions):  # a list cannot be looked up in a dictionary
                 raise InputError("action", "must be " + " or ".join(actions), got=repr(action))
             return {"action": action, "freed_bytes": actions[action]() or 0}
 

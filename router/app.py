@@ -188,7 +188,8 @@ class _Page:
                 return [*refill(restore.lineage_of(path)), None]
 
         def again(items: list[gallery.Item], event: gr.EventData) -> list[Any]:
-            index = int(getattr(event, "index", -1))
+            clicked = event._data.get("index") if isinstance(event._data, dict) else None
+            index = clicked if isinstance(clicked, int) else -1
             lineage = items[index].lineage if 0 <= index < len(items) else None
             if lineage is None:
                 return [gr.skip()] * len(outputs)

@@ -59,8 +59,8 @@ Federation = Mapping[ModeKey, tuple[Place, ...]]
 def parse(text: str) -> Federation:
     """The table from its JSON; InputError for an unknown mode or a place that is neither URL nor Space id."""
     try:
-        raw = json.loads(text)
-    except json.JSONDecodeError as error:
+        raw = json.loads(text, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:  # ValueError too for a number of thousands of digits
         raise InputError(VARIABLE, f"must be JSON: {error}", hint='try {"t2v": "owner/space"}') from None
     if not isinstance(raw, dict):
         raise InputError(VARIABLE, "must map modes to places", hint='try {"t2v": "owner/space"}')
@@ -71,19 +71,36 @@ def parse(text: str) -> Federation:
             raise InputError(VARIABLE, "must name modes", got=repr(key), hint=f"try {known}")
         mode = cast(ModeKey, key)
         many = cast(list[object], places) if isinstance(places, list) else [places]
-        table[mode] = tuple(_place(mode, where) for where in many)
+        table[mode] = tuple(dict.fromkeys(_place(mode, where) for where in many))
+    return table
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        raise InputError(VARIABLE, "names a mode twice", hint='list its places: {"t2v": ["a/b", "c/d"]}')
     return table
 
 
 def _place(mode: ModeKey, where: object) -> Place:
     if isinstance(where, str):
-        if urlparse(where).scheme in ("http", "https"):
+        if _is_url(where):
             return Place(mode, where.rstrip("/") + "/")
         if _SPACE_ID.fullmatch(where):
             return Place(mode, where)
     raise InputError(
         VARIABLE, "must hold URLs or Space ids", got=f"{mode}: {where!r}", hint="try owner/wan-" + mode
     )
+
+
+def _is_url(where: str) -> bool:
+    try:
+        url = urlparse(where)
+        url.port  # noqa: B018 - raises ValueError for one that is no number up to 65535
+    except ValueError:
+        return False
+    plain = where.isprintable() and not url.query and not url.fragment and " " not in where
+    return url.scheme in ("http", "https") and bool(url.hostname) and plain
 
 
 def mounted(base_url: str, modes: Iterable[str] = MODES) -> Federation:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import cli
 from cli import main
 
 
@@ -31,6 +32,18 @@ from cli import main
         (
             ["i2v", "a", "--image", "a.mp4", "--image-from", "middle"],
             "'first' or 'last' or input should be a",
+        ),
+        (["t2v", "a fox", "--prompt", "a cat"], "prompt is given twice"),
+        (["t2v", "a fox", "--set", "prompt=a cat"], "prompt is given twice"),
+        (["t2v", "a fox", "--size", "128x128", "--width", "192"], "width is given twice"),
+        (["t2v", "a fox", "--size", ""], "size must be WIDTHxHEIGHT; got ''"),
+        (["t2v", "a fox", "--size", "1²8x128"], "size must be WIDTHxHEIGHT"),
+        (["t2v", "a fox", "--set", "a\nb=1"], r"a\nb is not an input of t2v"),
+        (["t2v", "a fox", "--set", "\udcff=1"], "an input's name is not valid"),
+        (["i2v", "a", "--image", ""], "image is not valid"),
+        (
+            ["i2v", "a", "--image", "\udcff", "--server", "http://127.0.0.1:9"],
+            "image is not valid: text must not",
         ),
         (["t2v", "a fox", "--out", "."], "--out must be a file; got the folder ., try clip.mp4"),
         (["t2v", "a fox", "--out", "clip.gif"], "--out must end in .mp4; got 'clip.gif', try clip.mp4"),
@@ -57,6 +70,7 @@ def test_bad_input_is_exit_2_and_one_line(
         (["plan", "t2v", "a", "--nosuch", "1"], "unrecognized arguments: --nosuch 1"),
         (["generate", "t2v", "a", "--weights", "big"], "argument --weights: invalid choice: 'big'"),
         (["deploy", "frobnicate"], "invalid choice: 'frobnicate'"),
+        (["plan", "t2v", "a", "--nosuch", "x\ny"], r"--nosuch x\ny"),
     ],
 )
 def test_a_command_line_that_cannot_be_read_is_exit_2_and_one_line(
@@ -66,6 +80,16 @@ def test_a_command_line_that_cannot_be_read_is_exit_2_and_one_line(
         main(argv)
     error = capsys.readouterr().err
     assert ended.value.code == 2 and text in error and error.count("\n") == 1 and "--help" in error
+
+
+def test_what_nobody_foresaw_is_one_line_and_exit_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(cli.COMMANDS, "plan", lambda args: [][0])
+    assert main(["plan", "t2v", "a"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("wan-studio: IndexError, which nobody expected") and error.count("\n") == 1
+    assert "list index out of range" in caplog.text
 
 
 def test_a_port_in_use_is_told_before_anything_is_loaded(capsys: pytest.CaptureFixture) -> None:

@@ -25,7 +25,7 @@ from common.catalog import (
     Weights,
 )
 from common.contract import MAX_SEED, Backend, MediaHandle, ModeKey, Plan, Request
-from common.errors import InputError
+from common.errors import InputError, quoted
 from common.modes import rules
 
 PRESETS: tuple[PresetName, ...] = get_args(PresetName)
@@ -107,7 +107,7 @@ class Mode(ABC):
         except ValidationError as error:
             found = error.errors()
             first = found[0]
-            name = ".".join(str(part) for part in first["loc"][:1])
+            name = str(first["loc"][0]) if first["loc"] else "an input's name"
             if first["type"] == "extra_forbidden":
                 known = ", ".join(self.request_type.model_fields)
                 raise InputError(name, f"is not an input of {self.key}", hint=f"known: {known}") from None
@@ -116,7 +116,7 @@ class Mode(ABC):
             # A field that may be one of several kinds has a complaint for each.
             rules_broken = dict.fromkeys(e["msg"].lower() for e in found if e["loc"][:1] == first["loc"][:1])
             raise InputError(
-                name, f"is not valid: {' or '.join(rules_broken)}", got=repr(first["input"])
+                name, f"is not valid: {' or '.join(rules_broken)}", got=quoted(first["input"])
             ) from None
 
     def media(self, request: Request) -> list[tuple[MediaSlot, MediaHandle]]:
@@ -146,7 +146,6 @@ class Mode(ABC):
         backend = backend or Backend()
         checkpoint = self._checkpoint(request.checkpoint, allowed)
         rules.prompt(request.prompt)
-        rules.short("negative_prompt", request.negative_prompt or "")
         for slot in self.slots:
             if slot.required and getattr(request, slot.name) in (None, []):
                 raise InputError(slot.name, "is required", hint=f"give {slot.label.lower()}")
@@ -220,7 +219,7 @@ class Mode(ABC):
 
 
 def _preset(name: str, checkpoint: Checkpoint, weights: Weights) -> tuple[PresetName, PresetName, list[str]]:
-    requested: PresetName | None = next((p for p in PRESETS if p == name.strip().lower()), None)
+    requested: PresetName | None = next((p for p in PRESETS if p == name), None)
     if requested is None:
         raise InputError("preset", "must be fast or quality", got=repr(name))
     if requested in checkpoint.presets:

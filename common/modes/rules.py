@@ -6,23 +6,15 @@ from common.catalog import Checkpoint, Resolution, Weights
 from common.contract import MediaHandle
 from common.errors import InputError
 
-MAX_PROMPT_CHARACTERS = 20_000
 MIN_SIDE = 128
 MAX_GUIDANCE = 10.0
 FLOW_SHIFTS = (0.1, 20.0)
 
 
 def prompt(text: str) -> None:
-    """A prompt must say something, and not be a book."""
+    """A prompt must say something."""
     if not text.strip():
         raise InputError("prompt", "must not be empty", hint="describe what should be seen")
-    short("prompt", text)
-
-
-def short(field: str, text: str) -> None:
-    """Text that a model is to read must not be a book."""
-    if len(text) > MAX_PROMPT_CHARACTERS:
-        raise InputError(field, f"must be at most {MAX_PROMPT_CHARACTERS} characters", got=len(text))
 
 
 def between(field: str, value: float, low: float, high: float) -> None:

@@ -156,7 +156,7 @@ _FILL = {
     "caption": "describe the thing, such as the dog on the left",
 }
 _COMMON = frozenset(contract.Request.model_fields) | {
-    "submode", "conditioning_scale", "image_from", "last_image_from",
+    "submode", "conditioning_scale",
 }  # fmt: skip
 
 
@@ -275,6 +275,7 @@ def _ignored(request: Request, submode: SubMode) -> str:
         *submode.fields(request.mask_source),
         *(["mask_source"] if submode.mask_sources else []),
     }
+    read |= {f"{name}_from" for name in read}
     unread = sorted(
         n for n in request.model_fields_set - read if getattr(request, n) not in (None, [], "", 0)
     )

@@ -12,7 +12,7 @@ import gradio as gr
 
 from common.catalog import CHECKPOINTS, Checkpoint
 from common.contract import Done, Manifest, MediaHandle, ModeKey, Plan
-from common.errors import StudioError
+from common.errors import InputError, StudioError
 from common.modes.base import Example, Mode
 from common.panels import texts, widgets
 from common.panels.card import Card
@@ -189,12 +189,12 @@ class Panel:
             self._preset_changed, [parts["checkpoint"], parts["preset"]], presets, **QUIET
         )  # fmt: skip
         parts["duration"].input(
-            lambda key, seconds: widgets.frames_for(seconds, CHECKPOINTS[key]),
+            lambda key, seconds: widgets.frames_for(seconds or 0, _chosen(key)),
             [parts["checkpoint"], parts["duration"]], parts["num_frames"],
             trigger_mode="always_last", **QUIET,
         )  # fmt: skip
         parts["num_frames"].input(
-            lambda key, frames: widgets.seconds_of(frames or 1, CHECKPOINTS[key].fps),
+            lambda key, frames: widgets.seconds_of(frames or 1, _chosen(key).fps),
             [parts["checkpoint"], parts["num_frames"]], parts["duration"],
             trigger_mode="always_last", **QUIET,
         )  # fmt: skip
@@ -269,7 +269,7 @@ class Panel:
         size = widgets.picture_size(picture)
         if size is None:
             return gr.skip()
-        sizes = CHECKPOINTS[key].sizes((await self.runner.manifest(key)).weights)
+        sizes = _chosen(key).sizes((await self.runner.manifest(key)).weights)
         return widgets.nearest_resolution(sizes, *size).size
 
     async def _generate(self, request: gr.Request, *raw: Any) -> AsyncGenerator[list[Any], None]:
@@ -299,6 +299,13 @@ class Panel:
     def _stopped(self, video: MediaHandle | None) -> list[Any]:
         card = Card().stopped(had_video=video is not None)
         return [card.screen(), card.card(), *_buttons(busy=False)]
+
+
+def _chosen(key: object) -> Checkpoint:
+    row = CHECKPOINTS.get(key) if isinstance(key, str) else None
+    if row is None:
+        raise InputError("checkpoint", "must be chosen", hint="choose a model")
+    return row
 
 
 def _if_new(before: str, now: str) -> Any:

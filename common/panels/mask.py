@@ -93,7 +93,7 @@ def _read(raw: Raw) -> dict[str, Any]:
 
 def _show_frame(data: str) -> list[Any]:
     try:
-        image = grabbed_frame(data)
+        image = grabbed_frame(data or "")
     except (MediaError, ValueError) as error:
         text = "Load a source video first; one from another site cannot be drawn on: upload a mask instead."
         return [gr.skip(), gr.skip(), gr.skip(), _note(str(error) if isinstance(error, MediaError) else text)]

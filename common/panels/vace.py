@@ -152,7 +152,7 @@ class VACEPanel(Panel):
             empty["submode"] = row.key
         for name in (*row.needs, *(source.needs if source else ())):
             if values.get(name) in (None, [], ""):
-                empty[name] = _STAND_INS.get(name, MediaHandle(path=""))
+                empty[name] = _STAND_INS.get(name, widgets.NO_FILE)
         return empty
 
     def _label_of(self, name: str) -> str:
@@ -203,7 +203,7 @@ _TEXTS = {
 }
 _STAND_INS: Mapping[str, Any] = {
     "bbox": [0.2, 0.2, 0.6, 0.6], "bbox_to": [0.2, 0.2, 0.6, 0.6], "label": "-", "caption": "-",
-    "reference_images": [MediaHandle(path="")],
+    "reference_images": [widgets.NO_FILE],
 }  # fmt: skip
 
 

@@ -44,6 +44,9 @@ class Inputs:
         return {name: value for name, value in values.items() if value is not None}
 
 
+NO_FILE = MediaHandle(path="-")
+"""Stands in for a file that is still to be given; a plan opens none."""
+
 # ------------------------------------------------------------------ duration
 
 
@@ -279,6 +282,6 @@ def missing(mode: Mode, values: Mapping[str, Any]) -> dict[str, Any]:
         empty["prompt"] = "-"
     for slot in mode.slots:
         if slot.required and not values.get(slot.name):
-            handle = MediaHandle(path="")
+            handle = NO_FILE
             empty[slot.name] = [handle] if slot.many else handle
     return empty

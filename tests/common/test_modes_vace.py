@@ -145,6 +145,7 @@ def test_an_extension_keeps_about_a_quarter_as_4k_plus_1() -> None:
 def test_inputs_that_a_submode_does_not_read_are_named() -> None:
     notices = plan(submode="gray", video=CLIP, bbox="0.1,0.1,0.2,0.2", label="dog").notices
     assert "Gray does not use bbox, label." in notices
+    assert "Gray does not use image_from." in plan(submode="gray", video=CLIP, image_from="last").notices
     assert not [n for n in plan(submode="gray", video=CLIP).notices if "does not use" in n]
 
 

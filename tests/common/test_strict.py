@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from common.budgets import BUDGETS
 from common.contract import MediaHandle
 from common.errors import InputError, StudioError
 from common.modes import MODES
@@ -68,10 +69,28 @@ def test_numbers_may_still_be_typed() -> None:
 @pytest.mark.parametrize(
     "handle",
     [{"path": "a\0"}, {"path": "\ud800"}, {"path": "x" * 5000}, {**HANDLE, "frames": 10**18}, {**HANDLE, "fps": 0},
+     {"path": ""}, {**HANDLE, "frames": True}, {**HANDLE, "fps": False}, {**HANDLE, "meta": {"a": "\0"}},
+     {**HANDLE, "meta": {str(i): "" for i in range(9)}}, {**HANDLE, "frames": 10**6000},
      {**HANDLE, "fps": float("nan")}, {**HANDLE, "width": -1}, {**HANDLE, "seconds": float("inf")}, {"path": 7}, {}],
 )  # fmt: skip
 def test_a_handle_is_bounded(handle: dict[str, Any]) -> None:
     assert refused("i2v", image=handle).startswith("image")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_no_text_and_no_list_of_any_mode_is_without_end(mode: str) -> None:
+    for field in MODES[mode].request_type.model_fields:  # type: ignore[index]
+        assert f"must be at most {BUDGETS.text_characters} characters" in refused(
+            mode, **{field: "x" * 20_001}
+        )
+        assert f"must have at most {BUDGETS.list_items} items" in refused(mode, **{field: [0] * 10_000})
+        assert refused(mode, **{field: 10**6000}).startswith(field)
+
+
+def test_a_preset_is_the_same_word_wherever_it_is_read() -> None:
+    request = MODES["i2v"].parse({"prompt": "a", "image": HANDLE, "preset": " FAST ", "hybrid": True})
+    plan = MODES["i2v"].plan(request, weights="wan")
+    assert plan.loras[0][0] == "hybrid-2.2-i2v" and not [n for n in plan.notices if "no effect" in n]
 
 
 def test_a_handles_measures_do_no_harm() -> None:
@@ -81,5 +100,7 @@ def test_a_handles_measures_do_no_harm() -> None:
 
 def test_an_error_shows_what_came_as_text_and_not_without_end() -> None:
     told = InputError("x" * 9999, "must be short", got="\x1b[31m\ud800" + "y" * 500_000, hint="try less")
+    assert InputError("a\nb", "is odd", got="c\nd").text == r"a\nb is odd; got c\nd"
+    assert StudioError("two\nlines").text == "two\nlines"
     assert len(told.text) < 400 and "\x1b" not in told.text and "\\ud800" in told.text
     assert len(StudioError("z" * 500_000).text) < 1600

@@ -29,6 +29,15 @@ def test_who_can_fetch_from_whom() -> None:
         ('{"t3v": "a/b"}', "must name modes; got 't3v', try t2v, i2v"),
         ('{"t2v": "nonsense"}', "must hold URLs or Space ids; got t2v: 'nonsense', try owner/wan-t2v"),
         ('{"t2v": 3}', "must hold URLs or Space ids"),
+        ("[" * 100_000, "must be JSON"),
+        ('{"t2v": ' + "1" * 5000 + "}", "must be JSON"),
+        ('{"t2v": "http://["}', "must hold URLs or Space ids"),
+        ('{"t2v": "http://"}', "must hold URLs or Space ids"),
+        ('{"t2v": "http://a:99999"}', "must hold URLs or Space ids"),
+        ('{"t2v": "http://a/\\u0000"}', "must hold URLs or Space ids"),
+        ('{"t2v": "http://a/?x=1"}', "must hold URLs or Space ids"),
+        ('{"t2v": "\\ud800/x"}', "must hold URLs or Space ids"),
+        ('{"t2v": "a/b", "t2v": "c/d"}', "names a mode twice"),
     ],
 )
 def test_a_broken_table_is_named(text: str, said: str) -> None:

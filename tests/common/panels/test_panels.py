@@ -96,7 +96,7 @@ def test_aspect_of_the_picture_suggests_the_resolution() -> None:
     assert widgets.nearest_resolution(sizes, 1920, 1080).size == "1280x720"
     assert widgets.nearest_resolution(sizes, 1080, 1920).size == "720x1280"
     panel = drawn("i2v")
-    tall = MediaHandle(path="", width=200, height=300)
+    tall = MediaHandle(path="-", width=200, height=300)
     assert asyncio.run(panel._suggest_resolution(tall, "wan2.2-i2v-a14b")) == "128x192"
 
 
