@@ -72,9 +72,7 @@ class StudioBlocks(gr.Blocks):
             for block, value in zip(block_fn.inputs, inputs, strict=False)
         ] + inputs[len(block_fn.inputs) :]
         for block, value in zip(block_fn.inputs, inputs, strict=False):
-            # Gradio lets an empty list through as the one choice, and handlers look choices up in dictionaries.
-            if isinstance(block, gr.Dropdown) and not block.multiselect and isinstance(value, list):
-                raise InputError(str(block.label), "takes one choice, not a list", hint="reload the page")
+            _check_kind(block, value)
         try:
             return await super().preprocess_data(block_fn, inputs, *args, **options)
         except (gr.Error, StudioError):
@@ -95,6 +93,14 @@ class StudioBlocks(gr.Blocks):
         if not os.environ.get("SPACE_ID"):  # a Space is public by its own names; here only we know them
             ours["app_kwargs"] = {"middleware": [Middleware(Door)]}
         return super().launch(*args, **{**ours, **options})
+
+
+def _check_kind(block: Any, value: Any) -> None:
+    """What Gradio's own components let through and no handler expects: a list as the one choice, text as a number."""
+    if isinstance(block, gr.Dropdown) and not block.multiselect and isinstance(value, list):
+        raise InputError(str(block.label), "takes one choice, not a list", hint="reload the page")
+    if isinstance(block, gr.Number) and isinstance(value, str | bool | list | dict):
+        raise InputError(str(block.label), "takes a number", hint="reload the page")
 
 
 class as_gradio_errors:

@@ -91,7 +91,7 @@ def _read(raw: Raw) -> dict[str, Any]:
     return {"mask": raw["mask_clip"] if raw["mask_kind"] == "clip" else raw["mask_picture"]}
 
 
-def _show_frame(data: str) -> list[Any]:
+def _show_frame(data: str | None) -> list[Any]:
     try:
         image = grabbed_frame(data or "")
     except (MediaError, ValueError) as error:

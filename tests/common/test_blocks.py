@@ -24,6 +24,8 @@ def mounted() -> Iterator[tuple[StudioBlocks, TestClient]]:
         picture.change(lambda path: path, picture, picture, api_name="echo", queue=False)
         text = gr.Textbox()
         text.change(failing, text, text, api_name="fail", queue=False)
+        choice, number = gr.Dropdown(["a", "b"], label="Choice"), gr.Number(label="Number")
+        choice.change(lambda *given: str(given), [choice, number], text, api_name="both", queue=False)
     app = gr.mount_gradio_app(FastAPI(), blocks, path="/x")
     with TestClient(app) as client:
         yield blocks, client
@@ -53,6 +55,17 @@ def test_no_raw_exception_reaches_a_page(mounted: tuple[StudioBlocks, TestClient
     assert told.startswith("ValueError, which nobody expected") and "/home/ada" not in told
     odd = mounted[1].post("/x/gradio_api/run/echo", json={"data": [[1, 2]]}).json()["error"]
     assert odd == "input is not what this page sends; reload the page"
+
+
+def test_one_choice_is_no_list_and_a_number_no_text(mounted: tuple[StudioBlocks, TestClient]) -> None:
+    def said(*data: object) -> str:
+        reply = mounted[1].post("/x/gradio_api/run/both", json={"data": data}).json()
+        return reply.get("error") or reply["data"][0]
+
+    assert said([], 1) == said(["a"], 1) == "Choice takes one choice, not a list; reload the page"
+    for odd in ("1e999", True, [], {}):
+        assert said("a", odd) == "Number takes a number; reload the page"
+    assert said("a", 1.5) == "('a', 1.5)" and said(None, None) == "(None, None)"
 
 
 def test_a_pages_state_holds_no_copy_of_the_page(mounted: tuple[StudioBlocks, TestClient]) -> None:

@@ -105,6 +105,8 @@ def test_admin_calls_exist_only_where_the_space_has_a_secret_and_for_who_knows_i
         assert service.log == ["unload"]
         with pytest.raises(AppError, match="action must be unload or clear_cache; got 'reset'"):
             client.predict(KEY, "reset", api_name="/admin")
+        with pytest.raises(AppError, match="action must be unload or clear_cache"):
+            client.predict(KEY, ["unload"], api_name="/admin")
         assert set(mcp_tools(str(blocks.local_url))) == {"generate", "plan", "manifest"}, "no tool for agents"
     finally:
         blocks.close()

@@ -78,7 +78,7 @@ def test_a_long_text_is_not_even_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", ["", "x", "data:,", "data:image/png;base64,####", as_url(b"hello"), "\ud800,é"]
+    "data", [None, "", "x", "data:,", "data:image/png;base64,####", as_url(b"hello"), "\ud800,é"]
 )
 def test_what_is_no_frame_asks_for_a_video(data: str) -> None:
     skipped, *_, said = mask._show_frame(data)

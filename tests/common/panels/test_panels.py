@@ -98,6 +98,8 @@ def test_aspect_of_the_picture_suggests_the_resolution() -> None:
     panel = drawn("i2v")
     tall = MediaHandle(path="-", width=200, height=300)
     assert asyncio.run(panel._suggest_resolution(tall, "wan2.2-i2v-a14b")) == "128x192"
+    with pytest.raises(InputError, match="checkpoint must be chosen"):
+        asyncio.run(panel._suggest_resolution(tall, None))
 
 
 def test_a_resolution_that_still_fits_is_left_to_the_page() -> None:
