@@ -82,14 +82,14 @@ def build_app(base_url: str, modes: Sequence[str] | None = None) -> FastAPI:
     import gradio as gr
     from fastapi import FastAPI
 
-    from common.door import Door
+    from common.door import Door, own_names
     from common.theme import page_options
     from router import federation, shell
     from router.app import build_studio
     from router.jobs import Studio
 
     app = FastAPI(title="Wan Studio")
-    app.add_middleware(Door)
+    app.add_middleware(Door, names=own_names())
     for key in modes or MODES:
         demo = load_space(key).demo
         app = gr.mount_gradio_app(app, demo, path=f"/{key}", mcp_server=True, **page_options())

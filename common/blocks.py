@@ -6,15 +6,17 @@ import logging
 import os
 from collections import OrderedDict
 from importlib.util import find_spec
+from inspect import signature
 from typing import Any
 
 import gradio as gr
+from gradio.components.api_component import Api
 from gradio.state_holder import SessionState
 from starlette.middleware import Middleware
 
 from common import cache
 from common.budgets import BUDGETS
-from common.door import Door
+from common.door import Door, own_names
 from common.errors import InputError, StudioError
 from common.gate import Gate
 from common.runner import explain
@@ -67,19 +69,17 @@ class StudioBlocks(gr.Blocks):
             return await super().process_api(*args, **options)
 
     async def preprocess_data(self, block_fn: Any, inputs: list[Any], *args: Any, **options: Any) -> Any:
-        inputs = [
-            await self.gate.values(value, str(getattr(block, "label", None) or "file"))
-            for block, value in zip(block_fn.inputs, inputs, strict=False)
-        ] + inputs[len(block_fn.inputs) :]
+        names = _names(block_fn)
+        inputs = [await self.gate.values(v, n) for n, v in zip(names, inputs, strict=False)] + inputs[
+            len(names) :
+        ]
         for block, value in zip(block_fn.inputs, inputs, strict=False):
             _check_kind(block, value)
         try:
             return await super().preprocess_data(block_fn, inputs, *args, **options)
         except (gr.Error, StudioError):
             raise
-        except (
-            Exception
-        ) as error:  # a component takes what the page sends, and says the rest with a traceback
+        except Exception as error:  # a component says what it does not expect with a traceback
             log.warning("an input of %s was refused: %s", block_fn.api_name, type(error).__name__)
             raise InputError("input", "is not what this page sends", hint="reload the page") from None
 
@@ -90,9 +90,17 @@ class StudioBlocks(gr.Blocks):
             "mcp_server": find_spec("mcp") is not None,
             "max_file_size": BUDGETS.upload_bytes,
         }
-        if not os.environ.get("SPACE_ID"):  # a Space is public by its own names; here only we know them
-            ours["app_kwargs"] = {"middleware": [Middleware(Door)]}
+        # A Space is public, by names that only the Hub knows; elsewhere we know ours.
+        door = Middleware(Door, names=None if os.environ.get("SPACE_ID") else own_names())
+        ours["app_kwargs"] = {"middleware": [door]}
         return super().launch(*args, **{**ours, **options})
+
+
+def _names(block_fn: Any) -> list[str]:
+    """How errors call the inputs of an event: a component's label, a named endpoint's parameter."""
+    if all(isinstance(block, Api) for block in block_fn.inputs):
+        return list(signature(block_fn.fn).parameters)
+    return [str(getattr(block, "label", None) or "file") for block in block_fn.inputs]
 
 
 def _check_kind(block: Any, value: Any) -> None:

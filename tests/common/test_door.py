@@ -64,3 +64,13 @@ def test_a_body_has_an_end_but_an_upload_is_counted_elsewhere(
 def test_what_a_route_stumbles_over_is_a_refusal_in_words(client: TestClient) -> None:
     reply = client.get("/stumble")
     assert reply.status_code == 400 and reply.text.startswith("this request cannot be read (KeyError)")
+
+
+def test_on_the_hub_every_name_is_let_in_and_the_rest_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = Starlette()
+    app.add_route("/", _size, methods=["POST"])
+    app.add_middleware(Door, names=None)
+    monkeypatch.setattr(door, "BUDGETS", Budgets(request_bytes=100))
+    client = TestClient(app, base_url="https://ada-wan.hf.space")
+    assert client.post("/", content=b"x", headers={"origin": "https://huggingface.co"}).text == "1"
+    assert client.post("/", content=b"x" * 101).status_code == 413

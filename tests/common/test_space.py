@@ -242,6 +242,11 @@ def test_a_path_of_the_server_is_no_upload(i2v: Running, extra: dict) -> None:
     assert "preflight" not in i2v.service.log
 
 
+def test_a_refused_file_is_called_as_in_the_api(i2v: Running) -> None:
+    with pytest.raises(AppError, match=r"^image must be an upload or a result of this Studio"):
+        i2v.connect().predict(prompt="a", image={"path": "/etc/passwd"}, api_name="/generate")
+
+
 def mcp_tools(url: str, call: dict[str, Any] | None = None) -> dict[str, Any]:
     """The tools that an agent sees; with `call`, what `generate` answers to these arguments as well."""
     from mcp import ClientSession

@@ -15,7 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 from gradio.utils import get_upload_folder
 
-from common.door import Door
+from common.door import Door, own_names
 from common.modes import MODES
 from common.space import build_space
 from router import federation, shell
@@ -34,7 +34,7 @@ def main() -> None:
     folder = Path(get_upload_folder()).resolve() / "fleet"
     folder.mkdir(parents=True, exist_ok=True)
     app = FastAPI()
-    app.add_middleware(Door)
+    app.add_middleware(Door, names=own_names())
     for key in args.modes:
         service = FakeService(MODES[key], folder, pause=args.pause)
         app = gr.mount_gradio_app(app, build_space(service), path=f"/{key}")
