@@ -18,19 +18,26 @@ from common.runner import Runner
 
 
 def check_target(out: str | None) -> None:
-    """InputError for an `--out` that could not be written, before a video is made for it."""
-    if out is None:
-        return
-    target = Path(out)
-    if target.is_dir():
-        raise InputError(
-            "--out", "must be a file", got=f"the folder {out}", hint=f"try {target / 'clip.mp4'}"
-        )
-    if target.suffix.lower() != ".mp4":
-        raise InputError("--out", "must end in .mp4", got=repr(out), hint=f"try {target.with_suffix('.mp4')}")
-    place = next(p for p in (target.absolute().parent, *target.absolute().parents) if p.exists())
+    """InputError for an `--out`, or a folder here without one, that could not be written, before the work."""
+    target = Path(out or "clip.mp4")
     try:
-        tempfile.TemporaryFile(dir=place).close()  # permissions alone do not tell: /proc, a read-only disk
+        if target.is_dir():
+            got = f"the folder {out}"
+            raise InputError("--out", "must be a file", got=got, hint=f"try {target / 'clip.mp4'}")
+        if target.suffix.lower() != ".mp4":
+            raise InputError(
+                "--out", "must end in .mp4", got=repr(out), hint=f"try {target.with_suffix('.mp4')}"
+            )
+        _part(target).exists()  # the longest name that will be written
+        parent = target.absolute().parent
+        place = next(p for p in (parent, *parent.parents) if p.exists())
+    except OSError as error:  # too long, or the folder here is gone
+        why = (error.strerror or type(error).__name__).lower()
+        raise InputError("--out", f"cannot be used: {why}", hint="try another name and folder") from None
+    try:
+        # Permissions alone do not tell: /proc, a read-only disk, a full one.
+        with tempfile.TemporaryFile(dir=place, buffering=0) as probe:
+            probe.write(b"x")
     except OSError:
         raise InputError("--out", f"must lie in a folder that can be written; {place} cannot") from None
 
@@ -85,9 +92,13 @@ def _where(video: MediaHandle) -> str:
     return video.path if Path(video.path).is_file() else str(video.url)
 
 
+def _part(target: Path) -> Path:
+    return target.with_name(f".{target.name}.part")
+
+
 def _fetch(video: MediaHandle, target: Path) -> None:
     """Writes beside and renames: what stands at `target` is whole."""
-    part = target.with_name(f".{target.name}.part")
+    part = _part(target)
     try:
         if Path(video.path).is_file():
             shutil.copyfile(video.path, part)
