@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import shutil
 import stat
 import tempfile
@@ -77,6 +78,18 @@ def _watch(folder: Path) -> None:
         except OSError:  # another process may sweep the same folder, and the disk may be anything
             log.exception("the cache could not be swept")
         time.sleep(EVERY_SECONDS)
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A hidden name beside `path` to write to, which becomes `path` in the end; on a failure nothing is left."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{secrets.token_hex(4)}.part")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def used(path: Path) -> None:
