@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 from tqdm import tqdm
 
+from common import cache
 from common.contract import Done, MediaHandle, Notice, Stage, Step
 from common.errors import Cancelled, DiskError, InputError, StudioError, UnavailableError
 from common.runner import Runner
@@ -28,7 +29,7 @@ def check_target(out: str | None) -> None:
             raise InputError(
                 "--out", "must end in .mp4", got=repr(out), hint=f"try {target.with_suffix('.mp4')}"
             )
-        _part(target).exists()  # the longest name that will be written
+        target.exists()  # too long a name is found out here
         parent = target.absolute().parent
         place = next(p for p in (parent, *parent.parents) if p.exists())
     except OSError as error:  # too long, or the folder here is gone
@@ -53,7 +54,6 @@ def follow(runner: Runner, values: dict[str, Any], out: str | None) -> dict[str,
         raise Cancelled() from None
     target = Path(out) if out else Path(f"{runner.mode.key}-{done.seed}.mp4")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
         _fetch(video, target)
     except OSError as error:
         why = (error.strerror or type(error).__name__).lower()
@@ -92,32 +92,23 @@ def _where(video: MediaHandle) -> str:
     return video.path if Path(video.path).is_file() else str(video.url)
 
 
-def _part(target: Path) -> Path:
-    return target.with_name(f".{target.name}.part")
-
-
 def _fetch(video: MediaHandle, target: Path) -> None:
-    """Writes beside and renames: what stands at `target` is whole."""
-    part = _part(target)
-    try:
+    with cache.whole(target) as part:
         if Path(video.path).is_file():
             shutil.copyfile(video.path, part)
-            part.replace(target)
             return
         if not video.url:
             raise StudioError(f"the server named no address for {video.path}")
-        with (
-            httpx.stream("GET", video.url, timeout=60, follow_redirects=True) as reply,
-            part.open("wb") as file,
-        ):
-            reply.raise_for_status()
-            for piece in reply.iter_bytes():
-                file.write(piece)
-        part.replace(target)
-    except httpx.HTTPError as error:
-        raise UnavailableError(
-            f"the video was made but could not be fetched from {video.url} ({type(error).__name__}); "
-            "open that address, or try again"
-        ) from None
-    finally:
-        part.unlink(missing_ok=True)
+        try:
+            with (
+                httpx.stream("GET", video.url, timeout=60, follow_redirects=True) as reply,
+                part.open("wb") as file,
+            ):
+                reply.raise_for_status()
+                for piece in reply.iter_bytes():
+                    file.write(piece)
+        except httpx.HTTPError as error:
+            raise UnavailableError(
+                f"the video was made but could not be fetched from {video.url} ({type(error).__name__}); "
+                "open that address, or try again"
+            ) from None

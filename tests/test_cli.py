@@ -36,7 +36,7 @@ from cli import main
         (["t2v", "a fox", "--out", "clip.gif"], "--out must end in .mp4; got 'clip.gif', try clip.mp4"),
         (["t2v", "a fox", "--out", "/dev/null/x/clip.mp4"], "--out must lie in a folder that can be written"),
         (["t2v", "a fox", "--out", "/proc/clip.mp4"], "--out must lie in a folder that can be written"),
-        (["t2v", "a fox", "--out", "a" * 252 + ".mp4"], "--out cannot be used: file name too long"),
+        (["t2v", "a fox", "--out", "a" * 300 + ".mp4"], "--out cannot be used: file name too long"),
         (["t2v", "a fox", "--out", "a" * 300 + "/clip.mp4"], "--out cannot be used: file name too long"),
         (["t2v", "a fox", "--server", "here"], "--server must be the URL of a Studio; got 'here'"),
     ],

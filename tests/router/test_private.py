@@ -105,5 +105,7 @@ def test_a_private_result_that_finds_no_room_leaves_nothing(
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     disk_takes(1_000_000)
     with pytest.raises(OSError, match="File too large"):
-        handles.keep_here(MediaHandle(path="/x/t2v-1.mp4", url="https://x/t2v-1.mp4"), "hf_x", handles.Traffic())
+        handles.keep_here(
+            MediaHandle(path="/x/t2v-1.mp4", url="https://x/t2v-1.mp4"), "hf_x", handles.Traffic()
+        )
     assert not [f for f in tmp_path.rglob("*") if f.is_file()]
