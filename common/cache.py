@@ -180,18 +180,27 @@ def check_free() -> None:
         if free < BUDGETS.free_bytes:
             sweep(own_folder())
             free = shutil.disk_usage(root()).free
-        if (
-            free >= BUDGETS.free_bytes
-        ):  # a quota or a read-only disk shows in nothing but a byte that is written
-            with tempfile.TemporaryFile(dir=results(), buffering=0) as probe:
-                probe.write(b"x")
     except OSError as error:
-        why = (error.strerror or type(error).__name__).lower()
-        raise UnavailableError(
-            f"this machine cannot keep results: {why}; set GRADIO_TEMP_DIR to a folder that can be written"
-        ) from None
+        raise _cannot_keep(error) from None
     if free < BUDGETS.free_bytes:
         raise UnavailableError(
             f"this machine's disk is full: {free / 1e6:.0f} MB free, a job wants {BUDGETS.free_bytes / 1e6:.0f}; "
             "delete something there, or try again later"
         )
+    check_writable()
+
+
+def check_writable() -> None:
+    """UnavailableError where nothing can be kept: a quota or a read-only disk shows only in a byte that is written."""
+    try:
+        with tempfile.TemporaryFile(dir=results(), buffering=0) as probe:
+            probe.write(b"x")
+    except OSError as error:
+        raise _cannot_keep(error) from None
+
+
+def _cannot_keep(error: OSError) -> UnavailableError:
+    why = (error.strerror or type(error).__name__).lower()
+    return UnavailableError(
+        f"this machine cannot keep results: {why}; set GRADIO_TEMP_DIR to a folder that can be written"
+    )
