@@ -191,7 +191,7 @@ def check_free() -> None:
 
 
 def check_writable() -> None:
-    """UnavailableError where nothing can be kept: a quota or a read-only disk shows only in a byte that is written."""
+    """UnavailableError where nothing can be kept: a quota or a read-only disk shows in a written byte alone."""
     try:
         with tempfile.TemporaryFile(dir=results(), buffering=0) as probe:
             probe.write(b"x")
