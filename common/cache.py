@@ -83,6 +83,7 @@ def _watch(folder: Path) -> None:
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """A hidden name beside `path` to write to, which becomes `path` in the end; on a failure nothing is left."""
+    new = not path.parent.exists()
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{secrets.token_hex(4)}.part")
     try:
@@ -90,6 +91,9 @@ def whole(path: Path) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+        if new:
+            with suppress(OSError):  # all went well, and it is not empty
+                path.parent.rmdir()
 
 
 def used(path: Path) -> None:
@@ -150,7 +154,6 @@ def sweep(folder: Path, budgets: Budgets = BUDGETS) -> int:
         total, freed = total - size, freed + size
         with suppress(OSError):  # somebody else's file is in it
             path.parent.rmdir()
-    _drop_empty(folder, now)
     return freed
 
 
@@ -162,15 +165,6 @@ def _files(folder: Path) -> Iterator[tuple[float, int, Path]]:
                 found = path.lstat()
                 if stat.S_ISREG(found.st_mode):
                     yield found.st_mtime, found.st_size, path
-
-
-def _drop_empty(folder: Path, now: float) -> None:
-    """Folders that never got a file: a fetch that failed leaves its own."""
-    for name, _, _ in os.walk(folder, topdown=False):
-        place = Path(name)
-        with suppress(OSError):  # not empty
-            if place != folder and now - place.stat().st_mtime >= GRACE_SECONDS:
-                place.rmdir()
 
 
 def check_free() -> None:

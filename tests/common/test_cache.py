@@ -135,13 +135,15 @@ def test_one_file_that_cannot_be_deleted_keeps_no_other(
     assert len([r for r in caplog.records if "theirs.mp4 stays in the cache" in r.message]) == 1
 
 
-def test_folders_without_a_file_go_too(tmp_path: Path) -> None:
-    for name in ("failed/inner", "young"):
-        (tmp_path / name).mkdir(parents=True)
-    for name in ("failed/inner", "failed"):
-        os.utime(tmp_path / name, (time.time() - HOUR,) * 2)
-    cache.sweep(tmp_path, Budgets())
-    assert (tmp_path / "young").exists() and not (tmp_path / "failed" / "inner").exists()
+def test_a_file_that_is_not_finished_leaves_neither_a_part_nor_its_folder(tmp_path: Path) -> None:
+    with cache.whole(tmp_path / "there" / "a.mp4") as part:
+        part.write_bytes(b"whole")
+        assert part.name.startswith("."), "the gate lets nobody name it"
+    for folder in ("there", "new"):
+        with pytest.raises(ValueError, match="no"), cache.whole(tmp_path / folder / "b.mp4") as part:
+            part.write_bytes(b"half")
+            raise ValueError("no")
+    assert sorted(f.name for f in tmp_path.rglob("*")) == ["a.mp4", "there"]
 
 
 def test_a_folder_that_all_gradio_apps_share_is_not_ours_to_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
