@@ -133,6 +133,7 @@ def plan_command(args: argparse.Namespace) -> int:
 
 def generate_command(args: argparse.Namespace) -> int:
     """Make a video, here or on a server."""
+    from common import cache
     from common.terminal import check_target, follow
 
     mode = MODES[args.mode]
@@ -155,6 +156,8 @@ def generate_command(args: argparse.Namespace) -> int:
         import launch
 
         launch.prepare_environment(args.weights)
+        cache.check_free()
+        cache.sweep(cache.results())  # here nobody serves, and so nobody else looks after what is kept
         if args.weights == "wan":
             print(launch.download_notice("wan", [mode.key]), file=sys.stderr)
         from common.runner import LocalRunner

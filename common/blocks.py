@@ -44,6 +44,7 @@ class StudioBlocks(gr.Blocks):
     def __init__(
         self, *args: Any, gate: Gate | None = None, look: dict[str, Any] | None = None, **options: Any
     ) -> None:
+        cache.check_writable()  # Gradio makes folders there, and names them in a traceback
         self.gate = gate or Gate()
         self.look = look or {}
         super().__init__(*args, **options)

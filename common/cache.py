@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import shutil
 import stat
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from common.budgets import BUDGETS, Budgets
@@ -28,7 +30,8 @@ RESULTS = "wan-studio"
 """The sub-folder of the cache where results lie."""
 
 _watched: set[Path] = set()
-_fixed: set[Path] = set()
+_held: Counter[Path] = Counter()
+_stuck: set[Path] = set()
 _lock = threading.Lock()
 
 
@@ -61,7 +64,7 @@ def keep(fixed: Iterable[str]) -> None:
     """
     folder = own_folder()
     with _lock:
-        _fixed.update(Path(path) for path in fixed)
+        _held.update(Path(path).resolve() for path in fixed)
         if folder in _watched:
             return
         _watched.add(folder)
@@ -77,27 +80,77 @@ def _watch(folder: Path) -> None:
         time.sleep(EVERY_SECONDS)
 
 
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A hidden name beside `path` to write to, which becomes `path` in the end; on a failure nothing is left."""
+    new = not path.parent.exists()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{secrets.token_hex(4)}.part")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+        if new:
+            with suppress(OSError):  # all went well, and it is not empty
+                path.parent.rmdir()
+
+
 def used(path: Path) -> None:
     """A file was asked for: it is the youngest now."""
     with suppress(OSError):
         os.utime(path)
 
 
+@contextmanager
+def holding(paths: Iterable[str]) -> Iterator[None]:
+    """Files that a job still has to read stay, however long it waits for its turn."""
+    held = [Path(path).resolve() for path in paths]
+    with _lock:
+        _held.update(held)
+    try:
+        yield
+    finally:
+        with _lock:
+            _held.subtract(held)
+            for path in held:
+                if _held[path] <= 0:
+                    del _held[path]
+
+
+def held(path: Path) -> bool:
+    """Whether a job of this process still has to read a file, or an app shows it."""
+    with _lock:
+        return path.resolve() in _held
+
+
 def sweep(folder: Path, budgets: Budgets = BUDGETS) -> int:
-    """Deletes what is too old or too much; how many bytes that freed. Links are neither followed nor counted."""
+    """Deletes what is too old or too much; how many bytes that freed. Links are neither followed nor counted.
+
+    What is held is touched, so that whoever else sweeps the folder leaves it too.
+    """
+    if (
+        folder.is_symlink()
+    ):  # a stranger may have put it into a folder that all share, to have its target emptied
+        return 0
+    with _lock:
+        held = list(_held)
+    for path in held:
+        used(path)
     now, freed = time.time(), 0
     files = sorted(_files(folder))
     total = sum(size for _, size, _ in files)
     for changed, size, path in files:
         age = now - changed
-        if (
-            age < GRACE_SECONDS
-            or path in _fixed
-            or (age < budgets.cache_seconds and total <= budgets.cache_bytes)
-        ):
+        if age < GRACE_SECONDS or (age < budgets.cache_seconds and total <= budgets.cache_bytes):
             continue
-        with suppress(FileNotFoundError):
-            path.unlink()
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:  # another user's, in a folder that both share
+            if path not in _stuck:
+                log.warning("%s stays in the cache: %s", path, error.strerror)
+                _stuck.add(path)
+            continue
         total, freed = total - size, freed + size
         with suppress(OSError):  # somebody else's file is in it
             path.parent.rmdir()
@@ -108,7 +161,7 @@ def _files(folder: Path) -> Iterator[tuple[float, int, Path]]:
     for place, _, names in os.walk(folder):
         for name in names:
             path = Path(place, name)
-            with suppress(FileNotFoundError):
+            with suppress(OSError):
                 found = path.lstat()
                 if stat.S_ISREG(found.st_mode):
                     yield found.st_mtime, found.st_size, path
@@ -122,12 +175,26 @@ def check_free() -> None:
             sweep(own_folder())
             free = shutil.disk_usage(root()).free
     except OSError as error:
-        why = (error.strerror or type(error).__name__).lower()
-        raise UnavailableError(
-            f"this machine cannot keep results: {why}; set GRADIO_TEMP_DIR to a folder that can be written"
-        ) from None
+        raise _cannot_keep(error) from None
     if free < BUDGETS.free_bytes:
         raise UnavailableError(
             f"this machine's disk is full: {free / 1e6:.0f} MB free, a job wants {BUDGETS.free_bytes / 1e6:.0f}; "
             "delete something there, or try again later"
         )
+    check_writable()
+
+
+def check_writable() -> None:
+    """UnavailableError where nothing can be kept: a quota or a read-only disk shows in a written byte alone."""
+    try:
+        with tempfile.TemporaryFile(dir=results(), buffering=0) as probe:
+            probe.write(b"x")
+    except OSError as error:
+        raise _cannot_keep(error) from None
+
+
+def _cannot_keep(error: OSError) -> UnavailableError:
+    why = (error.strerror or type(error).__name__).lower()
+    return UnavailableError(
+        f"this machine cannot keep results: {why}; set GRADIO_TEMP_DIR to a folder that can be written"
+    )

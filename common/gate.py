@@ -23,7 +23,7 @@ import safehttpx
 
 from common import cache
 from common.budgets import BUDGETS
-from common.errors import MediaError, StudioError
+from common.errors import MediaError, StudioError, disk_error
 
 FILE_ROUTE = "/gradio_api/file="
 REDIRECTS = 3
@@ -125,10 +125,10 @@ def _unpacked(data: str, field: str) -> Path:
 
 
 def _kept(folder: str, name: str, content: bytes) -> Path:
-    place = cache.root() / folder
-    place.mkdir(parents=True, exist_ok=True)
-    (place / name).write_bytes(content)
-    return place / name
+    path = cache.root() / folder / name
+    with cache.whole(path) as part:
+        part.write_bytes(content)
+    return path
 
 
 def public(host: str) -> bool:
@@ -144,27 +144,24 @@ async def fetched(url: str, field: str) -> Path:
 
     Gradio's own download reads a body of any size into memory.
     """
-    folder = cache.root() / secrets.token_hex(16)
-    part = folder / ".part"
     try:
         name = Path(unquote(urlsplit(url).path)).name
         name = "".join(c for c in name if c.isalnum() or c in "._-").lstrip(".")[-100:] or "file"
-        folder.mkdir(parents=True)
-        size = 0
-        with part.open("wb") as file:
+        path, size = cache.root() / secrets.token_hex(16) / name, 0
+        with cache.whole(path) as part, part.open("wb") as file:
             async for piece in _body(url, field):
                 size += file.write(piece)
                 if size > BUDGETS.upload_bytes:
                     raise _too_large(field, BUDGETS.upload_bytes)
-        return part.rename(folder / name)
+        return path
     except StudioError:
         raise
     except Exception as error:  # httpx's errors, ValueError for a private address, IDNA's, the system's
+        if isinstance(error, OSError) and (full := disk_error(error)) is not None:
+            raise full from None
         raise MediaError(
             field, f"could not be fetched ({type(error).__name__})", hint="upload the file itself"
         ) from None
-    finally:
-        part.unlink(missing_ok=True)
 
 
 async def _body(url: str, field: str) -> AsyncIterator[bytes]:

@@ -12,25 +12,33 @@ from typing import Any
 import httpx
 from tqdm import tqdm
 
+from common import cache
 from common.contract import Done, MediaHandle, Notice, Stage, Step
 from common.errors import Cancelled, DiskError, InputError, StudioError, UnavailableError
 from common.runner import Runner
 
 
 def check_target(out: str | None) -> None:
-    """InputError for an `--out` that could not be written, before a video is made for it."""
-    if out is None:
-        return
-    target = Path(out)
-    if target.is_dir():
-        raise InputError(
-            "--out", "must be a file", got=f"the folder {out}", hint=f"try {target / 'clip.mp4'}"
-        )
-    if target.suffix.lower() != ".mp4":
-        raise InputError("--out", "must end in .mp4", got=repr(out), hint=f"try {target.with_suffix('.mp4')}")
-    place = next(p for p in (target.absolute().parent, *target.absolute().parents) if p.exists())
+    """InputError for an `--out`, or a folder here without one, that could not be written, before the work."""
+    target = Path(out or "clip.mp4")
     try:
-        tempfile.TemporaryFile(dir=place).close()  # permissions alone do not tell: /proc, a read-only disk
+        if target.is_dir():
+            got = f"the folder {out}"
+            raise InputError("--out", "must be a file", got=got, hint=f"try {target / 'clip.mp4'}")
+        if target.suffix.lower() != ".mp4":
+            raise InputError(
+                "--out", "must end in .mp4", got=repr(out), hint=f"try {target.with_suffix('.mp4')}"
+            )
+        target.exists()  # too long a name is found out here
+        parent = target.absolute().parent
+        place = next(p for p in (parent, *parent.parents) if p.exists())
+    except OSError as error:  # too long, or the folder here is gone
+        why = (error.strerror or type(error).__name__).lower()
+        raise InputError("--out", f"cannot be used: {why}", hint="try another name and folder") from None
+    try:
+        # Permissions alone do not tell: /proc, a read-only disk, a full one.
+        with tempfile.TemporaryFile(dir=place, buffering=0) as probe:
+            probe.write(b"x")
     except OSError:
         raise InputError("--out", f"must lie in a folder that can be written; {place} cannot") from None
 
@@ -46,7 +54,6 @@ def follow(runner: Runner, values: dict[str, Any], out: str | None) -> dict[str,
         raise Cancelled() from None
     target = Path(out) if out else Path(f"{runner.mode.key}-{done.seed}.mp4")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
         _fetch(video, target)
     except OSError as error:
         why = (error.strerror or type(error).__name__).lower()
@@ -86,27 +93,22 @@ def _where(video: MediaHandle) -> str:
 
 
 def _fetch(video: MediaHandle, target: Path) -> None:
-    """Writes beside and renames: what stands at `target` is whole."""
-    part = target.with_name(f".{target.name}.part")
-    try:
+    with cache.whole(target) as part:
         if Path(video.path).is_file():
             shutil.copyfile(video.path, part)
-            part.replace(target)
             return
         if not video.url:
             raise StudioError(f"the server named no address for {video.path}")
-        with (
-            httpx.stream("GET", video.url, timeout=60, follow_redirects=True) as reply,
-            part.open("wb") as file,
-        ):
-            reply.raise_for_status()
-            for piece in reply.iter_bytes():
-                file.write(piece)
-        part.replace(target)
-    except httpx.HTTPError as error:
-        raise UnavailableError(
-            f"the video was made but could not be fetched from {video.url} ({type(error).__name__}); "
-            "open that address, or try again"
-        ) from None
-    finally:
-        part.unlink(missing_ok=True)
+        try:
+            with (
+                httpx.stream("GET", video.url, timeout=60, follow_redirects=True) as reply,
+                part.open("wb") as file,
+            ):
+                reply.raise_for_status()
+                for piece in reply.iter_bytes():
+                    file.write(piece)
+        except httpx.HTTPError as error:
+            raise UnavailableError(
+                f"the video was made but could not be fetched from {video.url} ({type(error).__name__}); "
+                "open that address, or try again"
+            ) from None

@@ -17,9 +17,10 @@ from common.modes import COMING, MODES
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_FILE = Path(__file__).with_name("federation.toml")
 ZEROGPU = "zero-a10g"
-ADMIN = "WAN_ADMIN"
 READ_TOKEN = "WAN_READ_TOKEN"
 """The secret by which the router reads private mode Spaces."""
+SECRETS = ("WAN_ADMIN", READ_TOKEN)
+"""Never variables, which anybody can read on a public Space."""
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 ENV_NAME = r"^[A-Z][A-Z0-9_]*$"
 
@@ -157,10 +158,7 @@ def _check(federation: Federation) -> None:
         sleep = entry.sleep_seconds if entry.sleep_seconds is not None else federation.sleep_seconds
         _check_sleep(f"spaces.{i}.sleep_seconds", sleep, hardware)
         _check_secrets(f"spaces.{i}.secrets", entry.secrets)
-        if ADMIN in entry.variables:
-            rule = f"must not hold {ADMIN}: anybody can read a variable of a public Space"
-            hint = f'put it under secrets: {{{ADMIN} = "NAME_OF_A_VARIABLE_HOLDING_ONE"}}'
-            raise InputError(f"spaces.{i}.variables", rule, hint=hint)
+        _check_variables(f"spaces.{i}.variables", entry.variables)
         for variable, field in SET_BY.items():
             if variable in entry.variables:
                 raise InputError(
@@ -176,6 +174,7 @@ def _check(federation: Federation) -> None:
             )
     _check_sleep("router.sleep_seconds", federation.router.sleep_seconds, federation.router.hardware)
     _check_secrets("router.secrets", federation.router.secrets)
+    _check_variables("router.variables", federation.router.variables)
 
 
 def _check_sleep(where: str, sleep: int | None, hardware: str) -> None:
@@ -183,6 +182,14 @@ def _check_sleep(where: str, sleep: int | None, hardware: str) -> None:
         raise InputError(
             where, f"cannot be chosen on {hardware}, which sleeps after 48 hours", hint="leave it out"
         )
+
+
+def _check_variables(where: str, variables: dict[str, str]) -> None:
+    for name in SECRETS:
+        if name in variables:
+            rule = f"must not hold {name}: anybody can read a variable of a public Space"
+            hint = f'put it under secrets: {{{name} = "NAME_OF_A_VARIABLE_HOLDING_ONE"}}'
+            raise InputError(where, rule, hint=hint)
 
 
 def _check_secrets(where: str, secrets: dict[str, str]) -> None:

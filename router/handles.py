@@ -90,22 +90,20 @@ def _headers(token: str | None) -> dict[str, str]:
 
 def keep_here(handle: MediaHandle, token: str, traffic: Traffic) -> MediaHandle:
     """A file of a private Space as one of this router's own, since a visitor's browser has no token."""
-    folder = cache.root() / "private" / secrets.token_hex(16)
     name = Path(handle.orig_name or handle.path).name
-    size = 0
+    path, size = cache.root() / "private" / secrets.token_hex(16) / name, 0
     try:
         with httpx.stream("GET", str(handle.url), headers=_headers(token), timeout=60) as reply:
             reply.raise_for_status()
-            folder.mkdir(parents=True)
-            with (folder / name).open("wb") as file:
-                for part in reply.iter_bytes(CHUNK):
-                    size += file.write(part)
+            with cache.whole(path) as part, part.open("wb") as file:
+                for piece in reply.iter_bytes(CHUNK):
+                    size += file.write(piece)
     except httpx.HTTPError as error:
         raise UnavailableError(
             f"the result could not be fetched from its private Space ({type(error).__name__}); try again"
         ) from None
     traffic.add("relay", size)
-    return handle.model_copy(update={"path": str(folder / name), "url": None})
+    return handle.model_copy(update={"path": str(path), "url": None})
 
 
 def _is_url(handle: MediaHandle) -> bool:

@@ -49,6 +49,8 @@ from cli import main
         (["t2v", "a fox", "--out", "clip.gif"], "--out must end in .mp4; got 'clip.gif', try clip.mp4"),
         (["t2v", "a fox", "--out", "/dev/null/x/clip.mp4"], "--out must lie in a folder that can be written"),
         (["t2v", "a fox", "--out", "/proc/clip.mp4"], "--out must lie in a folder that can be written"),
+        (["t2v", "a fox", "--out", "a" * 300 + ".mp4"], "--out cannot be used: file name too long"),
+        (["t2v", "a fox", "--out", "a" * 300 + "/clip.mp4"], "--out cannot be used: file name too long"),
         (["t2v", "a fox", "--server", "here"], "--server must be the URL of a Studio; got 'here'"),
     ],
 )
@@ -120,6 +122,33 @@ def test_modes_lists_every_checkpoint(capsys: pytest.CaptureFixture) -> None:
     data = json.loads(capsys.readouterr().out)
     assert [m["mode"] for m in data][:2] == ["t2v", "i2v"]
     assert {c["key"] for c in data[0]["checkpoints"]} >= {"wan2.1-t2v-1.3b", "wan2.2-t2v-a14b"}
+
+
+def test_a_folder_here_that_cannot_be_written_is_told_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    monkeypatch.chdir("/proc/self")
+    assert main(["generate", "t2v", "a fox"]) == 2
+    error = capsys.readouterr().err
+    assert "--out must lie in a folder that can be written; /proc/" in error and error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_results_kept_for_the_command_line_are_swept_by_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "cache"))
+    old = tmp_path / "cache" / "wan-studio" / "0a" / "t2v-1.mp4"
+    upload = tmp_path / "cache" / "0b" / "upload.png"
+    for file in (old, upload):
+        file.parent.mkdir(parents=True)
+        file.write_bytes(b"x")
+        os.utime(file, (0, 0))
+    argv = ["generate", "t2v", "a fox", "--frames", "1", "--steps", "1", "--preset", "quality"]
+    assert main([*argv, "--out", str(tmp_path / "a.mp4")]) == 0
+    assert not old.parent.exists() and len(list(old.parents[1].rglob("*.mp4"))) == 1
+    assert upload.exists(), "an app that serves may show it"
 
 
 def test_generate_here_writes_the_file_and_tells_about_it(

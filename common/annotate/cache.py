@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -17,8 +18,6 @@ from PIL import Image
 
 from common.annotate.frames import Check, Control, Frames, unchecked, watched
 
-LATEST = 12
-"""Controls kept; the oldest go."""
 VERSION = 1  # raise when a maker draws differently
 
 
@@ -31,6 +30,8 @@ def key(recipe: Any) -> str:
 def load(folder: Path, check: Check = unchecked) -> Control | None:
     """The control in a folder; None where there is none, or not all of it."""
     try:
+        for file in folder.iterdir():
+            os.utime(file)  # all of them the youngest now: a sweep takes files, not folders
         facts = json.loads((folder / "control.json").read_text())
         control = Control(
             _read(folder / "video.mkv", check),
@@ -40,12 +41,11 @@ def load(folder: Path, check: Check = unchecked) -> Control | None:
         )
     except (OSError, ValueError, KeyError, FFmpegError):
         return None
-    os.utime(folder)
     return control
 
 
 def save(control: Control, folder: Path, fps: int, check: Check = unchecked) -> None:
-    """Writes a control into `folder`, whole or not at all, and forgets the oldest beside it."""
+    """Writes a control into `folder`, whole or not at all, in place of what a sweep has left of it."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=".making-", dir=folder.parent))
     try:
@@ -56,13 +56,14 @@ def save(control: Control, folder: Path, fps: int, check: Check = unchecked) -> 
         facts = {"references": len(control.references), "notices": control.notices}
         (work / "control.json").write_text(json.dumps(facts))
         work.chmod(0o755)
-        if not folder.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
             work.rename(folder)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # else another process was first
+                raise
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    kept = sorted((f for f in folder.parent.iterdir() if f.is_dir()), key=lambda f: f.stat().st_mtime)
-    for old in kept[:-LATEST]:
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def _write(frames: Frames, fps: int, path: Path, check: Check) -> None:

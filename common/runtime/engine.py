@@ -87,7 +87,7 @@ class Engine:
         with Reader(stop) as reader:
             if not media_in:
                 return Ready(request, plan, self.inputs(request, plan, reader), tuple(reader.notices))
-            with DESK.turn(reader.check):
+            with cache.holding(handle.path for _, handle in media_in), DESK.turn(reader.check):
                 request = self._measured(request, media_in, reader)
                 # Planned again: how long a clip is was not known before it was opened. The seed is drawn once.
                 plan = self.plan(request.model_copy(update={"seed": plan.seed}))
@@ -173,8 +173,8 @@ class Engine:
         load.forget_shared(self.backend)
 
     def clear_cache(self) -> int:
-        """Deletes the videos and controls made here; how many bytes that freed."""
-        files = _made()
+        """Deletes the videos and controls made here, but for what a waiting job has yet to read; bytes freed."""
+        files = [file for file in _made() if not cache.held(file)]
         freed = _bytes(files)
         for file in files:
             file.unlink(missing_ok=True)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
+from common import cache
 from common.contract import Lineage
 
 BT709 = 1
@@ -18,29 +17,23 @@ CRF = "16"
 
 def write_video(frames: NDArray[np.uint8], fps: int, path: Path, lineage: Lineage | None) -> None:
     """H.264, yuv420p, index first; `frames` is [frames, height, width, 3]. Appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(suffix=".part", dir=path.parent)
-    os.close(handle)
-    part = Path(name)
-    try:
-        with av.open(name, "w", format="mp4", options={"movflags": "+faststart"}) as container:
-            if lineage is not None:
-                container.metadata["comment"] = lineage.model_dump_json()
-            stream = container.add_stream("libx264", rate=fps, options={"crf": CRF, "preset": "veryfast"})
-            stream.height, stream.width = frames.shape[1:3]
-            stream.pix_fmt = "yuv420p"
-            context = stream.codec_context
-            # Untagged colours are read as BT.601 or BT.709 by size: tag them, and convert accordingly.
-            context.colorspace = context.color_primaries = context.color_trc = BT709
-            context.color_range = 1
-            for picture in frames:
-                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-                frame = frame.reformat(format="yuv420p", dst_colorspace=BT709, dst_color_range=1)
-                for packet in stream.encode(frame):
-                    container.mux(packet)
-            for packet in stream.encode():
+    with (
+        cache.whole(path) as part,
+        av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"}) as container,
+    ):
+        if lineage is not None:
+            container.metadata["comment"] = lineage.model_dump_json()
+        stream = container.add_stream("libx264", rate=fps, options={"crf": CRF, "preset": "veryfast"})
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        context = stream.codec_context
+        # Untagged colours are read as BT.601 or BT.709 by size: tag them, and convert accordingly.
+        context.colorspace = context.color_primaries = context.color_trc = BT709
+        context.color_range = 1
+        for picture in frames:
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            frame = frame.reformat(format="yuv420p", dst_colorspace=BT709, dst_color_range=1)
+            for packet in stream.encode(frame):
                 container.mux(packet)
-        part.chmod(0o644)  # mkstemp's 0600 would hide it from a server of another user
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+        for packet in stream.encode():
+            container.mux(packet)

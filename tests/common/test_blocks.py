@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 
 from common.blocks import StudioBlocks
 from common.budgets import BUDGETS
+from common.errors import UnavailableError
 
 
 def failing(text: str) -> str:
@@ -75,3 +76,9 @@ def test_a_pages_state_holds_no_copy_of_the_page(mounted: tuple[StudioBlocks, Te
     states = blocks.state_holder.session_data
     assert len(states) == 3
     assert all(len(state.config_values) <= 2 < len(blocks.blocks) for state in states.values())
+
+
+def test_an_app_that_can_keep_nothing_says_which_variable_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "/dev/null/cache")
+    with pytest.raises(UnavailableError, match="set GRADIO_TEMP_DIR to a folder that can be written"):
+        StudioBlocks()

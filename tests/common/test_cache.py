@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import gradio as gr
@@ -57,7 +58,7 @@ def test_what_an_app_shows_as_long_as_it_runs_stays(tmp_path: Path, monkeypatch:
     from tests.common.fakes import FakeService
 
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    monkeypatch.setattr(cache, "_fixed", set())
+    monkeypatch.setattr(cache, "_held", Counter())
     blocks = build_space(FakeService(MODES["i2v"], tmp_path))
     with TestClient(gr.mount_gradio_app(FastAPI(), blocks, path="/")):
         examples = [f for f in tmp_path.rglob("*.png") if f.is_file()]
@@ -77,6 +78,72 @@ def test_links_are_neither_followed_nor_deleted(tmp_path: Path) -> None:
     (inside / "folder").symlink_to(outside.parent)
     assert cache.sweep(inside, Budgets(cache_seconds=1, cache_bytes=1)) == 0
     assert outside.exists() and (inside / "link.txt").is_symlink()
+
+
+def test_what_an_app_shows_is_known_by_the_name_of_its_folder_and_of_a_link_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """macOS's temporary folder is a link; components name their files by it."""
+    example = file(tmp_path / "disk", "0a/example.png", 10, 99 * HOUR)
+    (tmp_path / "link").symlink_to(tmp_path / "disk")
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "link"))
+    monkeypatch.setattr(cache, "_held", Counter())
+    monkeypatch.setattr(cache, "_watched", {cache.own_folder()})
+    cache.keep([str(tmp_path / "link" / "0a" / "example.png")])
+    assert cache.sweep(cache.own_folder(), Budgets()) == 0 and example.exists()
+
+
+def test_what_a_job_has_yet_to_read_stays_for_every_process(tmp_path: Path) -> None:
+    waiting = file(tmp_path, "0a/clip.mp4", 10, 99 * HOUR)
+    with cache.holding([str(waiting)]), cache.holding([str(waiting)]):
+        assert cache.held(waiting) and cache.sweep(tmp_path, Budgets(cache_bytes=1)) == 0
+        other = (
+            "import sys; from pathlib import Path; from common import cache; cache.sweep(Path(sys.argv[1]))"
+        )
+        env = {**os.environ, "WAN_LIMIT_CACHE_BYTES": "1"}
+        subprocess.run(
+            [sys.executable, "-c", other, str(tmp_path)], cwd=ROOT, env=env, check=True, timeout=60
+        )
+        assert waiting.exists()
+    assert not cache.held(waiting)
+    os.utime(waiting, (time.time() - HOUR,) * 2)
+    assert cache.sweep(tmp_path, Budgets(cache_bytes=1)) == 10
+
+
+def test_a_folder_that_is_a_link_is_not_emptied(tmp_path: Path) -> None:
+    """In /tmp/gradio, which every user may have made, `wan-studio` may lead to somebody's home."""
+    diary = file(tmp_path / "home", "diary.txt", 100, 99 * HOUR)
+    (tmp_path / "wan-studio").symlink_to(diary.parent)
+    assert cache.sweep(tmp_path / "wan-studio", Budgets()) == 0 and diary.exists()
+
+
+def test_one_file_that_cannot_be_deleted_keeps_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    theirs = file(tmp_path, "a/theirs.mp4", 100, 99 * HOUR)
+    ours = [file(tmp_path, f"{i}/ours.mp4", 100, (90 - i) * HOUR) for i in range(3)]
+    unlink = Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if path == theirs:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(path))
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert [cache.sweep(tmp_path, Budgets()) for _ in range(2)] == [300, 0]
+    assert theirs.exists() and not any(f.exists() for f in ours)
+    assert len([r for r in caplog.records if "theirs.mp4 stays in the cache" in r.message]) == 1
+
+
+def test_a_file_that_is_not_finished_leaves_neither_a_part_nor_its_folder(tmp_path: Path) -> None:
+    with cache.whole(tmp_path / "there" / "a.mp4") as part:
+        part.write_bytes(b"whole")
+        assert part.name.startswith("."), "the gate lets nobody name it"
+    for folder in ("there", "new"):
+        with pytest.raises(ValueError, match="no"), cache.whole(tmp_path / folder / "b.mp4") as part:
+            part.write_bytes(b"half")
+            raise ValueError("no")
+    assert sorted(f.name for f in tmp_path.rglob("*")) == ["a.mp4", "there"]
 
 
 def test_a_folder_that_all_gradio_apps_share_is_not_ours_to_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,6 +169,28 @@ def test_a_cache_that_cannot_be_written_names_its_variable(monkeypatch: pytest.M
     monkeypatch.setenv("GRADIO_TEMP_DIR", "/dev/null/cache")
     with pytest.raises(UnavailableError, match="set GRADIO_TEMP_DIR to a folder"):
         cache.check_free()
+
+
+TAKES_NOTHING = """
+import resource, signal
+from common import cache
+cache.results()
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+try:
+    cache.check_free()
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+def test_a_disk_that_takes_no_byte_is_told_before_the_work(tmp_path: Path) -> None:
+    """Read-only or over its quota, with a folder from before: only writing tells."""
+    env = {**os.environ, "GRADIO_TEMP_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", TAKES_NOTHING]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
+    assert done.stdout.startswith("UnavailableError this machine cannot keep results:"), done
+    assert "set GRADIO_TEMP_DIR" in done.stdout and str(tmp_path) not in done.stdout
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT])

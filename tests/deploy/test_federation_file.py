@@ -103,6 +103,14 @@ def test_deploy_pasted_secret_is_refused_and_not_repeated(tmp_path: Path) -> Non
     assert "hf_abcdef" not in error.value.text and "never the secret itself" in error.value.text
 
 
+@pytest.mark.parametrize("name", ["WAN_ADMIN", "WAN_READ_TOKEN"])
+@pytest.mark.parametrize("table", ['[[spaces]]\nmode = "t2v"', "[router]"])
+def test_deploy_a_secret_is_never_a_variable(tmp_path: Path, table: str, name: str) -> None:
+    with pytest.raises(InputError, match=f"must not hold {name}: anybody can read.*under secrets") as error:
+        load(tmp_path, f'{table}\nvariables = {{{name} = "0123456789abcdef0123"}}')
+    assert "0123456789abcdef0123" not in error.value.text
+
+
 def test_deploy_unknown_profile_lists_the_known(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="got 'prod', try demo"):
         federation.load(profile="prod")

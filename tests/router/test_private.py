@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import httpx
 import pytest
 from fastapi import FastAPI
 from huggingface_hub import HfApi, constants
@@ -15,6 +16,7 @@ from huggingface_hub import HfApi, constants
 from common.contract import Done, MediaHandle
 from common.modes import MODES
 from common.space import build_space
+from router import handles
 from router.federation import Place
 from router.health import ask
 from router.jobs import FederatedRunner, Studio
@@ -93,3 +95,17 @@ def test_a_private_mode_is_read_and_its_result_comes_through_the_router(
     assert studio.traffic.counts == {"path": 0, "url": 0, "relay": 2}
     assert doors[SHUT].shown == {"Bearer hf_read"}
     assert doors[OPEN].shown == {""}, "a public Space could keep the token"
+
+
+def test_a_private_result_that_finds_no_room_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disk_takes: Callable[[int], None]
+) -> None:
+    made = httpx.MockTransport(lambda request: httpx.Response(200, content=b"x" * 3_000_000))
+    monkeypatch.setattr(handles.httpx, "stream", httpx.Client(transport=made).stream)
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    disk_takes(1_000_000)
+    with pytest.raises(OSError, match="File too large"):
+        handles.keep_here(
+            MediaHandle(path="/x/t2v-1.mp4", url="https://x/t2v-1.mp4"), "hf_x", handles.Traffic()
+        )
+    assert not [f for f in tmp_path.rglob("*") if f.is_file()]

@@ -76,23 +76,6 @@ def test_prepare_shows_what_generate_uses_and_makes_it_once(service, files, monk
     assert engine.prepare(again).video.path == shown.video.path
 
 
-def test_the_cache_keeps_every_pixel(tmp_path):
-    from common.annotate import cache
-    from common.annotate.frames import Control
-
-    noise = np.random.default_rng(0).integers(0, 256, (3, 16, 32, 3), np.uint8)
-    from PIL import Image
-
-    frames = [Image.fromarray(f) for f in noise]
-    cache.save(Control(frames, frames, frames[:1], ["said"]), tmp_path / "x", 16)
-    found = cache.load(tmp_path / "x")
-    assert found is not None and found.notices == ["said"]
-    assert np.array_equal(np.stack([np.asarray(f) for f in found.video]), noise)
-    assert np.array_equal(np.asarray(found.references[0]), noise[0])
-    (tmp_path / "x" / "mask.mkv").unlink()
-    assert cache.load(tmp_path / "x") is None
-
-
 @pytest.mark.parametrize(
     ("values", "error", "text"),
     [

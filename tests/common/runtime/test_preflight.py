@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import pickle
 import threading
 import time
@@ -14,6 +15,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from common import cache
+from common.budgets import Budgets
 from common.contract import Plan
 from common.errors import Cancelled, MediaError
 from common.modes.i2v import MODE as I2V
@@ -179,3 +182,34 @@ def test_a_bad_file_is_found_before_the_job_enters_the_line(tmp_path):
 
     with pytest.raises(MediaError, match="image is not a readable picture"):
         asyncio.run(go())
+
+
+def test_a_job_that_waits_for_the_desk_finds_its_clip_there(outputs):
+    """Swept because it is old and the cache is full, and cleared by an admin, while others' media are opened."""
+    made = values(cache.results())
+    clip = Path(made["video"]["path"])
+    others = DESK.enter()
+    ready: list[Any] = []
+    service = engine()
+    request = service.mode.parse(made)
+
+    def prepare() -> None:
+        ready.append(service.preflight(request, service.plan(request), threading.Event()))
+
+    waiting = threading.Thread(target=prepare, daemon=True)
+    try:
+        waiting.start()
+        end = time.monotonic() + 60
+        while len(DESK._line) < 2:
+            assert waiting.is_alive() and time.monotonic() < end
+            time.sleep(0.01)
+        os.utime(clip, (time.time() - 3600,) * 2)
+        cache.sweep(cache.own_folder(), Budgets(cache_bytes=1))
+        service.clear_cache()
+        assert clip.exists()
+    finally:
+        others.leave()
+    waiting.join(60)
+    assert len(ready) == 1 and ready[0].inputs["video"]
+    service.clear_cache()
+    assert not clip.exists()
