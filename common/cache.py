@@ -129,9 +129,7 @@ def sweep(folder: Path, budgets: Budgets = BUDGETS) -> int:
 
     What is held is touched, so that whoever else sweeps the folder leaves it too.
     """
-    if (
-        folder.is_symlink()
-    ):  # a stranger may have put it into a folder that all share, to have its target emptied
+    if folder.is_symlink():  # perhaps a stranger's, in a folder that all share, to have its target emptied
         return 0
     with _lock:
         held = list(_held)
