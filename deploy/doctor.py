@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,7 @@ class Finding:
 
 
 def examine(hub: Hub, targets: Sequence[Target], root: Path = ROOT) -> list[Finding]:
-    """Token and plan, ZeroGPU places, quota, torch, disk, and whether every bundle can be made."""
+    """Token and plan, ZeroGPU places, quota, secrets, volumes, torch, disk, and whether every bundle can be made."""
     findings: list[Finding] = []
     try:
         me = hub.account()
@@ -47,6 +48,7 @@ def examine(hub: Hub, targets: Sequence[Target], root: Path = ROOT) -> list[Find
     namespace = targets[0].repo_id.split("/")[0]
     findings += [_token(me, namespace), *_places(hub, me, namespace, targets), *_quota(hub)]
     for target in targets:
+        findings += _secrets(target)
         findings += [Finding("problem", f"{target.name}: {text}") for text in volumes.problems(hub, target)]
     return findings + _offline(targets, root)
 
@@ -137,6 +139,15 @@ def _quota(hub: Hub) -> list[Finding]:
         ]
     text = f"ZeroGPU quota: {quota.remaining / 60:.0f} of {quota.base / 60:.0f} minutes left"
     return [Finding("ok" if quota.remaining > 60 else "warning", text)]
+
+
+def _secrets(target: Target) -> list[Finding]:
+    """A push can go on without a secret that is on the Space already, and not make a Space without it."""
+    return [
+        Finding("warning", f"{target.name}: ${variable} is not set here; the first push needs it for {name}")
+        for name, variable in target.secrets.items()
+        if not os.environ.get(variable)
+    ]
 
 
 def _offline(targets: Sequence[Target], root: Path) -> list[Finding]:

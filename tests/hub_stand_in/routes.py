@@ -74,7 +74,11 @@ def whoami(call: Call) -> Reply:
     a = call.account
     body = {"name": a.name, "type": "user", "isPro": a.pro, "canPay": a.pro}
     body["orgs"] = [{"name": o, "plan": "team"} for o in a.orgs]
-    body["auth"] = {"type": "access_token", "accessToken": {"role": a.role, "displayName": "test"}}
+    token: dict[str, Any] = {"role": a.role, "displayName": "test"}
+    if a.scoped is not None:
+        scoped = [{"entity": {"name": n}, "permissions": p} for n, p in a.scoped.items()]
+        token |= {"role": "fineGrained", "fineGrained": {"global": [], "scoped": scoped}}
+    body["auth"] = {"type": "access_token", "accessToken": token}
     return Reply(200, body)
 
 

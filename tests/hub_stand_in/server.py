@@ -25,6 +25,8 @@ class Account:
     role: str = "write"
     pro: bool = True
     orgs: tuple[str, ...] = ()
+    scoped: dict[str, list[str]] | None = None
+    """Permissions by entity, of a fine-grained token."""
 
 
 @dataclass
