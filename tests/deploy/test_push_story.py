@@ -1,6 +1,6 @@
 """A stranger's script: a private federation pushed, proven, changed, taken back, broken, healed and deleted.
 
-The commands are those of docs/deploy.md, run as programs of their own in a copy of this checkout. The Hub is the
+The commands are those of docs/deploy.md, typed into a program that runs in a copy of this checkout. The Hub is the
 stand-in; each Space answers what its head commit and variables say, and only who shows the right token.
 """
 
@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -41,8 +42,21 @@ visibility = "private"
 secrets = {WAN_READ_TOKEN = "MY_READ_TOKEN"}
 """
 
-PROGRAM = "import sys, deploy.wait as w; w.POLL_SECONDS = 0.02; from deploy.cli import main; sys.exit(main())"
-"""`python -m deploy`, which looks at a Space every 5 s, in a hurry."""
+PROGRAM = """
+import json, os, sys
+import deploy.wait
+from deploy.cli import main
+deploy.wait.POLL_SECONDS = 0.02
+answers = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
+for line in sys.stdin:
+    environment, words = json.loads(line)
+    os.environ.update(environment)
+    code = main(words)
+    sys.stdout.flush()
+    print(code, file=answers, flush=True)
+"""
+"""`python -m deploy` for one command after another, each looking at a Space without its 5 s between."""
 
 ROUTER, T2V, I2V = "ada/wan-studio", "ada/wan-studio-t2v", "ada/wan-studio-i2v"
 
@@ -56,14 +70,26 @@ class Stranger:
     env: dict[str, str] = field(default_factory=dict)
     shown: set[tuple[str, str]] = field(default_factory=set)
 
+    @cached_property
+    def terminal(self) -> subprocess.Popen[str]:
+        """The program; it prints to `said` and answers with exit codes."""
+        return subprocess.Popen(
+            [sys.executable, "-c", PROGRAM], cwd=self.home, env=self.env, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.said.open("w"),
+        )  # fmt: skip
+
+    @property
+    def said(self) -> Path:
+        return self.home.with_name("said.txt")
+
     def deploy(self, *words: str, code: int = 0) -> str:
         """`wan-studio deploy …`; everything that it printed. The exit code must be `code`."""
-        command = [sys.executable, "-c", PROGRAM, *words]
-        done = subprocess.run(
-            command, cwd=self.home, env=self.env, capture_output=True, text=True, timeout=120, check=False
-        )
-        text = done.stdout + done.stderr
-        assert done.returncode == code, f"$ deploy {' '.join(words)}\n{text}"
+        assert self.terminal.stdin and self.terminal.stdout
+        before = len(self.said.read_text())
+        print(json.dumps([self.env, words]), file=self.terminal.stdin, flush=True)
+        answer = self.terminal.stdout.readline().strip()
+        text = self.said.read_text()[before:]
+        assert answer == str(code), f"$ deploy {' '.join(words)}\n{text}"
         assert "Traceback" not in text and "hf_" not in text, text
         return text
 
@@ -132,7 +158,10 @@ def app_of(stranger: Stranger) -> type[BaseHTTPRequestHandler]:
 def stranger(tmp_path: Path) -> Iterator[Stranger]:
     home = tmp_path / "wan-studio"
     for name in ("common", "deploy", "nano", "router", "spaces"):
-        shutil.copytree(ROOT / name, home / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, home / name, ignore=shutil.ignore_patterns("__pycache__", "weights"))
+    weights = home / "nano" / "weights" / "dense" / "model.safetensors"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"tiny")  # 29 MB twice over would only take time
     shutil.copy(ROOT / "constraints.txt", home)
     (home / "federation.toml").write_text(FEDERATION)
     with StandIn().serve() as hub:
@@ -157,6 +186,7 @@ def stranger(tmp_path: Path) -> Iterator[Stranger]:
         who.git("add", "-A")
         who.git("commit", "-qm", "start")
         yield who
+        who.terminal.communicate()
         server.shutdown()
         server.server_close()
 
