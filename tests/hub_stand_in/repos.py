@@ -103,10 +103,10 @@ class Repo:
         return new
 
     def restart(self) -> None:
-        """What any settings change causes; as on the Hub, an old failure still shows for a moment."""
+        """What any settings change causes; an old failure still shows, in the answer and once after it."""
         if "app.py" in self.head.tree:
             old = [s for s in self.stages[-1:] if s[0].endswith("_ERROR")]
-            self.stages = [*old, ("APP_STARTING", self.head.id), (self.outcome, self.head.id)]
+            self.stages = [*old, *old, ("APP_STARTING", self.head.id), (self.outcome, self.head.id)]
 
     def runtime(self) -> dict[str, Any]:
         """The runtime as the API tells it; every look moves a build one stage on."""
