@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 from deploy import bundle as bundles
-from deploy.errors import Conflict, DeployError, Missing
+from deploy.errors import Conflict, DeployError, Missing, Refused
 from deploy.federation import ROOT
 from deploy.hub import Hub
 from deploy.targets import Target
@@ -67,38 +67,38 @@ def current(hub: Hub, targets: Sequence[Target], root: Path = ROOT) -> Deploymen
     The newest one of the Hub where it has the same content: an interrupted push, or one job for each Space,
     goes on with it. Otherwise the next number.
     """
-    every = [bundles.build(t, root).manifest for t in targets]
-    content = hashlib.sha256()
-    for target, manifest in zip(targets, every, strict=True):
+    content, shas = hashlib.sha256(), set[str]()
+    for target in targets:
+        try:
+            manifest = bundles.build(target, root).manifest
+        except DeployError as error:  # that Space's own failure, which its push will tell
+            manifest = {"content": error.text, "git_sha": "unknown"}
         content.update(f"{target.repo_id}\0{manifest['content']}\n".encode())
+        shas.add(manifest["git_sha"])
     digest = content.hexdigest()[:8]
-    past = hub.each(lambda t: history(hub, t.repo_id, _tags(hub, t.repo_id)), targets)
+    past = hub.each(lambda t: _past(hub, t.repo_id), targets)
     newest = max((e.deployment for entries in past for e in entries), default=None)
     if newest is not None and newest.content == digest:
         return newest
-    sha = bundles.newest_sha([m["git_sha"] for m in every], root)
+    sha = bundles.newest_sha(shas, root)
     return Deployment(newest.number + 1 if newest else 1, sha[:12], digest)
 
 
-def _tags(hub: Hub, repo_id: str) -> dict[str, str]:
+def _past(hub: Hub, repo_id: str) -> list[Entry]:
     try:
         refs = hub.call(
             f"list the tags of {repo_id}", lambda: hub.api.list_repo_refs(repo_id, repo_type="space")
         )
-    except Missing:
-        return {}
-    return {t.name: t.target_commit for t in refs.tags}
+        return history(hub, repo_id, {t.name: t.target_commit for t in refs.tags})
+    except (Missing, Refused):  # not there, or not for the token of one Space's job
+        return []
 
 
 def history(hub: Hub, repo_id: str, tags: Mapping[str, str]) -> list[Entry]:
-    """The deployments of one Space, the oldest commit first; [] for a Space that is not there."""
-    try:
-        commits = hub.call(
-            f"list the commits of {repo_id}",
-            lambda: list(hub.api.list_repo_commits(repo_id, repo_type="space")),
-        )
-    except Missing:
-        return []
+    """The deployments of one Space, the oldest commit first. Missing when there is no such Space."""
+    commits = hub.call(
+        f"list the commits of {repo_id}", lambda: list(hub.api.list_repo_commits(repo_id, repo_type="space"))
+    )
     tagged: dict[str, Deployment] = {}
     for name, sha in tags.items():
         if (found := parse(name)) is not None:

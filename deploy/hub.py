@@ -21,7 +21,7 @@ from huggingface_hub.errors import (
 )
 
 from common.errors import Cancelled
-from deploy.errors import Conflict, DeployError, Missing, Raced
+from deploy.errors import Conflict, DeployError, Missing, Raced, Refused
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -173,7 +173,7 @@ def sentence(doing: str, status: int, error: HfHubHTTPError) -> DeployError:
             "hardware needs credits (huggingface.co/settings/billing); `deploy doctor` lists the limits"
         )
     if status == 403:
-        return DeployError(
+        return Refused(
             f"{start}: refused{why}; the token needs write access to this namespace, and ZeroGPU Spaces are "
             "limited: 2 (free), 10 (PRO) or 50 (Team): delete one, change `hardware`, or ask `deploy doctor`"
         )

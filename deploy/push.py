@@ -58,8 +58,14 @@ class Push:
         return plan
 
     def _push(self, target: Target, part_of: Deployment) -> Result:
+        exists = False
         for _ in range(REPLANS):
             plan = self._plan(target)
+            if exists and plan.remote is None:
+                raise DeployError(
+                    f"{target.repo_id} exists, and this token may not see it; push with a token that may, or "
+                    "give the Space another `name`"
+                )
             if plan.remote is None and self.files_only:
                 raise DeployError(f"{target.repo_id} does not exist; push once without --files-only")
             if plan.settled:
@@ -74,6 +80,7 @@ class Push:
                     sha = apply.commit(self.hub, plan, part_of, files_only=self.files_only)
             except (Raced, Conflict) as error:
                 self.hub.say(f"  {error.text}; planning again")
+                exists = isinstance(error, Conflict)
                 continue
             return self._prove(plan, sha, part_of)
         raise DeployError(

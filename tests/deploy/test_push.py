@@ -461,3 +461,20 @@ def test_push_refuses_a_volume_whose_weights_are_cut_short(desk: Desk) -> None:
     model.sizes = dict.fromkeys(model.sizes, 0)
     desk.push([mounted(desk)])
     assert any("d-00001-of-00002.safetensors is empty" in s for s in desk.said)
+
+
+def test_push_of_a_name_that_is_taken_out_of_sight_says_so(desk: Desk) -> None:
+    """Somebody's private Space: the Hub refuses the creation, and shows nothing."""
+    desk.server.faults.append(Fault("POST", "/api/repos/create", status=409, message="it exists", times=9))
+    assert desk.push(desk.targets()[:1]) == {"t2v": "failed"}
+    assert any("exists, and this token may not see it" in s for s in desk.said)
+
+
+def test_push_of_one_space_does_not_stumble_over_the_others(desk: Desk) -> None:
+    """A bundle that cannot be built, and Spaces that a job's token may not look at, are no matter of this one's."""
+    desk.push()
+    desk.write("spaces/i2v/app.py", "def broken(:\n")
+    desk.commit_touching("common/heavy.py", "import torch  # new\n")
+    desk.server.faults.append(Fault("GET", "demo-i2v/", status=403, times=99))
+    assert desk.push(desk.targets()[:1], federation=desk.targets()) == {"t2v": "pushed"}
+    assert "deploy-2-" in desk.server.repos[T2V].head.message
