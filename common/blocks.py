@@ -70,6 +70,10 @@ class StudioBlocks(gr.Blocks):
             return await super().process_api(*args, **options)
 
     async def preprocess_data(self, block_fn: Any, inputs: list[Any], *args: Any, **options: Any) -> Any:
+        if block_fn.fn is None:
+            raise InputError(
+                "fn_index", "must name an event that a server answers; this one is the page's own"
+            )
         names = _names(block_fn)
         inputs = [await self.gate.values(v, n) for n, v in zip(names, inputs, strict=False)] + inputs[
             len(names) :

@@ -27,6 +27,7 @@ def mounted() -> Iterator[tuple[StudioBlocks, TestClient]]:
         text.change(failing, text, text, api_name="fail", queue=False)
         choice, number = gr.Dropdown(["a", "b"], label="Choice"), gr.Number(label="Number")
         choice.change(lambda *given: str(given), [choice, number], text, api_name="both", queue=False)
+        number.change(None, None, text, js="() => 'drawn'", queue=False)
     app = gr.mount_gradio_app(FastAPI(), blocks, path="/x")
     with TestClient(app) as client:
         yield blocks, client
@@ -56,6 +57,16 @@ def test_no_raw_exception_reaches_a_page(mounted: tuple[StudioBlocks, TestClient
     assert told.startswith("ValueError, which nobody expected") and "/home/ada" not in told
     odd = mounted[1].post("/x/gradio_api/run/echo", json={"data": [[1, 2]]}).json()["error"]
     assert odd == "input is not what this page sends; reload the page"
+
+
+def test_what_the_browser_alone_does_is_nothing_to_ask_a_server_for(
+    mounted: tuple[StudioBlocks, TestClient], caplog: pytest.LogCaptureFixture
+) -> None:
+    (number,) = [key for key, event in mounted[0].fns.items() if event.fn is None]
+    for data in ([], [1]):
+        told = mounted[1].post("/x/gradio_api/run/predict", json={"fn_index": number, "data": data}).json()
+        assert told["title"] == "Check the input" and "this one is the page's own" in told["error"]
+    assert not caplog.records, "a stranger fills the log with tracebacks"
 
 
 def test_one_choice_is_no_list_and_a_number_no_text(mounted: tuple[StudioBlocks, TestClient]) -> None:
