@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from common import gate
 from common.budgets import Budgets
 from common.errors import DiskError, MediaError
 from common.gate import FILE_ROUTE, Gate
+from tests.disk import disk_takes
 
 META = {"meta": {"_type": "gradio.FileData"}}
 
@@ -146,19 +147,15 @@ def test_a_url_that_never_ends_is_cut_off_and_leaves_nothing(
     assert not [f for f in cache.rglob("*") if f.is_file()]
 
 
-def test_a_url_that_finds_no_room_is_not_the_urls_fault(
-    cache: Path, monkeypatch: pytest.MonkeyPatch, disk_takes: Callable[[int], None]
-) -> None:
+def test_a_url_that_finds_no_room_is_not_the_urls_fault(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gate, "_body", body_of(*[b"x" * 1_000_000] * 3))
-    disk_takes(2_000_000)
-    with pytest.raises(DiskError, match="this machine cannot keep the file") as told:
+    with disk_takes(2_000_000), pytest.raises(DiskError, match="this machine cannot keep the file") as told:
         admit("https://example.org/large.mp4")
     assert str(cache) not in told.value.text and not [f for f in cache.rglob("*") if f.is_file()]
 
 
-def test_a_data_url_that_finds_no_room_leaves_nothing(cache: Path, disk_takes: Callable[[int], None]) -> None:
-    disk_takes(2_000_000)
-    with pytest.raises(OSError, match="File too large"):
+def test_a_data_url_that_finds_no_room_leaves_nothing(cache: Path) -> None:
+    with disk_takes(2_000_000), pytest.raises(OSError, match="File too large"):
         admit("data:image/png;base64," + base64.b64encode(b"x" * 3_000_000).decode())
     assert not [f for f in cache.rglob("*") if f.is_file()]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from router.federation import Place
 from router.health import ask
 from router.jobs import FederatedRunner, Studio
 from tests.common.fakes import FakeService
+from tests.disk import disk_takes
 from tests.hub_stand_in import Hub as StandIn
 from tests.router.conftest import serve
 
@@ -98,13 +99,12 @@ def test_a_private_mode_is_read_and_its_result_comes_through_the_router(
 
 
 def test_a_private_result_that_finds_no_room_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disk_takes: Callable[[int], None]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = httpx.MockTransport(lambda request: httpx.Response(200, content=b"x" * 3_000_000))
     monkeypatch.setattr(handles.httpx, "stream", httpx.Client(transport=made).stream)
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    disk_takes(1_000_000)
-    with pytest.raises(OSError, match="File too large"):
+    with disk_takes(1_000_000), pytest.raises(OSError, match="File too large"):
         handles.keep_here(
             MediaHandle(path="/x/t2v-1.mp4", url="https://x/t2v-1.mp4"), "hf_x", handles.Traffic()
         )

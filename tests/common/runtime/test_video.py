@@ -15,6 +15,7 @@ from common.contract import Lineage
 from common.lineage import read_lineage
 from common.modes.t2v import MODE
 from common.runtime.video import write_video
+from tests.disk import disk_takes
 
 SIZE = (128, 192)
 
@@ -92,16 +93,15 @@ def test_a_failure_leaves_nothing_behind(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_disk_that_takes_only_so_much_leaves_all_or_nothing(tmp_path, disk_takes):
+def test_a_disk_that_takes_only_so_much_leaves_all_or_nothing(tmp_path):
     """The index is moved to the front at the end: the last bytes are the ones that find no room."""
     noise = np.random.default_rng(0).integers(0, 255, (3, 64, 64, 3), np.uint8)
     write_video(noise, 16, tmp_path / "all.mp4", None)
     size = (tmp_path / "all.mp4").stat().st_size
     for room in (0, 1, size // 2, size - 600, size - 1):
-        disk_takes(room)
-        with pytest.raises(OSError):
+        with disk_takes(room), pytest.raises(OSError):
             write_video(noise, 16, tmp_path / "part.mp4", None)
         assert [f.name for f in tmp_path.iterdir()] == ["all.mp4"], room
-    disk_takes(size)
-    write_video(noise, 16, tmp_path / "again.mp4", None)
+    with disk_takes(size):
+        write_video(noise, 16, tmp_path / "again.mp4", None)
     assert (tmp_path / "again.mp4").read_bytes() == (tmp_path / "all.mp4").read_bytes()
