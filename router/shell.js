@@ -6,6 +6,7 @@
     document.body.dataset.page = page;
     mark();
     history.replaceState(history.state, '', '#' + page);
+    window.wanStudio.arrived?.(page);
     window.scrollTo({top: 0});
     if (window.innerWidth <= 768) document.querySelector('.sidebar.open .toggle-button')?.click();
   };
@@ -20,7 +21,7 @@
   new MutationObserver(mark).observe(document.documentElement, {childList: true, subtree: true});
   const settle = () => {
     const open = document.querySelector(`.nav [data-page="${document.body.dataset.page}"]`);
-    if (open && !open.dataset.blocked) return;
+    if (open && !open.disabled) return;
     const first = document.querySelector('.nav [data-page]:not(:disabled)');
     if (first) go(first.dataset.page);
   };

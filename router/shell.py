@@ -27,16 +27,20 @@ def page_options() -> dict[str, Any]:
     return options | {"css": options["css"] + css, "head": head}
 
 
-def nav(generation: str, watcher: Watcher) -> str:
-    """The sidebar's rows. An unusable mode stands greyed, with the reason under its name."""
+NAV_ON_LOAD = """window.wanStudio.arrived = (page) => trigger('click', {page});
+window.wanStudio.arrived(document.body.dataset.page);"""
+"""Tells the server which page is open: the header's generation menu is that mode's."""
+
+
+def nav(wish: str, watcher: Watcher) -> str:
+    """The sidebar's rows. A mode that cannot be used, or not as wished, stands greyed, its reason under its name."""
     rows: list[str] = []
     for key in cast("tuple[ModeKey, ...]", get_args(ModeKey)):
         mode = MODES.get(key)
         name = mode.title if mode and mode.title != _short(key) else ""
-        why = gating.reason(key, generation, watcher)
-        # A built mode that is only down stays open to look at; one without checkpoint or code does not.
-        shut = mode is None or generation not in mode.generations()
-        rows.append(_row(key, _short(key), name, why, shut=shut))
+        why = gating.reason(key, wish, watcher)
+        # A built mode that is only down stays open to look at; one without code does not.
+        rows.append(_row(key, _short(key), name, why, shut=mode is None))
     rows.append('<hr class="nav-line">')
     rows += [_row(page, name, "", "") for page, name in EXTRA_PAGES.items()]
     return f'<nav class="nav" aria-label="Modes">{"".join(rows)}</nav>'
@@ -48,7 +52,7 @@ def _short(key: str) -> str:
 
 def _row(page: str, name: str, title: str, why: str, *, shut: bool = False) -> str:
     classes = "row" + (" off" if why else "")
-    marks = (" disabled" if shut else "") + (' data-blocked="1"' if shut else "")
+    marks = " disabled" if shut else ""
     below = why or title
     return (
         f'<button type="button" class="{classes}" data-page="{page}" '

@@ -16,6 +16,7 @@ from common.modes import rules
 from common.modes.base import MediaSlot, Mode
 from common.opening import open_picture, upright_size
 from common.panels.handles import HandleImage, HandleVideo
+from common.panels.numbers import Number, Slider
 
 Raw = Mapping[str, Any]
 """What the page holds, by component name."""
@@ -59,6 +60,19 @@ def frames_for(seconds: float, checkpoint: Checkpoint) -> int:
     """The 4k+1 nearest to a duration."""
     frames = max(1, round((seconds * checkpoint.fps - 1) / 4) * 4 + 1)
     return min(frames, checkpoint.max_frames)
+
+
+def carried_frames(
+    frames: float | None, seconds: float | None, rows: Sequence[Checkpoint], to: Checkpoint, weights: Weights
+) -> int:
+    """How many frames a page asks for once its model is `to`: a duration that somebody chose is kept.
+
+    `rows` are the models that may have stood there before: where it is the default of one, nobody chose it.
+    """
+    defaults = {(n := row.default_frames(weights), seconds_of(n, row.fps)) for row in rows}
+    if frames is None or seconds is None or (frames, seconds) in defaults:
+        return to.default_frames(weights)
+    return frames_for(seconds, to)
 
 
 # ------------------------------------------------------------------ resolution
@@ -121,7 +135,7 @@ def media_slot(inputs: Inputs, slot: MediaSlot, *, frame_choice: bool) -> None:
                 [("First", "first"), ("Last", "last"), ("At second", "at")],
                 value="first", label="Which frame", elem_classes="segmented", scale=3,
             )  # fmt: skip
-            second = gr.Number(0, label="Second", minimum=0, step=0.1, visible=False, scale=1, min_width=90)
+            second = Number(0, label="Second", minimum=0, step=0.1, visible=False, scale=1, min_width=90)
     names = [f"{slot.name}_{part}" for part in ("source", "picture", "clip", "moment", "second")]
     for name, component in zip(names, (source, picture, clip, moment, second), strict=True):
         inputs.add(name, component)
@@ -187,7 +201,7 @@ def settings(inputs: Inputs, mode: Mode, rows: Sequence[Checkpoint], weights: We
     if "num_frames" in mode.request_type.model_fields:
         inputs.add(
             "duration",
-            gr.Slider(
+            Slider(
                 0.1, seconds_of(checkpoint.max_frames, checkpoint.fps), step=0.1, label="Duration (s)",
                 value=seconds_of(shown.num_frames, checkpoint.fps), buttons=[],
             ),
@@ -207,16 +221,16 @@ def advanced(
         with gr.Row(elem_classes="tight"):
             inputs.add(
                 "num_inference_steps",
-                gr.Slider(1, MAX_STEPS, shown.num_inference_steps, step=1, label="Steps", buttons=[]),
+                Slider(1, MAX_STEPS, shown.num_inference_steps, step=1, label="Steps", buttons=[]),
             )
             inputs.add(
                 "flow_shift",
-                gr.Slider(*rules.FLOW_SHIFTS, shown.flow_shift, step=0.1, label="Flow shift", buttons=[]),
+                Slider(*rules.FLOW_SHIFTS, shown.flow_shift, step=0.1, label="Flow shift", buttons=[]),
             )
         with gr.Row(elem_classes="tight"):
             inputs.add(
                 "guidance_scale",
-                gr.Slider(
+                Slider(
                     0,
                     rules.MAX_GUIDANCE,
                     shown.guidance_scale,
@@ -227,7 +241,7 @@ def advanced(
             )
             inputs.add(
                 "guidance_scale_2",
-                gr.Slider(
+                Slider(
                     0, rules.MAX_GUIDANCE, shown.guidance_scale_2 if moe else 1, step=0.1, label="CFG, low noise",
                     buttons=[], visible=moe,
                 ),
@@ -235,11 +249,9 @@ def advanced(
         with gr.Row(elem_classes="tight"):
             inputs.add(
                 "num_frames",
-                gr.Number(
-                    shown.num_frames, label="Frames", info="4k+1; 1 is a still", precision=0, minimum=1
-                ),
+                Number(shown.num_frames, label="Frames", info="4k+1; 1 is a still", precision=0, minimum=1),
             )
-            inputs.add("seed", gr.Slider(0, MAX_SEED, 0, step=1, label="Seed", buttons=[]))
+            inputs.add("seed", Slider(0, MAX_SEED, 0, step=1, label="Seed", buttons=[]))
         inputs.add("randomize", gr.Checkbox(True, label="Randomize seed"))
         more()
     inputs.readers.append(lambda raw: {"seed": -1} if raw["randomize"] else {})

@@ -176,10 +176,10 @@ def test_banner_only_where_there_is_something_to_say() -> None:
 
 def test_preset_sets_what_the_plan_says() -> None:
     panel = drawn(weights="wan")
-    updates = asyncio.run(panel._preset_changed("wan2.2-t2v-a14b", "quality"))
+    updates = asyncio.run(panel.preset_changed("wan2.2-t2v-a14b", "quality"))
     assert (updates[0], updates[1]) == (30, 12.0)
     assert (updates[2]["value"], updates[3]["value"], updates[3]["visible"]) == (4.0, 3.0, True)
-    assert asyncio.run(panel._preset_changed("wan2.1-t2v-1.3b", "fast"))[3]["visible"] is False
+    assert asyncio.run(panel.preset_changed("wan2.1-t2v-1.3b", "fast"))[3]["visible"] is False
 
 
 # ------------------------------------------------------------------ a job
@@ -188,7 +188,7 @@ def test_preset_sets_what_the_plan_says() -> None:
 def run(panel: Any, **changes: Any) -> list[list[Any]]:
     async def go() -> list[list[Any]]:
         request = SimpleNamespace(headers={})
-        return [u async for u in panel._generate(request, *page(panel, prompt="a", **changes))]
+        return [u async for u in panel._generate(request, "job", False, *page(panel, prompt="a", **changes))]
 
     return asyncio.run(go())
 
@@ -223,4 +223,4 @@ def test_generate_shows_the_same_message_as_the_label() -> None:
 def test_cancelled_is_no_error() -> None:
     card = Card().after(Step(index=2, total=4)).failed(Cancelled())
     assert card.state == "stopped" and "Generate to preview here" in card.screen()
-    assert Card().stopped(had_video=True).screen() == ""
+    assert Card.clicked(had_video=True).stopped().screen() == ""
