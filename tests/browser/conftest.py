@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+from tests import tools
+
 expect.set_options(timeout=120_000)  # the first job loads the model, on a busy machine too
 
 
@@ -17,6 +17,6 @@ expect.set_options(timeout=120_000)  # the first job loads the model, on a busy 
 def browser() -> Iterator[Any]:
     """Headless; without Chromium the tests fail rather than pass unseen."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=tools.chromium(), args=["--no-sandbox"])
         yield browser
         browser.close()
