@@ -244,6 +244,12 @@ class Notice(_Event):
     text: str
 
 
+class Heartbeat(_Event):
+    """Nothing has changed, and the job is alive: what was said last still holds."""
+
+    type: Literal["heartbeat"] = "heartbeat"
+
+
 class Done(_Event):
     """The video is there."""
 
@@ -255,9 +261,10 @@ class Done(_Event):
     sha256: str
 
 
-Event = Queued | Stage | Step | Preview | Notice | Done
+Event = Queued | Stage | Step | Preview | Notice | Heartbeat | Done
 EVENTS: Mapping[str, type[Event]] = {
-    kind.model_fields["type"].default: kind for kind in (Queued, Stage, Step, Preview, Notice, Done)
+    kind.model_fields["type"].default: kind
+    for kind in (Queued, Stage, Step, Preview, Notice, Heartbeat, Done)
 }
 """The events by their type."""
 
