@@ -60,22 +60,20 @@ def followed(start: Callable[[], Iterator[Carried]]) -> Generator[Carried, None,
     thread = threading.Thread(target=context.run, args=(pump,), name="zerogpu", daemon=True)
     thread.start()
     try:
-        yield None, Stage(name="gpu", text="Waiting for a ZeroGPU", t=0.0)
+        yield None, Stage(name="gpu", text="Waiting for a ZeroGPU")
         while True:
             try:
                 item = items.get(timeout=HEARTBEAT)
             except queue.Empty:
-                yield None, Heartbeat(t=round(time.monotonic() - began, 3))
+                yield None, Heartbeat().later(time.monotonic() - began)
                 continue
             if item is None:
                 return
             if isinstance(item, Exception):
                 raise in_words(item, granted=granted.is_set()) from item
             waited = waited or time.monotonic() - began
-            path, event = item[0]
-            if not isinstance(event, StudioError):  # the worker's clock began when its work did
-                event = event.model_copy(update={"t": round(event.t + waited, 3)})
-            yield path, event
+            path, told = item[0]  # the worker's clock began when its work did
+            yield path, told if isinstance(told, StudioError) else told.later(waited)
     finally:
         stop.set()
         if granted.is_set():
