@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from html import escape
 from typing import Literal
 
-from common.contract import Done, Event, Notice, Preview, Queued, Stage, Step
+from common.contract import Done, Event, Heartbeat, Notice, Preview, Queued, Stage, Step
 from common.errors import Cancelled, StudioError
 from common.panels import texts
 
@@ -75,6 +75,8 @@ class Card:
                 return replace(now, state="running", preview=event.webp_base64)
             case Notice():
                 return replace(now, notices=(*self.notices, event.text))
+            case Heartbeat():
+                return now
             case Done():
                 return replace(now, state="done", text=texts.result(event), preview="")
 
