@@ -33,6 +33,8 @@ OWN = '<p class="dim">Not right? Download both, change them, and give them back 
 class VACEPanel(Panel):
     """Two-level choice above inputs that reshape; the control can be looked at before Generate."""
 
+    aspect_from = "video"
+
     def draw_slots(self) -> None:
         add = self.inputs.add
         row = SUBMODES[FIRST]
@@ -60,11 +62,11 @@ class VACEPanel(Panel):
         add, slots = self.inputs.add, {slot.name: slot for slot in self.mode.slots}
         match name:
             case "video":
-                add(name, _clip("Source video", height=220, elem_id=SOURCE_ID))
+                widgets.clip_input(self.inputs, name, "Source video", height=220, elem_id=SOURCE_ID)
             case "whole_clip":
                 widgets.whole_clip(self.inputs)
             case "last_video":
-                add(name, _clip("Closing clip", height=180))
+                widgets.clip_input(self.inputs, name, "Closing clip", height=180)
             case "image" | "last_image":
                 widgets.media_slot(self.inputs, slots[name], frame_choice=True)
             case "mask":
@@ -211,10 +213,6 @@ def _visible(row: SubMode, source: str | None = None) -> set[str]:
     """The inputs that a sub-mode shows."""
     follows = "video" in row.needs and row.maker != "extend"
     return {*row.fields(source), *(["whole_clip"] if follows else [])}
-
-
-def _clip(label: str, **options: Any) -> HandleVideo:
-    return HandleVideo(label=label, sources=["upload"], **options)
 
 
 def _sources(keys: Iterable[str]) -> list[tuple[str, str]]:

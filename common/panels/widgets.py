@@ -15,7 +15,7 @@ from common.errors import MediaError
 from common.modes import rules
 from common.modes.base import MediaSlot, Mode
 from common.opening import open_picture, upright_size
-from common.panels.handles import HandleImage, HandleVideo
+from common.panels.handles import ClipFigures, HandleImage, HandleVideo, measured
 
 Raw = Mapping[str, Any]
 """What the page holds, by component name."""
@@ -23,8 +23,12 @@ Raw = Mapping[str, Any]
 
 @dataclass
 class Inputs:
-    """The inputs of one panel in drawing order, and how they become request values."""
+    """The inputs of one panel in drawing order, and how they become request values.
 
+    `page` begins the element ids of what the browser must find: the Studio has several panels.
+    """
+
+    page: str = ""
     components: dict[str, Any] = field(default_factory=dict[str, Any])  # Gradio adds events at run time
     readers: list[Callable[[Raw], dict[str, Any]]] = field(
         default_factory=list[Callable[[Raw], dict[str, Any]]]
@@ -42,6 +46,12 @@ class Inputs:
         for reader in self.readers:
             values |= reader(named)
         return {name: value for name, value in values.items() if value is not None}
+
+    def measured(self, values: Mapping[str, Any], raw: Sequence[Any]) -> dict[str, Any]:
+        """Request values whose clips have the browser's figures: for what is said before Generate, not for a job."""
+        named = dict(zip(self.components, raw, strict=True))
+        figures = {name: named.get(f"{name}_seen") for name in values}
+        return {n: measured(value, figures[n]) if figures[n] else value for n, value in values.items()}
 
 
 NO_FILE = MediaHandle(path="-")
@@ -99,7 +109,7 @@ def read_resolution(raw: Raw) -> dict[str, Any]:
 def media_slot(inputs: Inputs, slot: MediaSlot, *, frame_choice: bool) -> None:
     """A slot for a file. With `frame_choice` an image slot takes a clip too, and says which frame of it."""
     if slot.kind == "video":
-        inputs.add(slot.name, HandleVideo(label=slot.label, sources=["upload"], height=190))
+        clip_input(inputs, slot.name, slot.label, height=190)
         return
     if slot.kind == "audio":
         inputs.add(slot.name, gr.Audio(label=slot.label, sources=["upload", "microphone"], type="filepath"))
@@ -113,9 +123,12 @@ def media_slot(inputs: Inputs, slot: MediaSlot, *, frame_choice: bool) -> None:
             value="picture", label=slot.label, elem_classes="segmented",
         )  # fmt: skip
         picture = _picture(slot, show_label=False)
+        clip_id = f"{inputs.page}-{slot.name}-clip"
         clip = HandleVideo(
-            label=slot.label, sources=["upload"], height=190, visible=False, show_label=False, autoplay=False
-        )
+            label=slot.label, sources=["upload"], height=190, visible=False, show_label=False, autoplay=False,
+            elem_id=clip_id,
+        )  # fmt: skip
+        words = gr.HTML("", elem_classes="moment", visible=False)
         with gr.Row(visible=False) as which:
             moment = gr.Radio(
                 [("First", "first"), ("Last", "last"), ("At second", "at")],
@@ -136,11 +149,18 @@ def media_slot(inputs: Inputs, slot: MediaSlot, *, frame_choice: bool) -> None:
 
     def show(kind: str) -> list[Any]:
         clips = kind == "clip"
-        return [gr.update(visible=not clips), gr.update(visible=clips), gr.update(visible=clips)]
+        return [gr.update(visible=not clips), *(gr.update(visible=clips) for _ in range(3))]
 
     source.change(
-        show, source, [picture, clip, which], queue=False, show_progress="hidden", api_visibility="private"
-    )
+        show, source, [picture, clip, words, which],
+        queue=False, show_progress="hidden", api_visibility="private",
+    )  # fmt: skip
+    _see(inputs, slot.name, clip)
+    gr.on(
+        [clip.change, moment.change, second.change], None, [clip, moment, second], words,
+        js=f"(...now) => window.wanClips.show('{clip_id}', ...now)",
+        queue=False, show_progress="hidden", api_visibility="private",
+    )  # fmt: skip
     for component, kind in ((picture, "picture"), (clip, "clip")):
         # An example, or a video sent here from another mode, brings its side of the slot to the front.
         component.change(
@@ -150,6 +170,21 @@ def media_slot(inputs: Inputs, slot: MediaSlot, *, frame_choice: bool) -> None:
     moment.change(
         lambda when: gr.update(visible=when == "at"),
         moment, second, queue=False, show_progress="hidden", api_visibility="private",
+    )  # fmt: skip
+
+
+def clip_input(inputs: Inputs, name: str, label: str, **options: Any) -> HandleVideo:
+    """A slot for a clip, which the browser measures as soon as it is there."""
+    clip = inputs.add(name, HandleVideo(label=label, sources=["upload"], **options))
+    _see(inputs, name, clip)
+    return clip
+
+
+def _see(inputs: Inputs, name: str, clip: HandleVideo) -> None:
+    figures = inputs.add(f"{name}_seen", ClipFigures())
+    clip.change(
+        None, clip, figures, js="(clip) => window.wanClips.measure(clip)",
+        queue=False, show_progress="hidden", api_visibility="private",
     )  # fmt: skip
 
 
