@@ -100,6 +100,4 @@ def measured(handle: MediaHandle, figures: MediaHandle | None) -> MediaHandle:
     """The handle with what the browser saw, where that was this very clip."""
     if figures is None or figures.path != handle.path:
         return handle
-    return handle.model_copy(
-        update={name: getattr(figures, name) for name in ("width", "height", "seconds")}
-    )
+    return handle.model_copy(update={name: getattr(figures, name) for name in ("width", "height", "seconds")})

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
 from tests import studio
+from tests.common import fakes
 from tests.spaces import media_for_modes as media
 
 WAIT = int(os.environ.get("WAN_TEST_WAIT", "120000"))
@@ -95,6 +100,33 @@ def test_v2v_is_as_long_as_the_clip(page: Any, address: str, tmp_path: Path):
     generate(page)
     expect(page.locator("div.block.card")).to_contain_text("9 frames at 16")
     shot(page, "v2v")
+
+
+def test_v2v_takes_its_shape_from_the_clip(page: Any, address: str, tmp_path: Path):
+    page.goto(f"{address}/v2v/")
+    expect(page.locator("div.block.label")).to_contain_text("128×128")
+    fakes.clip(tmp_path / "wide.mp4", 320, 180, 9, 16)
+    upload(page, page.locator(".inputs"), tmp_path / "wide.mp4")
+    expect(page.locator("div.block.label")).to_contain_text("192×128", timeout=WAIT)
+
+
+def test_vace_takes_its_shape_from_the_clip(page: Any, address: str, tmp_path: Path):
+    page.goto(f"{address}/vace/")
+    fakes.clip(tmp_path / "tall.mp4", 180, 320, 9, 16)
+    upload(page, page.locator("#vace-source"), tmp_path / "tall.mp4")
+    expect(page.locator("div.block.label")).to_contain_text("128×192", timeout=WAIT)
+
+
+def test_a_clip_that_the_browser_cannot_play_is_no_error(page: Any, address: str, tmp_path: Path):
+    fakes.clip(tmp_path / "old.mp4", 128, 128, 9, 16, codec="mpeg4")
+    page.goto(f"{address}/v2v/")
+    upload(page, page.locator(".inputs"), tmp_path / "old.mp4")
+    slot = page.locator(".inputs .unshown")
+    expect(slot).to_be_visible(timeout=WAIT)
+    says = "e => getComputedStyle(e.querySelector('[data-testid=video]'), '::after').content"
+    assert "the model can read it all the same" in slot.evaluate(says)
+    expect(page.locator(".todo")).not_to_contain_text("source video", timeout=WAIT)
+    expect(page.get_by_text("not playable")).to_have_count(0)
 
 
 def test_v2v_refuses_a_strength_that_changes_nothing(page: Any, address: str, tmp_path: Path):
@@ -181,6 +213,55 @@ def test_send_to_fills_the_right_slot(page: Any, address: str):
     panel.get_by_role("button", name="FLF2V · go on from the last frame").click()
     flf2v = page.locator(".page-flf2v")
     expect(flf2v.locator(".slot video").first).to_be_visible(timeout=WAIT)
+
+
+def seen(video: Any) -> np.ndarray:
+    """What a video element shows now, small enough to compare."""
+    url = video.evaluate("""v => {
+        const canvas = document.createElement('canvas');
+        canvas.width = canvas.height = 32;
+        canvas.getContext('2d').drawImage(v, 0, 0, 32, 32);
+        return canvas.toDataURL();
+    }""")
+    content = base64.b64decode(url.partition(",")[2])
+    return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"), dtype=float)
+
+
+def stands_at(page: Any, video: Any, share: float) -> None:
+    """Waits until a video has come to rest at a share of its length."""
+    expect(video).to_be_visible(timeout=WAIT)
+    page.wait_for_function(
+        "([v, share]) => v.readyState >= 2 && !v.seeking && Math.abs(v.currentTime - share * v.duration) < 0.05",
+        arg=[video.element_handle(), share],
+    )
+
+
+def test_a_slot_shows_the_frame_that_it_takes(page: Any, address: str):
+    page.goto(address)
+    page.locator('button[data-page="t2v"]').first.click()
+    panel, flf2v = page.locator(".page-t2v"), page.locator(".page-flf2v")
+    panel.get_by_label("Prompt").first.fill(PROMPT)
+    panel.get_by_role("button", name="Generate", exact=True).click()
+    made = panel.locator(".result-video video")
+    expect(made).to_have_attribute("src", re.compile("mp4"), timeout=WAIT)
+    panel.get_by_role("button", name="FLF2V · go on from the last frame").click()
+    start, end = (flf2v.locator(f"#flf2v-{name}-clip video") for name in ("image", "last_image"))
+    stands_at(page, start, 1)
+    expect(flf2v.locator(".moment").first).to_contain_text("Last frame of ")
+    page.locator('button[data-page="t2v"]').first.click()
+    panel.get_by_role("button", name="FLF2V · lead up to the first frame").click()
+    stands_at(page, end, 0)
+    expect(flf2v.locator(".moment").last).to_contain_text("First frame of ")
+    shot(page, "flf2v-frames")
+    last, first = seen(start), seen(end)
+    assert np.abs(last - first).mean() > 5, "two frames of a moving circle look alike"
+    flf2v.locator(".slot").first.get_by_text("First", exact=True).click()
+    stands_at(page, start, 0)
+    assert np.abs(seen(start) - first).mean() < 1
+    flf2v.locator(".slot").first.get_by_text("At second", exact=True).click()
+    flf2v.locator(".slot").first.get_by_label("Second", exact=True).fill("0.5")
+    page.wait_for_function("v => Math.abs(v.currentTime - 0.5) < 0.01", arg=start.element_handle())
+    expect(flf2v.locator(".moment").first).to_contain_text("Frame at 0.5 s of ")
 
 
 def test_end_frame_is_made_by_text_to_video_in_the_studio(page: Any, address: str, tmp_path: Path):
