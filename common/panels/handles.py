@@ -71,15 +71,12 @@ class HandleImage(_ByHandle, gr.Image, metaclass=NoStub):  # type: ignore[misc]
 
 
 class ClipFigures(gr.JSON, metaclass=NoStub):  # type: ignore[misc]
-    """What the browser says of a clip: `{clip, width, height, seconds}` of `common/clips.js`, kept out of sight.
+    """What the browser says of a clip: `{clip, width, height, seconds}` of `common/clips.js`.
 
     A handle with these figures is for words before Generate alone; a job measures the file itself.
     """
 
     is_template = True
-
-    def __init__(self) -> None:
-        super().__init__(visible=False)
 
     def preprocess(self, payload: Any) -> MediaHandle | None:
         if not isinstance(payload, dict) or not isinstance(payload.get("clip"), dict):

@@ -181,7 +181,7 @@ def clip_input(inputs: Inputs, name: str, label: str, **options: Any) -> HandleV
 
 
 def _see(inputs: Inputs, name: str, clip: HandleVideo) -> None:
-    figures = inputs.add(f"{name}_seen", ClipFigures())
+    figures = inputs.add(f"{name}_seen", ClipFigures(visible=False))
     clip.change(
         None, clip, figures, js="(clip) => window.wanClips.measure(clip)",
         queue=False, show_progress="hidden", api_visibility="private",

@@ -252,6 +252,7 @@ def test_a_slot_shows_the_frame_that_it_takes(page: Any, address: str):
     panel.get_by_role("button", name="FLF2V · lead up to the first frame").click()
     stands_at(page, end, 0)
     expect(flf2v.locator(".moment").last).to_contain_text("First frame of ")
+    expect(flf2v.get_by_text("seconds")).to_have_count(0)  # what the browser measured is no part of the page
     shot(page, "flf2v-frames")
     last, first = seen(start), seen(end)
     assert np.abs(last - first).mean() > 5, "two frames of a moving circle look alike"
