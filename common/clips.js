@@ -1,4 +1,4 @@
-// What only the browser can do with a clip: measure it before any server opens it, and stand it at a moment.
+// What only the browser can do with a clip: measure it before any server opens it, stand it at a moment, draw on it.
 (() => {
   const PATIENCE = 20000;
   // Figures of a clip for a ClipFigures component; null for one that this browser cannot play.
@@ -34,6 +34,31 @@
     name.textContent = clip.orig_name || clip.path.split(/[\\/]/).pop();
     return `<p class="dim">${frame} of ${name.innerHTML}</p>`;
   };
+
+  const BLANK = 640;
+  // A JPEG as a data URL, at most `most` pixels wide and high, for drawing on: of the first shown picture or video that
+  // `selector` finds, in its own shape, or as it will fill `size` ("832x480", `fit` is crop or pad). Without a selector
+  // the frame is blank; where there is nothing to draw on the answer is empty.
+  const frame = (selector, most, size, fit) => {
+    const sides = (m) => m ? [m.videoWidth || m.naturalWidth || 0, m.videoHeight || m.naturalHeight || 0] : [0, 0];
+    const media = selector && [...document.querySelectorAll(selector)].find((m) => m.offsetParent && sides(m)[0]);
+    if (selector && !media) return '';
+    const [width, height] = sides(media);
+    const [w, h] = size ? size.split('x').map(Number) : [width, height];
+    const scale = size ? BLANK / Math.max(w, h) : Math.min(1, most / Math.max(w, h));
+    const canvas = document.createElement('canvas');
+    [canvas.width, canvas.height] = [Math.round(w * scale), Math.round(h * scale)];
+    const pen = canvas.getContext('2d');
+    pen.fillStyle = '#1e293b';
+    pen.fillRect(0, 0, canvas.width, canvas.height);
+    if (media) {
+      const across = canvas.width / width, down = canvas.height / height;
+      const by = fit === 'pad' ? Math.min(across, down) : Math.max(across, down);
+      pen.drawImage(media, (canvas.width - width * by) / 2, (canvas.height - height * by) / 2, width * by, height * by);
+    }
+    try { return canvas.toDataURL('image/jpeg', 0.9); } catch (error) { return ''; }  // of another site
+  };
+
   // Media events do not bubble, but they are caught on their way down.
   document.addEventListener('loadedmetadata', ({target}) => {
     target.closest('.unshown')?.classList.remove('unshown');
@@ -47,5 +72,5 @@
     slot.classList.add('unshown');
   }, true);
 
-  window.wanClips = {measure, show};
+  window.wanClips = {measure, show, frame};
 })();

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
@@ -16,6 +17,7 @@ from common.panels.handles import HandleVideo
 from common.runner import explain
 
 SOURCE_ID = "vace-source"
+REFERENCES_ID = "vace-references"
 FIRST = "inpainting_mask"
 
 _DETAILS = ("mask_shape", "mask_grow", "fit")
@@ -54,6 +56,7 @@ class VACEPanel(Panel):
             gr.Radio(_sources(MASK_SOURCES), label="Mask source", visible=False, elem_classes="families"),
         )
         self.groups: dict[str, Any] = {}
+        self.boxes: list[mask.Pad] = []
         for name in _SHAPED[: -len(_DETAILS)]:
             with gr.Column(visible=name in _visible(row), elem_classes="shaped") as self.groups[name]:
                 self._draw(name)
@@ -70,14 +73,14 @@ class VACEPanel(Panel):
             case "image" | "last_image":
                 widgets.media_slot(self.inputs, slots[name], frame_choice=True)
             case "mask":
-                self.mask = mask.draw_mask(self.inputs, SOURCE_ID)
+                mask.draw_mask(self.inputs, SOURCE_ID)
             case "reference_images":
                 add(
                     name,
                     gr.Gallery(
                         label=f"Reference images (0 to {MAX_REFERENCES})", columns=3, rows=1, height=150,
                         sources=["upload"], type="filepath", file_types=["image"], interactive=True,
-                        object_fit="contain",
+                        object_fit="contain", elem_id=REFERENCES_ID,
                     ),
                 )  # fmt: skip
                 self.inputs.readers.append(_references)
@@ -96,6 +99,9 @@ class VACEPanel(Panel):
                 side = name.removeprefix("expand_")
                 start = 0.25 if side in ("left", "right") else 0
                 add(name, gr.Slider(0, 1, start, step=0.05, label=f"Grow {side}", buttons=[]))
+            case "bbox" | "bbox_to":
+                self.boxes.append(mask.draw_box(self.inputs, name, *_TEXTS[name]))
+                self.inputs.readers.append(lambda raw, n=name: {n: raw[n] or None})
             case _:
                 label, example = _TEXTS[name]
                 add(name, gr.Textbox(label=label, placeholder=example))
@@ -179,7 +185,8 @@ class VACEPanel(Panel):
             [parts["submode"].change, parts["mask_source"].input],
             _reshape, [parts["submode"], parts["mask_source"]], shape, **QUIET,
         )  # fmt: skip
-        self.mask.box.click(mask.bounds, self.mask.editor, parts["bbox"], **mask.ONE_BY_ONE)
+        for pad in self.boxes:
+            pad.opens(_FRAME, [parts["submode"], parts["resolution"], parts["fit"]])
         self.look.click(
             self._prepare, list(parts.values()), [self.said, self.shown, self.control, self.control_mask],
             show_progress="minimal", api_visibility="private", concurrency_limit=None,
@@ -207,6 +214,24 @@ _STAND_INS: Mapping[str, Any] = {
     "bbox": [0.2, 0.2, 0.6, 0.6], "bbox_to": [0.2, 0.2, 0.6, 0.6], "label": "-", "caption": "-",
     "reference_images": [widgets.NO_FILE],
 }  # fmt: skip
+
+
+def _drawn_on(row: SubMode) -> tuple[str, bool]:
+    """What a box of a sub-mode lies on, as a CSS selector; and whether it is shares of the finished frame."""
+    if row.maker == "references":
+        return f"#{REFERENCES_ID} .thumbnail-item img", False
+    if "video" in row.needs:
+        return f"#{SOURCE_ID} video", True
+    if "image" in row.needs:
+        return "#vace-image-clip video, #vace-image-picture img", True
+    return "", True
+
+
+_DRAWN_ON = json.dumps({key: _drawn_on(row) for key, row in SUBMODES.items()})
+_FRAME = f"""(key, size, fit) => {{
+    const [selector, finished] = {_DRAWN_ON}[key];
+    return [window.wanClips.frame(selector, {mask.MAX_SIDE}, finished ? size : '', fit)];
+}}"""
 
 
 def _visible(row: SubMode, source: str | None = None) -> set[str]:

@@ -115,14 +115,14 @@ def media_slot(inputs: Inputs, slot: MediaSlot, *, frame_choice: bool) -> None:
         inputs.add(slot.name, gr.Audio(label=slot.label, sources=["upload", "microphone"], type="filepath"))
         return
     if not frame_choice:
-        inputs.add(slot.name, _picture(slot))
+        inputs.add(slot.name, _picture(inputs, slot))
         return
     with gr.Group(elem_classes="slot"):
         source = gr.Radio(
             [("Picture", "picture"), ("Frame of a clip", "clip")],
             value="picture", label=slot.label, elem_classes="segmented",
         )  # fmt: skip
-        picture = _picture(slot, show_label=False)
+        picture = _picture(inputs, slot, show_label=False)
         clip_id = f"{inputs.page}-{slot.name}-clip"
         clip = HandleVideo(
             label=slot.label, sources=["upload"], height=190, visible=False, show_label=False, autoplay=False,
@@ -188,10 +188,11 @@ def _see(inputs: Inputs, name: str, clip: HandleVideo) -> None:
     )  # fmt: skip
 
 
-def _picture(slot: MediaSlot, *, show_label: bool = True) -> HandleImage:
+def _picture(inputs: Inputs, slot: MediaSlot, *, show_label: bool = True) -> HandleImage:
     return HandleImage(
-        label=slot.label, show_label=show_label, sources=["upload", "clipboard"], height=190, image_mode=None
-    )
+        label=slot.label, show_label=show_label, sources=["upload", "clipboard"], height=190, image_mode=None,
+        elem_id=f"{inputs.page}-{slot.name}-picture",
+    )  # fmt: skip
 
 
 # ------------------------------------------------------------------ settings

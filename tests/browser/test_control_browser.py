@@ -159,15 +159,12 @@ def test_vace_inputs_reshape_with_the_submode(page: Any, address: str):
     shot(page, "vace-swap")
 
 
-def test_vace_mask_is_drawn_previewed_and_used(page: Any, address: str, tmp_path: Path):
-    page.goto(f"{address}/vace/")
-    page.get_by_label("Prompt").first.fill(PROMPT)
-    upload(page, page.locator("#vace-source"), media.clip(tmp_path / "c.mp4", 5)["path"])
-    expect(page.locator("#vace-source video")).to_have_js_property("videoWidth", 128, timeout=WAIT)
-    page.locator("#vace-source-draw").click()
-    canvas = page.locator("#vace-source-editor canvas").first
+def paint(page: Any, pad: str) -> None:
+    """A stroke from the middle of an opened pad, to the right and down."""
+    canvas = page.locator(f"{pad} canvas").first
     expect(canvas).to_be_visible(timeout=WAIT)
-    page.wait_for_timeout(1500)
+    canvas.scroll_into_view_if_needed()
+    page.wait_for_timeout(1500)  # the pad takes no stroke at first, and says nothing when it does
     box = canvas.bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     page.mouse.move(x - 30, y)
@@ -176,6 +173,67 @@ def test_vace_mask_is_drawn_previewed_and_used(page: Any, address: str, tmp_path
         page.mouse.move(x - 30 + 5 * step, y + 2 * step)
     page.mouse.up()
     page.wait_for_timeout(1000)
+
+
+def draw_box(page: Any, name: str) -> list[float]:
+    """Draws a box about the middle of its frame and takes it over; the box in words."""
+    page.locator(f"#vace-{name}-draw").click()
+    paint(page, f"#vace-{name}-editor")
+    page.locator(f"#vace-{name}-use").click()
+    expect(page.locator(f"#vace-{name}-editor")).to_have_count(0, timeout=WAIT)
+    field = page.get_by_label("Box at the end" if name == "bbox_to" else "Box", exact=True).last
+    expect(field).to_have_value(re.compile(r"\d"), timeout=WAIT)
+    box = [float(share) for share in field.input_value().split(",")]
+    assert box[0] < 0.5 < box[2] and box[1] < 0.55 < box[3] and box[2] - box[0] < 0.6
+    return box
+
+
+@pytest.mark.parametrize("size", [(1440, 900), (390, 844)], ids=["desk", "phone"])
+def test_vace_box_is_drawn_where_it_is_asked_for(
+    page: Any, address: str, tmp_path: Path, size: tuple[int, int]
+):
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    page.goto(f"{address}/vace/")
+    pick(page, "Box")
+    fakes.clip(tmp_path / "wide.mp4", 320, 180, 9, 16)
+    page.locator("#vace-bbox-draw").click()
+    expect(page.locator(".shaped .notice")).to_contain_text("Give what is drawn on first")
+    upload(page, page.locator("#vace-source"), tmp_path / "wide.mp4")
+    expect(page.locator("div.block.label")).to_contain_text("192×128", timeout=WAIT)
+    page.locator("#vace-bbox-use").click()
+    expect(page.locator(".shaped .notice")).to_contain_text("Nothing is painted yet")
+    draw_box(page, "bbox")
+    expect(page.locator(".todo")).not_to_contain_text("box", timeout=WAIT)
+    shot(page, f"vace-box-{size[0]}")
+
+
+def test_vace_box_is_drawn_on_what_the_submode_has(page: Any, address: str, tmp_path: Path):
+    page.goto(f"{address}/vace/")
+    pick(page, "Layout")  # nothing to draw on but the empty frame
+    draw_box(page, "bbox")
+    draw_box(page, "bbox_to")
+    expect(page.locator(".todo")).to_have_text("Still needed: prompt", timeout=WAIT)
+    pick(page, "Composite")
+    pick(page, "Move anything")
+    media.frame().resize((192, 128)).save(tmp_path / "a.png")
+    upload(page, page.locator("#vace-image-picture"), tmp_path / "a.png")
+    expect(page.locator("#vace-image-picture img")).to_be_visible(timeout=WAIT)
+    draw_box(page, "bbox")
+    pick(page, "Reference")
+    pick(page, "Box")
+    upload(page, page.locator("#vace-references"), tmp_path / "a.png")
+    expect(page.locator("#vace-references .thumbnail-item img").first).to_be_visible(timeout=WAIT)
+    draw_box(page, "bbox")
+    shot(page, "vace-box-reference")
+
+
+def test_vace_mask_is_drawn_previewed_and_used(page: Any, address: str, tmp_path: Path):
+    page.goto(f"{address}/vace/")
+    page.get_by_label("Prompt").first.fill(PROMPT)
+    upload(page, page.locator("#vace-source"), media.clip(tmp_path / "c.mp4", 5)["path"])
+    expect(page.locator("#vace-source video")).to_have_js_property("videoWidth", 128, timeout=WAIT)
+    page.locator("#vace-source-draw").click()
+    paint(page, "#vace-source-editor")
     shot(page, "vace-drawn")
     page.locator("#vace-source-use").click()
     expect(page.locator(".todo")).to_have_count(0, timeout=WAIT)
