@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 
+from common.catalog import ANNOTATORS, Weights
 from common.contract import MediaHandle, Plan
 from common.modes.submodes import FAMILIES, MASK_SOURCES, MAX_REFERENCES, SUBMODES, SubMode, family
 from common.panels import mask, widgets
@@ -50,7 +51,7 @@ class VACEPanel(Panel):
             )
             for f in FAMILIES
         ]  # fmt: skip
-        self.about = gr.HTML(_about(row))
+        self.about = gr.HTML(_about(row, None, self.initial.weights))
         add(
             "mask_source",
             gr.Radio(_sources(MASK_SOURCES), label="Mask source", visible=False, elem_classes="families"),
@@ -78,7 +79,7 @@ class VACEPanel(Panel):
                 add(
                     name,
                     gr.Gallery(
-                        label=f"Reference images (0 to {MAX_REFERENCES})", columns=3, rows=1, height=150,
+                        label=_references_label(SUBMODES[FIRST]), columns=3, rows=1, height=150,
                         sources=["upload"], type="filepath", file_types=["image"], interactive=True,
                         object_fit="contain", elem_id=REFERENCES_ID,
                     ),
@@ -175,7 +176,8 @@ class VACEPanel(Panel):
     def wire_more(self) -> None:
         parts = self.inputs.components
         widgets.wire_whole_clip(self.inputs)
-        shape = [self.about, parts["mask_source"], parts["prompt"], *self.groups.values()]
+        shape = [self.about, parts["mask_source"], parts["prompt"], parts["reference_images"]]
+        shape += self.groups.values()
         parts["family"].input(lambda name: family(name)[0].key, parts["family"], parts["submode"], **QUIET)
         for menu in self.menus:
             menu.input(lambda key: key, menu, parts["submode"], **QUIET)
@@ -183,7 +185,7 @@ class VACEPanel(Panel):
         parts["submode"].change(_menus, parts["submode"], [parts["family"], *self.menus], **QUIET)
         gr.on(
             [parts["submode"].change, parts["mask_source"].input],
-            _reshape, [parts["submode"], parts["mask_source"]], shape, **QUIET,
+            self._reshaped, [parts["submode"], parts["mask_source"], parts["checkpoint"]], shape, **QUIET,
         )  # fmt: skip
         for pad in self.boxes:
             pad.opens(_FRAME, [parts["submode"], parts["resolution"], parts["fit"]])
@@ -191,6 +193,9 @@ class VACEPanel(Panel):
             self._prepare, list(parts.values()), [self.said, self.shown, self.control, self.control_mask],
             show_progress="minimal", api_visibility="private", concurrency_limit=None,
         )  # fmt: skip
+
+    async def _reshaped(self, key: str, source: str | None, checkpoint: str | None) -> list[Any]:
+        return _reshape(key, source, (await self.runner.manifest(checkpoint)).weights)
 
     async def _prepare(self, request: gr.Request, *raw: Any) -> list[Any]:
         values = {"prompt": "-", **{n: v for n, v in self.values(raw).items() if n != "prompt"}}
@@ -244,8 +249,22 @@ def _sources(keys: Iterable[str]) -> list[tuple[str, str]]:
     return [(MASK_SOURCES[key].label, key) for key in keys]
 
 
-def _about(row: SubMode) -> str:
-    return f'<p class="dim">{escape(row.about)}</p>'
+def _about(row: SubMode, source: str | None, weights: Weights) -> str:
+    """What a sub-mode does, and under the demo weights which model it lacks."""
+    about = f'<p class="dim">{escape(row.about)}</p>'
+    models = " and ".join(ANNOTATORS[key].name for key in row.models(source))
+    if weights != "nano" or not models:
+        return about
+    text = (
+        f"Needs {models}, which the demo weights do not bring: unless it is on this machine, start with "
+        "--weights wan, or give a control of your own under Control · As given."
+    )
+    return f'{about}<p class="notice">{escape(text)}</p>'
+
+
+def _references_label(row: SubMode) -> str:
+    least = 1 if "reference_images" in row.needs else 0
+    return f"Reference images ({least} to {MAX_REFERENCES})"
 
 
 def _menus(key: str) -> list[Any]:
@@ -254,17 +273,18 @@ def _menus(key: str) -> list[Any]:
     return [row.family, *updates]
 
 
-def _reshape(key: str, source: str | None) -> list[Any]:
+def _reshape(key: str, source: str | None, weights: Weights) -> list[Any]:
     row = SUBMODES.get(key, SUBMODES[FIRST])
     source = source if source in row.mask_sources else None
     read = _visible(row, source)
     several = len(row.mask_sources) > 1
     return [
-        _about(row),
+        _about(row, source, weights),
         gr.update(choices=_sources(row.mask_sources), value=source or row.mask_sources[0], visible=True)
         if several
         else gr.update(value=None, visible=False),
         gr.update(placeholder=row.placeholder),
+        gr.update(label=_references_label(row)),
         *[gr.update(visible=name in read) for name in _SHAPED],
     ]
 
