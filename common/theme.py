@@ -24,8 +24,8 @@ HEAD = """
 
 
 @cache
-def _css() -> str:
-    return Path(__file__).with_name("studio.css").read_text(encoding="utf-8")
+def _text(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
 def theme() -> Base:
@@ -74,4 +74,5 @@ def theme() -> Base:
 
 def page_options() -> dict[str, Any]:
     """Keywords for `Blocks.launch(**…)` and `gr.mount_gradio_app(…, **…)`."""
-    return {"theme": theme(), "css": _css(), "head": HEAD, "footer_links": ["api", "settings"]}
+    head = f"{HEAD}<script>{_text('clips.js')}</script>"
+    return {"theme": theme(), "css": _text("studio.css"), "head": head, "footer_links": ["api", "settings"]}

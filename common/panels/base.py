@@ -54,7 +54,7 @@ class Panel:
 
     prompt_placeholder: ClassVar[str] = "Describe what should be seen, and how it moves"
     aspect_from: ClassVar[str | None] = None
-    """The image slot whose aspect suggests the resolution, where there is one."""
+    """The slot whose picture or clip suggests the resolution by its aspect, where there is one."""
     advanced_open: ClassVar[bool] = False
     neighbour: Callable[[ModeKey], Runner] | None = None
     """In the Studio: the runner of another mode, for what this one borrows from it."""
@@ -64,7 +64,7 @@ class Panel:
         self.mode: Mode = runner.mode
         self.initial = manifest
         self.queue = dict(queue or {"concurrency_limit": None})
-        self.inputs = Inputs()
+        self.inputs = Inputs(self.mode.key)
         self.stops = Stops()
 
     # ------------------------------------------------------------------ drawing
@@ -215,11 +215,11 @@ class Panel:
             [parts["checkpoint"], parts["num_frames"]], parts["duration"],
             trigger_mode="always_last", **QUIET,
         )  # fmt: skip
-        if self.aspect_from:
-            picture = self._component(self.aspect_from)
-            picture.change(
-                self._suggest_resolution, [picture, parts["checkpoint"]], parts["resolution"], **QUIET
-            )  # fmt: skip
+        for name in (f"{self.aspect_from}_picture", f"{self.aspect_from}_seen"):
+            if name in parts:
+                parts[name].change(
+                    self._suggest_resolution, [parts[name], parts["checkpoint"]], parts["resolution"], **QUIET
+                )
         stage = [self.screen, self.card, self.go, self.stop]
         outputs = [self.video, *stage, parts["seed"]]
         # Drawn by the browser at once: with one job at a time, the server may not say a word for a while.
@@ -245,7 +245,7 @@ class Panel:
         self.stop.click(self._stop, [job, earlier], stage, js=END % f"{self.mode.key}-output", **QUIET)
 
     async def _relabel(self, *raw: Any) -> str:
-        values = self.values(raw)
+        values = self.inputs.measured(self.values(raw), raw)
         return self._label_html(await self.runner.manifest(values.get("checkpoint")), values)
 
     async def preset_changed(self, key: str, preset: str) -> list[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from html import escape
 from typing import Any
@@ -13,6 +13,7 @@ from common.contract import Done
 from common.errors import StudioError, UnavailableError
 from common.panels import widgets
 from common.panels.base import QUIET, Panel
+from common.panels.card import Card
 from common.runner import explain
 
 LOCKED = "The start frame sets the aspect ratio; the end frame is cropped to it."
@@ -43,36 +44,54 @@ class FLF2VPanel(Panel):
                     self._draw_maker()
 
     def _draw_maker(self) -> None:
-        words = gr.Textbox(label="End frame", lines=3, placeholder="A penguin in mid-air, wings spread wide")
-        make = gr.Button("Make the end frame", size="sm")
-        said = gr.HTML('<p class="dim">A still from Text to Video, at the size chosen below.</p>')
-        self._maker = (words, make, said)
+        self._words = gr.Textbox(
+            label="End frame", lines=3, placeholder="A penguin in mid-air, wings spread wide"
+        )
+        with gr.Row(elem_classes="actions"):
+            self._make = gr.Button("Make the end frame", size="sm", scale=3)
+            self._halt = gr.Button("Stop", variant="stop", size="sm", visible=False, scale=1)
+        self._said = gr.HTML(_dim("A still from Text to Video, at the size chosen below."))
 
     def wire_more(self) -> None:
-        words, make, said = self._maker
-        make.click(
+        strip = [self._said, self._make, self._halt]
+        making = self._make.click(
             self._make_end,
-            [words, self.inputs.components["resolution"]],
-            [said, *[self.inputs.components[name] for name in LAST]],
-            **QUIET,
-        )
+            [self._words, self.inputs.components["resolution"]],
+            [*strip, *[self.inputs.components[name] for name in LAST]],
+            show_progress="hidden", api_visibility="private", concurrency_limit=None,
+        )  # fmt: skip
+        self._halt.click(lambda: _strip(Card().stopped().card()), None, strip, cancels=[making], **QUIET)
 
-    async def _make_end(self, words: str, resolution: str, request: gr.Request) -> list[Any]:
-        nothing = [gr.skip()] * len(LAST)
+    async def _make_end(
+        self, words: str, resolution: str, request: gr.Request
+    ) -> AsyncGenerator[list[Any], None]:
+        card, nothing = Card.clicked(), [gr.skip()] * len(LAST)
+        size = widgets.read_resolution({"resolution": resolution})
+        yield [*_strip(card.card(), busy=True), *nothing]
         try:
-            still = await self._still(words, widgets.read_resolution({"resolution": resolution}), request)
+            if self.neighbour is None:
+                raise UnavailableError(
+                    "Stills come from Text to Video, which is another Space; open the Studio"
+                )
+            values = {"prompt": words, "num_frames": 1, **size}
+            async with aclosing(self.neighbour("t2v").stream(values, dict(request.headers))) as stills:
+                async for video, event in stills:
+                    if isinstance(event, Done) and video is not None:
+                        said = _dim("The end frame is under Upload.")
+                        yield [*_strip(said), "clip", video, "last"]
+                        return
+                    card = card.after(event)
+                    yield [card.card(), gr.skip(), gr.skip(), *nothing]
+            raise StudioError("Text to Video ended without a still")
         except Exception as error:
-            known = explain(error)
-            return [f'<p class="notice" role="alert">{escape(known.text)}</p>', *nothing]
-        return ['<p class="dim">The end frame is under Upload.</p>', "clip", still, "last"]
+            said = f'<p class="notice" role="alert">{escape(explain(error).text)}</p>'
+            yield [*_strip(said), *nothing]
 
-    async def _still(self, words: str, size: Mapping[str, int], request: gr.Request) -> Any:
-        if self.neighbour is None:
-            raise UnavailableError("Stills come from Text to Video, which is another Space; open the Studio")
-        values = {"prompt": words, "num_frames": 1, **size}
-        stills = self.neighbour("t2v").stream(values, dict(request.headers))
-        async with aclosing(stills):
-            async for video, event in stills:
-                if isinstance(event, Done) and video is not None:
-                    return video
-        raise StudioError("Text to Video ended without a still")
+
+def _dim(text: str) -> str:
+    return f'<p class="dim">{text}</p>'
+
+
+def _strip(said: str, *, busy: bool = False) -> list[Any]:
+    """What stands under the words, and its two buttons."""
+    return [said, gr.update(interactive=not busy), gr.update(visible=busy)]

@@ -15,7 +15,7 @@ from common.errors import MediaError
 from common.modes import rules
 from common.modes.base import MediaSlot, Mode
 from common.opening import open_picture, upright_size
-from common.panels.handles import HandleImage, HandleVideo
+from common.panels.handles import ClipFigures, HandleImage, HandleVideo, measured
 from common.panels.numbers import Number, Slider
 
 Raw = Mapping[str, Any]
@@ -24,8 +24,12 @@ Raw = Mapping[str, Any]
 
 @dataclass
 class Inputs:
-    """The inputs of one panel in drawing order, and how they become request values."""
+    """The inputs of one panel in drawing order, and how they become request values.
 
+    `page` begins the element ids of what the browser must find: the Studio has several panels.
+    """
+
+    page: str = ""
     components: dict[str, Any] = field(default_factory=dict[str, Any])  # Gradio adds events at run time
     readers: list[Callable[[Raw], dict[str, Any]]] = field(
         default_factory=list[Callable[[Raw], dict[str, Any]]]
@@ -43,6 +47,12 @@ class Inputs:
         for reader in self.readers:
             values |= reader(named)
         return {name: value for name, value in values.items() if value is not None}
+
+    def measured(self, values: Mapping[str, Any], raw: Sequence[Any]) -> dict[str, Any]:
+        """Request values whose clips have the browser's figures: for what is said before Generate, not for a job."""
+        named = dict(zip(self.components, raw, strict=True))
+        figures = {name: named.get(f"{name}_seen") for name in values}
+        return {n: measured(value, figures[n]) if figures[n] else value for n, value in values.items()}
 
 
 NO_FILE = MediaHandle(path="-")
@@ -113,23 +123,26 @@ def read_resolution(raw: Raw) -> dict[str, Any]:
 def media_slot(inputs: Inputs, slot: MediaSlot, *, frame_choice: bool) -> None:
     """A slot for a file. With `frame_choice` an image slot takes a clip too, and says which frame of it."""
     if slot.kind == "video":
-        inputs.add(slot.name, HandleVideo(label=slot.label, sources=["upload"], height=190))
+        clip_input(inputs, slot.name, slot.label, height=190)
         return
     if slot.kind == "audio":
         inputs.add(slot.name, gr.Audio(label=slot.label, sources=["upload", "microphone"], type="filepath"))
         return
     if not frame_choice:
-        inputs.add(slot.name, _picture(slot))
+        inputs.add(slot.name, _picture(inputs, slot))
         return
     with gr.Group(elem_classes="slot"):
         source = gr.Radio(
             [("Picture", "picture"), ("Frame of a clip", "clip")],
             value="picture", label=slot.label, elem_classes="segmented",
         )  # fmt: skip
-        picture = _picture(slot, show_label=False)
+        picture = _picture(inputs, slot, show_label=False)
+        clip_id = f"{inputs.page}-{slot.name}-clip"
         clip = HandleVideo(
-            label=slot.label, sources=["upload"], height=190, visible=False, show_label=False, autoplay=False
-        )
+            label=slot.label, sources=["upload"], height=190, visible=False, show_label=False, autoplay=False,
+            elem_id=clip_id,
+        )  # fmt: skip
+        words = gr.HTML("", elem_classes="moment", visible=False)
         with gr.Row(visible=False) as which:
             moment = gr.Radio(
                 [("First", "first"), ("Last", "last"), ("At second", "at")],
@@ -150,11 +163,18 @@ def media_slot(inputs: Inputs, slot: MediaSlot, *, frame_choice: bool) -> None:
 
     def show(kind: str) -> list[Any]:
         clips = kind == "clip"
-        return [gr.update(visible=not clips), gr.update(visible=clips), gr.update(visible=clips)]
+        return [gr.update(visible=not clips), *(gr.update(visible=clips) for _ in range(3))]
 
     source.change(
-        show, source, [picture, clip, which], queue=False, show_progress="hidden", api_visibility="private"
-    )
+        show, source, [picture, clip, words, which],
+        queue=False, show_progress="hidden", api_visibility="private",
+    )  # fmt: skip
+    _see(inputs, slot.name, clip)
+    gr.on(
+        [clip.change, moment.change, second.change], None, [clip, moment, second], words,
+        js=f"(...now) => window.wanClips.show('{clip_id}', ...now)",
+        queue=False, show_progress="hidden", api_visibility="private",
+    )  # fmt: skip
     for component, kind in ((picture, "picture"), (clip, "clip")):
         # An example, or a video sent here from another mode, brings its side of the slot to the front.
         component.change(
@@ -167,10 +187,26 @@ def media_slot(inputs: Inputs, slot: MediaSlot, *, frame_choice: bool) -> None:
     )  # fmt: skip
 
 
-def _picture(slot: MediaSlot, *, show_label: bool = True) -> HandleImage:
+def clip_input(inputs: Inputs, name: str, label: str, **options: Any) -> HandleVideo:
+    """A slot for a clip, which the browser measures as soon as it is there."""
+    clip = inputs.add(name, HandleVideo(label=label, sources=["upload"], **options))
+    _see(inputs, name, clip)
+    return clip
+
+
+def _see(inputs: Inputs, name: str, clip: HandleVideo) -> None:
+    figures = inputs.add(f"{name}_seen", ClipFigures(visible=False))
+    clip.change(
+        None, clip, figures, js="(clip) => window.wanClips.measure(clip)",
+        queue=False, show_progress="hidden", api_visibility="private",
+    )  # fmt: skip
+
+
+def _picture(inputs: Inputs, slot: MediaSlot, *, show_label: bool = True) -> HandleImage:
     return HandleImage(
-        label=slot.label, show_label=show_label, sources=["upload", "clipboard"], height=190, image_mode=None
-    )
+        label=slot.label, show_label=show_label, sources=["upload", "clipboard"], height=190, image_mode=None,
+        elem_id=f"{inputs.page}-{slot.name}-picture",
+    )  # fmt: skip
 
 
 # ------------------------------------------------------------------ settings
