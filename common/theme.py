@@ -10,7 +10,9 @@ from gradio.themes import Base, Default
 
 # Video looks better on dark: dark unless the address says `?__theme=light`. Gradio adds this to a page that
 # may already have chosen its theme, hence both the address and the class.
+# What is scrolled to stops above the dock with Generate, which covers the foot of the window.
 HEAD = """
+<style>html { scroll-padding-bottom: 9rem; }</style>
 <script>
 (() => {
   const url = new URL(window.location);
@@ -42,6 +44,7 @@ def theme() -> Base:
     ).set(
         body_background_fill="*neutral_50",
         body_background_fill_dark="#0b0e14",
+        body_text_color_subdued="*neutral_600",
         background_fill_primary_dark="#0b0e14",
         background_fill_secondary_dark="#11151e",
         block_background_fill="white",

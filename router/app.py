@@ -48,7 +48,7 @@ class _Page:
 
     def draw(self) -> None:
         with gr.Sidebar(position="left", open=True, width=236, elem_classes="studio-nav"):
-            self.nav = gr.HTML(shell.nav(DEFAULT_GENERATION, self.watcher))
+            self.nav = gr.HTML(shell.nav(DEFAULT_GENERATION, self.watcher), js_on_load=shell.NAV_ON_LOAD)
             self.drop = gr.UploadButton(
                 "Drop a Studio video to restore it", file_types=[".mp4"], elem_id="restore", size="sm"
             )
@@ -111,12 +111,15 @@ class _Page:
         gr.on([self.generation.input, self.preset.input], regate, now, gated, **QUIET).then(
             None, None, None, js=settle, **QUIET
         )
+        asked = self.nav.click(_generation_for, self.generation, self.generation, **QUIET)
+        asked.then(regate, now, gated, **QUIET)
         timer = gr.Timer(TICK_SECONDS)
         seen = gr.State("")
         timer.tick(self._tick, [self.generation, seen], [self.nav, self.settings, seen], **QUIET)
         # The page is drawn before any mode has answered; a visitor gets what is known by now.
         start = self.blocks.load(self._start, None, None, **QUIET)
-        start.then(regate, now, gated, **QUIET).then(None, None, None, js=settle, **QUIET)
+        arrive = "() => window.wanStudio.arrive()"
+        start.then(regate, now, gated, **QUIET).then(None, None, None, js=arrive, **QUIET)
 
     async def _start(self) -> None:
         self.watcher.start()
@@ -201,6 +204,13 @@ class _Page:
             self.gallery.click(again, self.results, outputs, **QUIET),
         ):
             filled.then(None, went, None, js="(mode) => window.wanStudio.go(mode)", **QUIET)
+
+
+def _generation_for(now: str, event: gr.EventData) -> str:
+    """The generation to show for the mode whose row was clicked."""
+    page = event._data.get("page") if isinstance(event._data, dict) else None
+    mode = next((mode for key, mode in MODES.items() if key == page), None)
+    return gating.fitting(mode)(now) if mode else now
 
 
 _PLAYHEAD = """(video, head) => [video, document.querySelector('#%s video')?.currentTime ?? 0]"""

@@ -1,33 +1,51 @@
-// Pages are switched here, in the browser; no request is made.
+// Pages are switched here, in the browser. A request is made only where the header must change with the page.
 (() => {
-  const go = (page) => {
-    const row = document.querySelector(`.nav [data-page="${page}"]`);
-    if (!row || row.disabled) return;
-    document.body.dataset.page = page;
+  const row = (page) => document.querySelector(`.nav [data-page="${CSS.escape(page)}"]`);
+  const rows = () => [...document.querySelectorAll('.nav [data-page]')];
+  const fits = (entry) => !entry.disabled && !entry.dataset.other;
+  const asked = () => decodeURIComponent(location.hash.slice(1));
+  const show = (page) => {
+    if (page !== document.body.dataset.page) {
+      document.body.dataset.page = page;
+      window.scrollTo({top: 0, behavior: 'instant'});
+    }
     mark();
-    history.replaceState(history.state, '', '#' + page);
-    window.scrollTo({top: 0});
     if (window.innerWidth <= 768) document.querySelector('.sidebar.open .toggle-button')?.click();
   };
   const mark = () => {
-    for (const row of document.querySelectorAll('.nav [data-page]')) {
-      const here = row.dataset.page === document.body.dataset.page;
-      row.classList.toggle('here', here);
-      row.toggleAttribute('aria-current', here);
+    for (const entry of rows()) {
+      const here = entry.dataset.page === document.body.dataset.page;
+      entry.classList.toggle('here', here);
+      here ? entry.setAttribute('aria-current', 'page') : entry.removeAttribute('aria-current');
     }
   };
   // The rows are redrawn whenever a mode's state changes.
   new MutationObserver(mark).observe(document.documentElement, {childList: true, subtree: true});
-  const settle = () => {
-    const open = document.querySelector(`.nav [data-page="${document.body.dataset.page}"]`);
-    if (open && !open.dataset.blocked) return;
-    const first = document.querySelector('.nav [data-page]:not(:disabled)');
-    if (first) go(first.dataset.page);
+  // As if its row were clicked: that asks for its generation too, where the header's is another one.
+  const go = (page) => row(page)?.click();
+  const goFirst = () => rows().find(fits)?.click();
+  // The page that the address names, once what the modes carry is known.
+  const arrive = () => {
+    const entry = row(document.body.dataset.page);
+    entry && !entry.disabled ? entry.click() : goFirst();
   };
-  window.wanStudio = {go, settle};
+  // The header was set to a generation that the open mode has not.
+  const settle = () => {
+    const entry = row(document.body.dataset.page);
+    if (entry && !fits(entry)) goFirst();
+  };
+  window.wanStudio = {go, arrive, settle};
   document.addEventListener('click', (event) => {
-    const row = event.target.closest?.('[data-page]');
-    if (row && row !== document.body) go(row.dataset.page);
+    const link = event.target.closest?.('[data-page]');
+    if (!link || link === document.body) return;
+    const page = link.dataset.page;
+    if (!link.closest('.nav')) return go(page);
+    if (asked() !== page) history.pushState(history.state, '', '#' + page);
+    show(page);
+  });
+  addEventListener('popstate', () => {
+    const page = asked();
+    row(page)?.disabled === false ? go(page) : goFirst();
   });
   // A video dropped anywhere but into an input is one to restore.
   const carries = (event) => [...(event.dataTransfer?.types ?? [])].includes('Files');
@@ -45,14 +63,14 @@
     input.dispatchEvent(new Event('change', {bubbles: true}));
   });
   const begin = () => {
-    document.body.dataset.page ||= location.hash.slice(1) || 't2v';
-    if (window.innerWidth <= 768) document.querySelector('.sidebar.open .toggle-button')?.click();
+    if (!asked()) history.replaceState(history.state, '', '#t2v');
+    show(asked());
   };
   document.body ? begin() : addEventListener('DOMContentLoaded', begin);
   let tries = 0;
-  const ready = setInterval(() => {
-    if (document.querySelector('.nav [data-page]') || ++tries > 100) {
-      clearInterval(ready); begin(); settle();
-    }
+  const drawn = setInterval(() => {
+    if (!rows().length && ++tries < 100) return;
+    clearInterval(drawn);
+    row(document.body.dataset.page)?.disabled === false ? show(document.body.dataset.page) : goFirst();
   }, 100);
 })();

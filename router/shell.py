@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from common import theme
+from common.catalog import GENERATIONS
 from common.contract import ModeKey
 from common.modes import MODES
 from router import gating
@@ -14,6 +15,12 @@ from router.health import Watcher
 from router.icons import icon
 
 EXTRA_PAGES = {"gallery": "Gallery", "settings": "Settings"}
+
+NAV_ON_LOAD = """element.addEventListener('click', (event) => {
+    const row = event.target.closest('[data-other]');
+    if (row) trigger('click', {page: row.dataset.page});
+});"""
+"""Tells the page that a mode was opened which the header's generation has no checkpoint of."""
 
 
 def page_options() -> dict[str, Any]:
@@ -24,19 +31,25 @@ def page_options() -> dict[str, Any]:
     hide = "".join(f'body:not([data-page="{p}"]) .page-{p} {{ display: none !important; }}\n' for p in pages)
     # Gradio prefixes every rule of `css`: those outweigh its own, but ones about body break, hence the head.
     head = f"{options['head']}<style>{hide}</style><script>{script}</script>"
-    return options | {"css": options["css"] + css, "head": head}
+    # The Studio has no API of its own: its Settings page leads to each mode's.
+    return options | {"css": options["css"] + css, "head": head, "footer_links": ["settings"]}
 
 
 def nav(generation: str, watcher: Watcher) -> str:
-    """The sidebar's rows. An unusable mode stands greyed, with the reason under its name."""
+    """The sidebar's rows. An unusable mode stands greyed, with the reason under its name.
+
+    A mode of another generation can be clicked, which asks for that; one that is not built yet cannot.
+    """
     rows: list[str] = []
     for key in cast("tuple[ModeKey, ...]", get_args(ModeKey)):
         mode = MODES.get(key)
         name = mode.title if mode and mode.title != _short(key) else ""
         why = gating.reason(key, generation, watcher)
-        # A built mode that is only down stays open to look at; one without checkpoint or code does not.
-        shut = mode is None or generation not in mode.generations()
-        rows.append(_row(key, _short(key), name, why, shut=shut))
+        marks = "" if mode else " disabled"
+        if mode and generation not in mode.generations():
+            marks = ' data-other="1"'
+            why = " and ".join(GENERATIONS[g].name for g in mode.generations()) + " only: a click goes there"
+        rows.append(_row(key, _short(key), name, why, marks))
     rows.append('<hr class="nav-line">')
     rows += [_row(page, name, "", "") for page, name in EXTRA_PAGES.items()]
     return f'<nav class="nav" aria-label="Modes">{"".join(rows)}</nav>'
@@ -46,13 +59,12 @@ def _short(key: str) -> str:
     return {"animate": "Animate"}.get(key, key.upper())
 
 
-def _row(page: str, name: str, title: str, why: str, *, shut: bool = False) -> str:
-    classes = "row" + (" off" if why else "")
-    marks = (" disabled" if shut else "") + (' data-blocked="1"' if shut else "")
+def _row(page: str, name: str, title: str, why: str, marks: str = "") -> str:
     below = why or title
+    tip = f"{title}: {why}" if title and why and not why.startswith(title) else below
     return (
-        f'<button type="button" class="{classes}" data-page="{page}" '
-        f'title="{escape(below, quote=True)}"{marks}>'
+        f'<button type="button" class="row{" off" if why else ""}" data-page="{page}" '
+        f'title="{escape(tip, quote=True)}"{marks}>'
         f'{icon(page)}<span class="names"><b>{escape(name)}</b>'
         f"<small>{escape(below)}</small></span></button>"
     )
@@ -60,13 +72,14 @@ def _row(page: str, name: str, title: str, why: str, *, shut: bool = False) -> s
 
 def brand() -> str:
     """The name of the app, left in the header."""
-    return '<div class="brand"><span class="dot"></span>Wan Studio</div>'
+    return '<h1 class="brand"><span class="dot"></span>Wan Studio</h1>'
 
 
 def header_links() -> str:
-    """History and Settings, right in the header."""
-    return (
-        '<div class="links">'
-        f'<button type="button" data-page="gallery">{icon("gallery")}<span>History</span></button>'
-        f'<button type="button" data-page="settings">{icon("settings")}<span>Settings</span></button></div>'
+    """Gallery and Settings, right in the header."""
+    links = (
+        f'<button type="button" data-page="{page}" aria-label="{name}">'
+        f'{icon(page)}<span class="name">{name}</span></button>'
+        for page, name in EXTRA_PAGES.items()
     )
+    return f'<div class="links">{"".join(links)}</div>'
