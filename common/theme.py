@@ -8,26 +8,13 @@ from typing import Any
 
 from gradio.themes import Base, Default
 
-# Video looks better on dark: dark unless the address says `?__theme=light`. Gradio adds this to a page that
-# may already have chosen its theme, hence both the address and the class.
 # What is scrolled to stops above the dock with Generate, which covers the foot of the window.
-HEAD = """
-<style>html { scroll-padding-bottom: 9rem; }</style>
-<script>
-(() => {
-  const url = new URL(window.location);
-  if (url.searchParams.has('__theme')) return;
-  url.searchParams.set('__theme', 'dark');
-  history.replaceState(history.state, '', url);
-  document.body?.classList.add('dark');
-})();
-</script>
-"""
+_ROOM = "<style>html { scroll-padding-bottom: 9rem; }</style>"
 
 
 @cache
-def _css() -> str:
-    return Path(__file__).with_name("studio.css").read_text(encoding="utf-8")
+def _file(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
 def theme() -> Base:
@@ -45,6 +32,8 @@ def theme() -> Base:
         body_background_fill="*neutral_50",
         body_background_fill_dark="#0b0e14",
         body_text_color_subdued="*neutral_600",
+        link_text_color_dark="*secondary_400",
+        link_text_color_visited_dark="*secondary_400",
         background_fill_primary_dark="#0b0e14",
         background_fill_secondary_dark="#11151e",
         block_background_fill="white",
@@ -65,7 +54,7 @@ def theme() -> Base:
         slider_color="*primary_500",
         slider_color_dark="*primary_400",
         button_primary_background_fill="*primary_600",
-        button_primary_background_fill_hover="*primary_500",
+        button_primary_background_fill_hover="*primary_700",
         button_primary_background_fill_dark="*primary_600",
         button_primary_background_fill_hover_dark="*primary_500",
         button_primary_text_color="white",
@@ -77,4 +66,9 @@ def theme() -> Base:
 
 def page_options() -> dict[str, Any]:
     """Keywords for `Blocks.launch(**…)` and `gr.mount_gradio_app(…, **…)`."""
-    return {"theme": theme(), "css": _css(), "head": HEAD, "footer_links": ["api", "settings"]}
+    return {
+        "theme": theme(),
+        "css": _file("studio.css"),
+        "head": f"{_ROOM}<script>{_file('studio.js')}</script>",
+        "footer_links": ["api", "settings"],
+    }

@@ -63,7 +63,7 @@ class Card:
             case Notice():
                 return replace(now, notices=(*self.notices, event.text))
             case Done():
-                return replace(now, state="done", text=texts.result(event), preview="")
+                return replace(now, state="done", text=texts.result(event))
 
     def failed(self, error: StudioError) -> Card:
         """The card of a job that ended badly, or was stopped."""
@@ -78,6 +78,9 @@ class Card:
     def screen(self) -> str:
         """The layer over the video; empty HTML lets the video show."""
         match self.state:
+            case "done" if self.preview:
+                # The style sheet takes it away once the video has a frame to show.
+                inner = _live(self.preview)
             case "done":
                 return ""
             case "stopped" if self.had_video:
@@ -88,10 +91,7 @@ class Card:
                     '<p class="dim">Your input is unchanged.</p></div>'
                 )
             case "waiting" | "running" if self.preview:
-                source = f"data:image/webp;base64,{escape(self.preview, quote=True)}"
-                inner = (
-                    f'<img class="live" alt="Live preview" src="{source}"><span class="tag">preview</span>'
-                )
+                inner = _live(self.preview) + '<span class="tag">preview</span>'
             case "waiting" | "running":
                 inner = '<div class="hint pulse">' + _ICON + "</div>"
             case _:
@@ -121,3 +121,8 @@ class Card:
             f'<p class="line"><span>{escape(self.text)}</span><span class="dim">{time}</span></p>'
             f'<div class="{kind}"><i style="width:{share:.1f}%"></i></div>'
         )
+
+
+def _live(preview: str) -> str:
+    source = f"data:image/webp;base64,{escape(preview, quote=True)}"
+    return f'<img class="live" alt="Live preview" src="{source}">'
