@@ -24,11 +24,16 @@ def page_options() -> dict[str, Any]:
     hide = "".join(f'body:not([data-page="{p}"]) .page-{p} {{ display: none !important; }}\n' for p in pages)
     # Gradio prefixes every rule of `css`: those outweigh its own, but ones about body break, hence the head.
     head = f"{options['head']}<style>{hide}</style><script>{script}</script>"
-    return options | {"css": options["css"] + css, "head": head}
+    # The Studio has no API of its own: its Settings page leads to each mode's.
+    return options | {"css": options["css"] + css, "head": head, "footer_links": ["settings"]}
 
 
-NAV_ON_LOAD = """window.wanStudio.arrived = (page) => trigger('click', {page});
-window.wanStudio.arrived(document.body.dataset.page);"""
+NAV_ON_LOAD = """const arrived = (page) => trigger('click', {page});
+element.addEventListener('click', (event) => {
+    const row = event.target.closest('[data-page]');
+    if (row) arrived(row.dataset.page);
+});
+arrived(document.body.dataset.page);"""
 """Tells the server which page is open: the header's generation menu is that mode's."""
 
 
@@ -51,12 +56,12 @@ def _short(key: str) -> str:
 
 
 def _row(page: str, name: str, title: str, why: str, *, shut: bool = False) -> str:
-    classes = "row" + (" off" if why else "")
     marks = " disabled" if shut else ""
     below = why or title
+    tip = f"{title}: {why}" if title and why and not why.startswith(title) else below
     return (
-        f'<button type="button" class="{classes}" data-page="{page}" '
-        f'title="{escape(below, quote=True)}"{marks}>'
+        f'<button type="button" class="row{" off" if why else ""}" data-page="{page}" '
+        f'title="{escape(tip, quote=True)}"{marks}>'
         f'{icon(page)}<span class="names"><b>{escape(name)}</b>'
         f"<small>{escape(below)}</small></span></button>"
     )
@@ -64,13 +69,14 @@ def _row(page: str, name: str, title: str, why: str, *, shut: bool = False) -> s
 
 def brand() -> str:
     """The name of the app, left in the header."""
-    return '<div class="brand"><span class="dot"></span>Wan Studio</div>'
+    return '<h1 class="brand"><span class="dot"></span>Wan Studio</h1>'
 
 
 def header_links() -> str:
-    """History and Settings, right in the header."""
-    return (
-        '<div class="links">'
-        f'<button type="button" data-page="gallery">{icon("gallery")}<span>History</span></button>'
-        f'<button type="button" data-page="settings">{icon("settings")}<span>Settings</span></button></div>'
+    """Gallery and Settings, right in the header."""
+    links = (
+        f'<button type="button" data-page="{page}" aria-label="{name}">'
+        f'{icon(page)}<span class="name">{name}</span></button>'
+        for page, name in EXTRA_PAGES.items()
     )
+    return f'<div class="links">{"".join(links)}</div>'

@@ -28,8 +28,7 @@ QUIET: Mapping[str, Any] = {"queue": False, "show_progress": "hidden", "api_visi
 
 BEGIN = """(job, earlier, ...args) => {
     const output = document.querySelector('#%s');
-    if (output && output.getBoundingClientRect().top > window.innerHeight * 0.7)
-        output.scrollIntoView({behavior: 'smooth', block: 'start'});
+    output.querySelector('.stage').scrollIntoView({behavior: 'smooth', block: 'nearest'});
     output.dataset.job = Date.now().toString(36) + Math.random().toString(36).slice(2);
     return [output.dataset.job, !!output.querySelector('.result-video video'), ...args];
 }"""
@@ -77,10 +76,11 @@ class Panel:
         with gr.Row(elem_classes="two-columns", equal_height=False):
             with gr.Column(scale=2, min_width=320, elem_classes="inputs"):
                 self.draw_inputs(shown)
-                with gr.Row(elem_classes="actions"):
-                    self.go = gr.Button("Generate", variant="primary", size="lg", scale=3)
-                    self.stop = gr.Button("Stop", variant="stop", size="lg", visible=False, scale=1)
-                self.label = gr.HTML(self._label_html(self.initial, {}), elem_classes="label")
+                with gr.Column(elem_classes="dock"):
+                    with gr.Row(elem_classes="actions"):
+                        self.go = gr.Button("Generate", variant="primary", size="lg", scale=3)
+                        self.stop = gr.Button("Stop", variant="stop", size="lg", visible=False, scale=1)
+                    self.label = gr.HTML(self._label_html(self.initial, {}), elem_classes="label")
             with gr.Column(scale=3, min_width=320, elem_classes="output", elem_id=f"{self.mode.key}-output"):
                 with gr.Column(elem_classes="stage"):
                     self.video = HandleVideo(

@@ -78,7 +78,7 @@ class Card:
             case Heartbeat():
                 return now
             case Done():
-                return replace(now, state="done", text=texts.result(event), preview="")
+                return replace(now, state="done", text=texts.result(event))
 
     def failed(self, error: StudioError) -> Card:
         """The card of a job that ended badly, or was stopped."""
@@ -93,6 +93,9 @@ class Card:
     def screen(self) -> str:
         """The layer over the video; empty HTML lets the video show, an earlier one again after a bad end."""
         match self.state:
+            case "done" if self.preview:
+                # The style sheet takes it away once the video has a frame to show.
+                inner = _live(self.preview)
             case "done":
                 return ""
             case "stopped" | "failed" if self.had_video:
@@ -100,10 +103,7 @@ class Card:
             case "failed":
                 inner = self._error("Your input is unchanged.")
             case "waiting" | "running" if self.preview:
-                source = f"data:image/webp;base64,{escape(self.preview, quote=True)}"
-                inner = (
-                    f'<img class="live" alt="Live preview" src="{source}"><span class="tag">preview</span>'
-                )
+                inner = _live(self.preview) + '<span class="tag">preview</span>'
             case "waiting" | "running":
                 inner = '<div class="hint pulse">' + _ICON + "</div>"
             case _:
@@ -141,3 +141,8 @@ class Card:
             f'<p class="line"><span>{escape(self.text)}</span><span class="dim">{time}</span></p>'
             f'<div class="{kind}"><i style="width:{share:.1f}%"></i></div>'
         )
+
+
+def _live(preview: str) -> str:
+    source = f"data:image/webp;base64,{escape(preview, quote=True)}"
+    return f'<img class="live" alt="Live preview" src="{source}">'

@@ -287,7 +287,7 @@ def advanced(
                 "num_frames",
                 Number(shown.num_frames, label="Frames", info="4k+1; 1 is a still", precision=0, minimum=1),
             )
-            inputs.add("seed", Slider(0, MAX_SEED, 0, step=1, label="Seed", buttons=[]))
+            inputs.add("seed", Slider(0, MAX_SEED, 0, step=1, label="Seed", buttons=[], elem_classes="seed"))
         inputs.add("randomize", gr.Checkbox(True, label="Randomize seed"))
         more()
     inputs.readers.append(lambda raw: {"seed": -1} if raw["randomize"] else {})
