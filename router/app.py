@@ -63,6 +63,7 @@ class _Page:
                 gating.generations(), value=gating.generation_of(MODES[FIRST_PAGE], "", self.watcher),
                 label="Generation", show_label=False,
                 filterable=False, container=False, elem_classes="generation", min_width=110, scale=0,
+                interactive=True,
             )  # fmt: skip
             self.preset = gr.Radio(
                 [("Fast", "fast"), ("Quality", "quality")], value="fast", label="Preset", show_label=False,
