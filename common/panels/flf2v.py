@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from html import escape
@@ -10,11 +11,12 @@ from typing import Any
 import gradio as gr
 
 from common.contract import Done
-from common.errors import StudioError, UnavailableError
+from common.errors import Cancelled, StudioError, UnavailableError
 from common.panels import widgets
 from common.panels.base import QUIET, Panel
 from common.panels.card import Card
-from common.runner import explain
+from common.panels.stopping import until
+from common.runner import Progress, explain
 
 LOCKED = "The start frame sets the aspect ratio; the end frame is cropped to it."
 LAST = ("last_image_source", "last_image_clip", "last_image_moment")
@@ -53,39 +55,56 @@ class FLF2VPanel(Panel):
         self._said = gr.HTML(_dim("A still from Text to Video, at the size chosen below."))
 
     def wire_more(self) -> None:
+        job = gr.Textbox(visible=False)
         strip = [self._said, self._make, self._halt]
-        making = self._make.click(
+        at_once = json.dumps(_strip(Card.clicked().card(), busy=True))
+        self._make.click(
+            None, None, [job, *strip],
+            js=f"() => [Date.now().toString(36) + Math.random().toString(36).slice(2), ...{at_once}]", **QUIET,
+        ).then(
             self._make_end,
-            [self._words, self.inputs.components["resolution"]],
+            [job, self._words, self.inputs.components["resolution"]],
             [*strip, *[self.inputs.components[name] for name in LAST]],
             show_progress="hidden", api_visibility="private", concurrency_limit=None,
         )  # fmt: skip
-        self._halt.click(lambda: _strip(Card().stopped().card()), None, strip, cancels=[making], **QUIET)
+        self._halt.click(
+            None, None, [self._said, self._halt],
+            js=f"() => {json.dumps([Card.stopping().card(), gr.update(interactive=False)])}", **QUIET,
+        )  # fmt: skip
+        self._halt.click(self._stop_end, job, strip, **QUIET)
 
     async def _make_end(
-        self, words: str, resolution: str, request: gr.Request
+        self, job: str, words: str, resolution: str, request: gr.Request
     ) -> AsyncGenerator[list[Any], None]:
-        card, nothing = Card.clicked(), [gr.skip()] * len(LAST)
-        size = widgets.read_resolution({"resolution": resolution})
-        yield [*_strip(card.card(), busy=True), *nothing]
+        card, slot = Card.clicked(), [gr.skip()] * len(LAST)
+        stop = self.stops.begin(job)
         try:
-            if self.neighbour is None:
-                raise UnavailableError(
-                    "Stills come from Text to Video, which is another Space; open the Studio"
-                )
-            values = {"prompt": words, "num_frames": 1, **size}
-            async with aclosing(self.neighbour("t2v").stream(values, dict(request.headers))) as stills:
+            async with aclosing(until(stop, self._still(words, resolution, request))) as stills:
                 async for video, event in stills:
                     if isinstance(event, Done) and video is not None:
-                        said = _dim("The end frame is under Upload.")
-                        yield [*_strip(said), "clip", video, "last"]
-                        return
+                        said, slot = _dim("The end frame is under Upload."), ["clip", video, "last"]
+                        break
                     card = card.after(event)
-                    yield [card.card(), gr.skip(), gr.skip(), *nothing]
-            raise StudioError("Text to Video ended without a still")
+                    yield [card.card(), gr.skip(), gr.skip(), *slot]
+                else:
+                    raise StudioError("Text to Video ended without a still")
+        except Cancelled:
+            said = card.stopped().card()
         except Exception as error:
             said = f'<p class="notice" role="alert">{escape(explain(error).text)}</p>'
-            yield [*_strip(said), *nothing]
+        finally:
+            self.stops.end(job)
+        yield [*_strip(said), *slot]
+
+    def _still(self, words: str, resolution: str, request: gr.Request) -> AsyncGenerator[Progress, None]:
+        if self.neighbour is None:
+            raise UnavailableError("Stills come from Text to Video, which is another Space; open the Studio")
+        size = widgets.read_resolution({"resolution": resolution})
+        values = {"prompt": words, "num_frames": 1, **size}
+        return self.neighbour("t2v").stream(values, dict(request.headers))
+
+    async def _stop_end(self, job: str) -> list[Any]:
+        return [gr.skip()] * 3 if self.stops.stop(job) else _strip(Card.clicked().stopped().card())
 
 
 def _dim(text: str) -> str:
@@ -94,4 +113,4 @@ def _dim(text: str) -> str:
 
 def _strip(said: str, *, busy: bool = False) -> list[Any]:
     """What stands under the words, and its two buttons."""
-    return [said, gr.update(interactive=not busy), gr.update(visible=busy)]
+    return [said, gr.update(interactive=not busy), gr.update(visible=busy, interactive=True)]

@@ -16,6 +16,7 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from tests import studio
+from tests.browser import test_router_browser as fleet
 from tests.common import fakes
 from tests.spaces import media_for_modes as media
 
@@ -346,3 +347,27 @@ def test_end_frame_is_made_by_text_to_video_in_the_studio(page: Any, address: st
     expect(panel.locator("div.block.card")).to_contain_text(
         "from image, t2v"
     )  # the end frame knows its maker
+
+
+def test_end_frame_can_be_stopped(page: Any, tmp_path: Path):
+    port = fleet.free_port()
+    slow = ["--modes", "t2v", "flf2v", "--router", "--pause", "60"]  # it ends when it is stopped
+    server = fleet.start(port, *slow, env={"GRADIO_TEMP_DIR": str(tmp_path)})
+    try:
+        page.goto(f"http://127.0.0.1:{port}/")
+        page.locator('button[data-page="flf2v"]').first.click()
+        panel = page.locator(".page-flf2v")
+        panel.get_by_role("tab", name="Generate").click()
+        panel.get_by_label("End frame", exact=True).last.fill(PROMPT)
+        make = panel.get_by_role("button", name="Make the end frame")
+        maker = panel.get_by_role("tabpanel")
+        make.click()
+        expect(maker.locator(".progress")).to_contain_text("Loading the model", timeout=WAIT)
+        expect(make).to_be_disabled()
+        shot(page, "flf2v-end-frame-at-work")
+        maker.get_by_role("button", name="Stop").click()
+        expect(maker.locator(".progress.stopped")).to_be_visible(timeout=WAIT)
+        expect(make).to_be_enabled()
+        expect(maker.get_by_role("button", name="Stop")).to_be_hidden()
+    finally:
+        fleet.end(server)
