@@ -32,7 +32,7 @@ TICK_SECONDS = 2.0
 
 
 def build_studio(studio: Studio) -> gr.Blocks:
-    """The page over a federation. Starts the watcher once a first visitor is there."""
+    """The page over a federation. Its watcher asks the modes while a page is open."""
     gate = Gate(lambda url: studio.watcher.place_of(url) is not None)
     with StudioBlocks(title="Wan Studio", fill_width=True, gate=gate, look=shell.page_options()) as blocks:
         _Page(studio, blocks).draw()
@@ -48,7 +48,7 @@ class _Page:
 
     def draw(self) -> None:
         with gr.Sidebar(position="left", open=True, width=236, elem_classes="studio-nav"):
-            self.nav = gr.HTML(shell.nav(DEFAULT_GENERATION, self.watcher))
+            self.nav = gr.HTML(shell.nav(DEFAULT_GENERATION, self.watcher), js_on_load=shell.WAKE_ON_CLICK)
             self.drop = gr.UploadButton(
                 "Drop a Studio video to restore it", file_types=[".mp4"], elem_id="restore", size="sm"
             )
@@ -114,16 +114,23 @@ class _Page:
         timer = gr.Timer(TICK_SECONDS)
         seen = gr.State("")
         timer.tick(self._tick, [self.generation, seen], [self.nav, self.settings, seen], **QUIET)
+        self.nav.click(self._wake, None, None, **QUIET)
         # The page is drawn before any mode has answered; a visitor gets what is known by now.
         start = self.blocks.load(self._start, None, None, **QUIET)
         start.then(regate, now, gated, **QUIET).then(None, None, None, js=settle, **QUIET)
 
     async def _start(self) -> None:
-        self.watcher.start()
         # The first visitor's menus are drawn once: they should list what the modes carry, not the catalog.
         await asyncio.to_thread(self.watcher.wait_asked, FIRST_ANSWERS_SECONDS)
 
+    def _wake(self, event: gr.EventData) -> None:
+        page = event._data.get("page") if isinstance(event._data, dict) else None
+        for mode in MODES:
+            if mode == page:
+                self.watcher.wake(mode)
+
     def _tick(self, generation: str, seen: str) -> list[Any]:
+        self.watcher.look()
         nav = shell.nav(generation, self.watcher)
         page = settings.page(self.watcher, self.studio.traffic)
         mark = str(hash(nav + page))

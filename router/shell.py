@@ -15,6 +15,12 @@ from router.icons import icon
 
 EXTRA_PAGES = {"gallery": "Gallery", "settings": "Settings"}
 
+WAKE_ON_CLICK = """element.addEventListener('click', (event) => {
+    const row = event.target.closest('.row.off[data-page]');
+    if (row) trigger('click', {page: row.dataset.page});
+});"""
+"""Tells the page that a row was chosen whose mode cannot be used just now: it may only be asleep."""
+
 
 def page_options() -> dict[str, Any]:
     """`common.theme.page_options` with the Studio's own style and script."""
