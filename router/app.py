@@ -37,7 +37,7 @@ STORE = "wan-studio"
 
 
 def build_studio(studio: Studio) -> gr.Blocks:
-    """The page over a federation. Starts the watcher once a first visitor is there."""
+    """The page over a federation. Its watcher asks the modes while a page is open."""
     gate = Gate(lambda url: studio.watcher.place_of(url) is not None)
     with StudioBlocks(title="Wan Studio", fill_width=True, gate=gate, look=shell.page_options()) as blocks:
         _Page(studio, blocks).draw()
@@ -133,7 +133,11 @@ class _Page:
         self.preset.input(*self.regating, **QUIET)
 
         async def arrive(wish: str, event: gr.EventData) -> list[Any]:
-            where = event._data.get("page") if isinstance(event._data, dict) else None
+            told = event._data if isinstance(event._data, dict) else {}
+            where = told.get("page")
+            for mode in self.panels:
+                if mode == where and told.get("clicked"):
+                    self.watcher.wake(mode)  # where it sleeps; a page that is only opened wakes nobody
             stale = [time.monotonic() if key == where else gr.skip() for key in self.panels]
             return [str(where), gating.header(str(where), wish, self.watcher), *stale]
 
@@ -165,15 +169,16 @@ class _Page:
         return self.blocks.load(back, [self.typed, self.results], [self.gallery, *inputs], **QUIET)
 
     async def _start(self) -> str:
-        self.watcher.start()
+        self.watcher.look()
         # The first visitor's menus are drawn once: they should list what the modes carry, not the catalog.
         await asyncio.to_thread(self.watcher.wait_asked, FIRST_ANSWERS_SECONDS)
-        return gating.mark(self.watcher)
+        return self.watcher.carried
 
     def _tick(self, wish: str, seen: str, known: str) -> list[Any]:
+        self.watcher.look()
         nav = shell.nav(wish, self.watcher)
         page = settings.page(self.watcher, self.studio.traffic)
-        mark, carried = str(hash(nav + page)), gating.mark(self.watcher)
+        mark, carried = str(hash(nav + page)), self.watcher.carried
         drawn = [gr.skip()] * 3 if mark == seen else [nav, page, mark]
         return [*drawn, *([gr.skip()] * 2 if carried == known else [carried, carried])]
 

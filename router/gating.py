@@ -53,12 +53,6 @@ def header(page: str, wish: str, watcher: Watcher) -> Any:
     return gr.update(choices=menu, value=generation_of(mode, wish, watcher))
 
 
-def mark(watcher: Watcher) -> str:
-    """Changes when a menu would: with the models that ready places carry, and their weights."""
-    manifests = [s.manifest for key in MODES for s in watcher.ready(key) if s.manifest]
-    return " ".join(f"{m.mode}:{m.weights}:{','.join(c.key for c in m.checkpoints)}" for m in manifests)
-
-
 def reason(key: ModeKey, wish: str, watcher: Watcher) -> str:
     """What to know about a mode before going there; empty when there is nothing."""
     if key in COMING:

@@ -173,12 +173,11 @@ class FederatedRunner:
     async def _chosen(self, values: Mapping[str, Any]) -> Status:
         """The place that a job goes to: ready, or coming up, and woken for it if it slept.
 
-        A mode that is away is told before a broken rule, and both before anything is sent or woken.
+        A mode that is away is told before a broken rule, and both before anything is sent or woken. A program may
+        come before the first page: what has never been asked is asked here.
         """
         watcher, mode = self.studio.watcher, self.mode
-        if watcher.refresh(mode.key) or not watcher.ready(
-            mode.key
-        ):  # a program may come before the first page
+        if watcher.refresh(mode.key) or not watcher.ready(mode.key):
             await asyncio.to_thread(watcher.wait_asked, FIRST_ANSWERS_SECONDS, mode.key)
         status = self._candidate(values)
         if status is not None and status.state not in {"ready", "asleep", *COMING_UP}:

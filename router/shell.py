@@ -28,13 +28,13 @@ def page_options() -> dict[str, Any]:
     return options | {"css": options["css"] + css, "head": head, "footer_links": ["settings"]}
 
 
-NAV_ON_LOAD = """const arrived = (page) => trigger('click', {page});
+NAV_ON_LOAD = """const arrived = (page, clicked) => trigger('click', {page, clicked});
 element.addEventListener('click', (event) => {
     const row = event.target.closest('[data-page]');
-    if (row) arrived(row.dataset.page);
+    if (row) arrived(row.dataset.page, true);
 });
-arrived(document.body.dataset.page);"""
-"""Tells the server which page is open: the header's generation menu is that mode's."""
+arrived(document.body.dataset.page, false);"""
+"""Tells the server which page is open: the header's generation menu is that mode's, and who sleeps is woken."""
 
 
 def nav(wish: str, watcher: Watcher) -> str:
