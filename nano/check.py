@@ -171,7 +171,7 @@ def check_vace(kind: str, tests: list[Case], tally: Tally, device: str, batch: i
     """Masks keep what is outside and follow the prompt inside; controls, extension, outpaint, references."""
     del batch
     pipe = load(kind, device)
-    for number, case in enumerate(tests):
+    for case in tests:
         mask = box_mask(case)
         frames = [
             pil(f * (1 - m[..., None]) + 0.5 * m[..., None]) for f, m in zip(case.clip, mask, strict=True)
@@ -213,7 +213,27 @@ def check_vace(kind: str, tests: list[Case], tally: Tally, device: str, batch: i
         told = Case(case.seed, _vague(case), case.wanted, case.clip, case.cover, case.scenes)
         (clip,) = run(pipe, kind, [told], reference_images=[pil(case.clip[0])])
         tally.words("reference", case, clip, ("colour", "shape"))
-        del number
+    _halves(pipe, kind, tests, tally)
+
+
+def _halves(pipe: Any, kind: str, tests: list[Case], tally: Tally) -> None:
+    """One half is kept with the shape in it, the other is made: each shows its own."""
+    frames, height, width = tests[0].clip.shape[:3]
+    left, right = (
+        cases(len(tests), tests[0].seed + gap, (height, width // 2), frames) for gap in (0, 500_000)
+    )
+    for kept, told in zip(left, right, strict=True):
+        mask = np.zeros((frames, height, width), bool)
+        mask[:, :, width // 2 :] = True
+        gray = np.full_like(kept.clip, 0.5)
+        whole = [pil(frame) for frame in np.concatenate([kept.clip, gray], 2)]
+        white = [pil(np.repeat(m[..., None].astype(float), 3, 2)) for m in mask]
+        asked = Case(
+            told.seed, told.prompt, told.wanted, np.concatenate([kept.clip, gray], 2), told.cover, told.scenes
+        )
+        (clip,) = run(pipe, kind, [asked], video=whole, mask=white)
+        tally.add("half/kept-psnr", psnr(clip[:, :, : width // 2], kept.clip))
+        tally.words("half", told, clip[:, :, width // 2 :], ("colour", "shape"))
 
 
 def _extension(case: Case) -> dict[str, Any]:
