@@ -8,6 +8,7 @@ import platform
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -147,8 +148,6 @@ def check_ends(kind: str, tests: list[Case], tally: Tally, device: str, batch: i
 def check_v2v(kind: str, tests: list[Case], tally: Tally, device: str, batch: int) -> None:
     """T2V weights on a given clip: the track is kept, less so with strength, and the colour is the prompt's."""
     del kind, batch
-    from dataclasses import replace
-
     import diffusers
 
     whole = load("dense", device)
@@ -217,23 +216,23 @@ def check_vace(kind: str, tests: list[Case], tally: Tally, device: str, batch: i
 
 
 def _halves(pipe: Any, kind: str, tests: list[Case], tally: Tally) -> None:
-    """One half is kept with the shape in it, the other is made: each shows its own."""
+    """The left half is kept with the shape in it, the right one is made: each shows its own."""
     frames, height, width = tests[0].clip.shape[:3]
-    left, right = (
-        cases(len(tests), tests[0].seed + gap, (height, width // 2), frames) for gap in (0, 500_000)
-    )
-    for kept, told in zip(left, right, strict=True):
-        mask = np.zeros((frames, height, width), bool)
-        mask[:, :, width // 2 :] = True
-        gray = np.full_like(kept.clip, 0.5)
-        whole = [pil(frame) for frame in np.concatenate([kept.clip, gray], 2)]
-        white = [pil(np.repeat(m[..., None].astype(float), 3, 2)) for m in mask]
-        asked = Case(
-            told.seed, told.prompt, told.wanted, np.concatenate([kept.clip, gray], 2), told.cover, told.scenes
-        )
-        (clip,) = run(pipe, kind, [asked], video=whole, mask=white)
-        tally.add("half/kept-psnr", psnr(clip[:, :, : width // 2], kept.clip))
-        tally.words("half", told, clip[:, :, width // 2 :], ("colour", "shape"))
+    half = width // 2
+    seed = tests[0].seed
+    left = cases(len(tests), seed, (height, half), frames)
+    right = cases(len(tests), seed + 500_000, (height, half), frames)
+    mask = np.zeros((frames, height, width), bool)
+    mask[:, :, half:] = True
+    white = [pil(np.repeat(m[..., None].astype(float), 3, 2)) for m in mask]
+    for other, told in zip(left, right, strict=True):
+        scenes = replace(other.scenes, background=told.scenes.background)
+        kept = as_array(render(scenes, frames, height, half)[0][0])
+        given = np.concatenate([kept, np.full_like(kept, 0.5)], 2)
+        asked = Case(told.seed, told.prompt, told.wanted, given, told.cover, told.scenes)
+        (clip,) = run(pipe, kind, [asked], video=[pil(frame) for frame in given], mask=white)
+        tally.add("half/kept-psnr", psnr(clip[:, :, :half], kept))
+        tally.words("half", told, clip[:, :, half:], ("colour", "shape"))
 
 
 def _extension(case: Case) -> dict[str, Any]:

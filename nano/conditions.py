@@ -213,13 +213,13 @@ def fill_shelves(
         tasks = VACE_TASKS if kind.name == "vace" else ("",)
         if frames == 1 and kind.name not in ("dense", "moe", "ti2v"):
             continue
+        alike: dict[torch.Size, list[Shelf]] = {}  # a shelf a shape: each costs a graph's memory in training
         for task in sorted(set(tasks)):
             here = count * share * tasks.count(task) / len(tasks)
-            parts = [
-                _samples(kind, whole, clip_model, batch, height, width, frames, task, device)
-                for _ in range(max(1, round(here / batch)))
-            ]
-            shelves.append(_joined(parts))
+            for _ in range(max(1, round(here / batch))):
+                part = _samples(kind, whole, clip_model, batch, height, width, frames, task, device)
+                alike.setdefault(part.latents.shape, []).append(part)
+        shelves += [_joined(parts) for parts in alike.values()]
     whole.restore()
     return shelves
 
