@@ -68,7 +68,8 @@ PARTS: dict[str, tuple[str, str, str]] = {
     ),
     "ti2v": (
         "WanTransformer3DModel with a noise level per token, 48 channels, 1.9M parameters",
-        "`nano.train_transformer`: from scratch, 7,907 steps in 135 s, half with a given first frame; then 240 s more",
+        "`nano.train_transformer`: from scratch, 7,907 steps in 135 s, half with a given first frame; "
+        "then 240 s more",
         "flow-matching loss 0.351 before it went on",
     ),
     "vace": (
