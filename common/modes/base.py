@@ -100,6 +100,10 @@ class Mode(ABC):
         have = {c.generation for c in self.rows()}
         return [g for g in GENERATIONS if g in have]
 
+    def generation(self, allowed: Sequence[str] | None = None) -> str:
+        """The generation of the checkpoint that serves this mode unless one is asked for."""
+        return self.rows(allowed)[0].generation
+
     def parse(self, values: dict[str, Any]) -> Request:
         """Raw values (API, command line, panel) into a request; InputError names the first that fails."""
         try:

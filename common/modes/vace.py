@@ -50,6 +50,10 @@ class Request(contract.Request):
     mask_source: str | None = Field(None, description="How the mask is found: " + ", ".join(MASK_SOURCES))
     mask_shape: Literal["original", "hull", "bbox"] = Field("original", description="Shape the mask grows to")
     mask_grow: int = Field(0, ge=0, le=256, description="Pixels that the mask grows by")
+    keep_source: bool = Field(
+        True,
+        description="Put the source's own pixels back where a hard mask is black; a soft mask leaves them",
+    )
     bbox: Box = Field(None, description="Box: left, top, right, bottom as shares of the frame")
     bbox_to: Box = Field(None, description="Where the box ends")
     label: str | None = Field(None, description="Name of the thing to find, such as `dog`")
@@ -137,6 +141,8 @@ class VACE(Mode):
             notices += _kept(request, submode, num_frames)
         else:
             notices += rules.clip_notices("video", request.video, num_frames, checkpoint)
+        if request.keep_source and "keep_source" in submode.takes and (source or request.mask):
+            notices.append("Outside the mask the source's own pixels are put back, blended beside its edge.")
         if models := submode.models(request.mask_source):
             names = ", ".join(f"{ANNOTATORS[m].name} ({ANNOTATORS[m].megabytes} MB)" for m in models)
             notices.append(f"{submode.label} uses {names}; downloaded once, with --weights wan.")

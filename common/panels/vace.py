@@ -21,7 +21,7 @@ SOURCE_ID = "vace-source"
 REFERENCES_ID = "vace-references"
 FIRST = "inpainting_mask"
 
-_DETAILS = ("mask_shape", "mask_grow", "fit")
+_DETAILS = ("mask_shape", "mask_grow", "keep_source", "fit")
 """Of these, the ones under Advanced."""
 _SHAPED = (
     "video", "whole_clip", "last_video", "image", "last_image", "mask", "bbox", "bbox_to", "label", "caption",
@@ -89,6 +89,8 @@ class VACEPanel(Panel):
                 add(name, gr.Radio(["original", "hull", "bbox"], value="original", label="Shape of the mask"))
             case "mask_grow":
                 add(name, gr.Slider(0, 64, 0, step=1, label="Grow the mask (px)", buttons=[]))
+            case "keep_source":
+                add(name, gr.Checkbox(True, label="Put the source back outside the mask"))
             case "fit":
                 add(
                     name, gr.Radio([("Crop", "crop"), ("Pad", "pad")], value="crop", label="Fit to the frame")

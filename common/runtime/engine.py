@@ -12,6 +12,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from common import cache, cost
 from common.catalog import CHECKPOINTS, Checkpoint
 from common.contract import (
@@ -191,7 +194,7 @@ class Engine:
         job.check()
         lora.apply(pipe, plan, checkpoint, self.settings.weights, job.note)
         steps = self.mode.denoising_steps(request, plan.num_inference_steps)
-        frames = generate.make(pipe, request.prompt, plan, ready.inputs, steps, job)
+        frames = self.make(pipe, ready, steps, job)
         job.stage("save", "Writing the video")
         lineage = self._lineage(ready)
         # In a folder that nobody can guess: who can name a result may use it.
@@ -203,6 +206,10 @@ class Engine:
             plan=plan, seed=plan.seed, seconds=job.seconds(), lineage=lineage, sha256=digest, t=job.seconds()
         )
         return Made(path, done)
+
+    def make(self, pipe: Any, ready: Ready, steps: int, job: Job) -> NDArray[np.uint8]:
+        """The frames [frames, height, width, 3] of a job; a mode may do something to them here."""
+        return generate.make(pipe, ready.request.prompt, ready.plan, ready.inputs, steps, job)
 
     def _check_memory(self, checkpoint: Checkpoint) -> None:
         weights, backend = self.settings.weights, self.backend
