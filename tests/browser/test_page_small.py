@@ -28,16 +28,14 @@ def test_ctrl_enter_generates_in_the_open_panel_alone(visit: Any, fleet: str) ->
 def test_the_last_preview_stays_until_the_video_can_be_seen(visit: Any, fleet: str) -> None:
     page = visit(f"{fleet}t2v/")
     held: list[Any] = []
-    page.route("**/*.mp4", lambda route: held.append(route))
+    page.route("**/*.mp4", lambda route: held.append(route), times=1)
     page.locator(".prompt textarea").fill(PROMPT)
     page.get_by_role("button", name="Generate", exact=True).click()
     expect(page.locator(".progress.done")).to_be_visible()
     preview = page.locator(".screen.done img.live")
     expect(preview).to_be_visible()
     expect(page.locator(".screen .tag")).to_have_count(0)
-    page.unroute("**/*.mp4")
-    for route in held:
-        route.continue_()
+    held.pop().continue_()
     expect(preview).to_be_hidden()
     assert page.locator(".result-video video").evaluate("video => video.readyState") >= 2
 
