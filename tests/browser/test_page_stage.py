@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,10 +11,6 @@ from playwright.sync_api import expect
 from common.modes import MODES
 
 DESK, PHONE = (1440, 900), (390, 844)
-
-
-def address(fleet: str, where: str, mode: str) -> str:
-    return f"{fleet}#{mode}" if where == "studio" else f"{fleet}{mode}/"
 
 
 def advanced(page: Any) -> None:
@@ -41,27 +38,32 @@ def scroll(page: Any, share: float) -> None:
     )
 
 
-@pytest.mark.parametrize("mode", MODES)
+def panels(visit: Any, fleet: str, where: str, size: tuple[int, int]) -> Iterator[Any]:
+    """The page at every mode in turn, Advanced open."""
+    page = visit(fleet, size) if where == "studio" else None
+    for mode in MODES:
+        if where == "space":
+            page = visit(f"{fleet}{mode}/", size)
+        else:
+            page.evaluate("mode => window.wanStudio.go(mode)", mode)
+            expect(page.locator(f".page-{mode}")).to_be_visible()
+        advanced(page)
+        for share in (0, 0.5, 1):
+            scroll(page, share)
+            yield page
+
+
 @pytest.mark.parametrize("where", ["studio", "space"])
-def test_on_a_desk_generate_and_output_stay_while_inputs_scroll(
-    visit: Any, fleet: str, where: str, mode: str
-) -> None:
-    page = visit(address(fleet, where, mode), DESK)
-    advanced(page)
-    for share in (0, 0.5, 1):
-        scroll(page, share)
+def test_on_a_desk_generate_and_output_stay_while_inputs_scroll(visit: Any, fleet: str, where: str) -> None:
+    for page in panels(visit, fleet, where, DESK):
         expect(shown(page, ".actions button")).to_be_in_viewport(ratio=1)
         expect(shown(page, ".label-card .eta")).to_be_in_viewport(ratio=1)
         expect(shown(page, ".stage")).to_be_in_viewport(ratio=0.99)
 
 
-@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("where", ["studio", "space"])
-def test_on_a_phone_generate_stays_while_inputs_scroll(visit: Any, fleet: str, where: str, mode: str) -> None:
-    page = visit(address(fleet, where, mode), PHONE)
-    advanced(page)
-    for share in (0, 0.5, 1):
-        scroll(page, share)
+def test_on_a_phone_generate_stays_while_inputs_scroll(visit: Any, fleet: str, where: str) -> None:
+    for page in panels(visit, fleet, where, PHONE):
         expect(shown(page, ".actions button")).to_be_in_viewport(ratio=1)
         # What lies under it cannot be read through it, and gets no click.
         assert shown(page, ".dock").evaluate(
@@ -80,7 +82,7 @@ def test_on_a_phone_generate_stays_while_inputs_scroll(visit: Any, fleet: str, w
 def test_on_a_phone_a_click_brings_output_and_stop_in_view(
     visit: Any, fleet: str, where: str, start: str
 ) -> None:
-    page = visit(address(fleet, where, "t2v"), PHONE)
+    page = visit(fleet if where == "studio" else f"{fleet}t2v/", PHONE)
     shown(page, ".prompt textarea").fill("a red circle moving right on a black background")
     advanced(page)
     # The page ends well below the output, as it does with chips and examples.
