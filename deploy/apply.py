@@ -8,7 +8,8 @@ from typing import Any
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
-from deploy import secrets
+from deploy import deployment, secrets
+from deploy.deployment import Deployment
 from deploy.errors import DeployError
 from deploy.hub import Hub
 from deploy.plan import SpacePlan, hub_volumes
@@ -21,6 +22,7 @@ _CREATING = threading.Lock()
 def create(hub: Hub, target: Target, env: Mapping[str, str] | None = None) -> None:
     """A new Space with all its settings in one call, so that it never starts with half of them."""
     hidden = secrets.values(hub, target, sorted(target.secrets), env)
+    variables = {**target.variables} | secrets.sent_variable(hub, target, hidden)
     hub.say(f"  creating {target.repo_id} on {target.hardware}")
     with _CREATING:
         hub.call(
@@ -32,7 +34,7 @@ def create(hub: Hub, target: Target, env: Mapping[str, str] | None = None) -> No
                 space_sdk="gradio",
                 space_hardware=target.hardware,  # type: ignore[arg-type]
                 space_sleep_time=target.sleep_seconds,
-                space_variables=[{"key": k, "value": v} for k, v in target.variables.items()],
+                space_variables=[{"key": k, "value": v} for k, v in variables.items()],
                 space_secrets=[{"key": k, "value": v} for k, v in hidden.items()],
                 space_volumes=hub_volumes(target) or None,
             ),
@@ -44,13 +46,17 @@ def settings(hub: Hub, plan: SpacePlan, env: Mapping[str, str] | None = None) ->
     api, repo = hub.api, plan.target.repo_id
     for change in plan.settings:
         write_setting(hub, plan.target, change.name, change.after)
-    for name, value in secrets.values(hub, plan.target, plan.secrets, env).items():
+    hidden = secrets.values(hub, plan.target, plan.secrets, env)
+    for name, value in hidden.items():
 
         def add(name: str = name, value: str = value) -> None:
             api.add_space_secret(repo, name, value)
 
         hub.say(f"  {repo}: secret {name}")
         hub.call(f"set the secret {name} of {repo}", add)
+    before = plan.remote.variables if plan.remote else {}
+    for name, value in secrets.sent_variable(hub, plan.target, hidden, before).items():
+        hub.call(f"note what secrets {repo} has", lambda n=name, v=value: api.add_space_variable(repo, n, v))
 
 
 def write_setting(hub: Hub, target: Target, name: str, value: Any) -> None:
@@ -75,11 +81,20 @@ def write_setting(hub: Hub, target: Target, name: str, value: Any) -> None:
         raise DeployError(f"{name} is not a setting that can be written; add it to deploy/apply.py")
 
 
-def commit(hub: Hub, plan: SpacePlan, *, create_pr: bool = False) -> str:
-    """All file changes in one commit on top of the one that was planned against.
+def commit(hub: Hub, plan: SpacePlan, part_of: Deployment, *, files_only: bool = False) -> str:
+    """All file changes in one commit on top of the one that was planned against; its sha.
 
-    Returns the commit's sha, or the address of the pull request. Raced when main has moved.
+    Its title names the deployment. Raced when main has moved.
     """
+    return _send(hub, plan, deployment.title(part_of, files_only=files_only)).oid
+
+
+def pull_request(hub: Hub, plan: SpacePlan) -> str:
+    """All file changes as a pull request; its address."""
+    return _send(hub, plan, message(plan), create_pr=True).pr_url
+
+
+def _send(hub: Hub, plan: SpacePlan, title: str, *, create_pr: bool = False) -> Any:
     assert plan.remote is not None
     parent, repo = plan.remote.sha, plan.target.repo_id
     count = len(plan.add) + len(plan.change) + len(plan.delete)
@@ -94,16 +109,15 @@ def commit(hub: Hub, plan: SpacePlan, *, create_pr: bool = False) -> str:
         return hub.api.create_commit(
             repo,
             operations,
-            commit_message=message(plan),
+            commit_message=title,
             repo_type="space",
             parent_commit=parent,
             create_pr=create_pr,
         )
 
-    info = hub.call(f"commit to {repo}", send)
-    return info.pr_url if create_pr else info.oid
+    return hub.call(f"commit to {repo}", send)
 
 
 def message(plan: SpacePlan) -> str:
-    """The commit message, and the title by which an open pull request is found again."""
-    return f"Wan Studio {plan.bundle.tag.removeprefix('deploy-')}"
+    """The title by which an open pull request is found again: that of its content, whatever else changes."""
+    return f"Wan Studio {plan.bundle.version}"

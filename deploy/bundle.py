@@ -19,6 +19,8 @@ from deploy.targets import Target
 from deploy.trace import Closure, closure
 
 MANIFEST = "bundle.json"
+MARK = "wan_studio"
+"""The entry of the manifest by which a Space is known to be ours."""
 MAX_FILE = 10 * 1024 * 1024
 WEIGHTS = Path("nano/weights")
 
@@ -43,9 +45,9 @@ class Bundle:
         return json.loads(self.files[MANIFEST])
 
     @property
-    def tag(self) -> str:
-        """The name that this very content gets on the Hub once it runs."""
-        return f"deploy-{self.manifest['git_sha'][:12]}-{self.manifest['content'][:8]}"
+    def version(self) -> str:
+        """A short name of this very content."""
+        return f"{self.manifest['git_sha'][:12]}-{self.manifest['content'][:8]}"
 
     def write(self, folder: Path) -> Path:
         """Lay the files out under `folder`."""
@@ -129,7 +131,7 @@ def _manifest(target: Target, files: dict[str, bytes], sources: Iterable[Path], 
     for path, data in sorted(files.items()):
         content.update(f"{path}\0{hashlib.sha256(data).hexdigest()}\n".encode())
     body = {
-        "wan_studio": 1,
+        MARK: 1,
         "space": target.name,
         "mode": target.mode,
         "contract": CONTRACT_VERSION,
@@ -154,6 +156,15 @@ def source_sha(sources: Iterable[Path], root: Path) -> str:
     if not sha:
         return "unknown"
     return f"{sha[:12]}-dirty" if dirty else sha
+
+
+def newest_sha(shas: Iterable[str], root: Path) -> str:
+    """Of the commits that bundles came from, the one that has all others behind it; `unknown` outside of git."""
+    known = sorted({s.removesuffix("-dirty") for s in shas} - {"unknown"})
+    try:
+        return _git(root, "rev-list", "--topo-order", "-1", *known).strip() if known else "unknown"
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
 
 
 def _git(root: Path, *args: str) -> str:

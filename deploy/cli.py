@@ -12,9 +12,11 @@ from huggingface_hub import HfApi
 from common.errors import Cancelled, InputError, StudioError
 from deploy import bake, doctor, federation, plan, status, targets, verify, wait
 from deploy import destroy as destroying
+from deploy import rollback as rolling
 from deploy.hub import Hub
-from deploy.push import Push, Result
-from deploy.rollback import Rollback
+from deploy.push import Push
+from deploy.restart import Restart
+from deploy.result import Result
 from deploy.targets import Target
 
 ABOUT = """plan        what a push would change, without changing it
@@ -22,6 +24,7 @@ push        make the Hub like this checkout, prove that it answers
 status      how every Space is
 logs        the log of a Space
 verify      commit, contract and one call without a GPU
+restart     start Spaces anew, prove that they answer
 rollback    back to the deployment before
 destroy     delete the federation's Spaces
 doctor      token, plan limits, quota, disk, bundles
@@ -56,12 +59,20 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     yes.add_argument("--yes", action="store_true", help="do not ask")
     sub = parser.add_subparsers(dest="deploy_command", required=True, metavar="command")
 
-    p = sub.add_parser("plan", parents=[common])
+    adopt = argparse.ArgumentParser(add_help=False)
+    adopt.add_argument(
+        "--adopt", metavar="NAME", action="append", default=[],
+        help="take over this Space although no push has made it; its other files are deleted",
+    )  # fmt: skip
+    waiting = argparse.ArgumentParser(add_help=False)
+    waiting.add_argument(
+        "--wait", type=float, default=wait.LONGEST / 60, metavar="MINUTES", help="per Space (60)"
+    )
+    p = sub.add_parser("plan", parents=[common, adopt])
     p.add_argument("--json", action="store_true", help="one JSON object")
-    p = sub.add_parser("push", parents=[common, yes])
+    p = sub.add_parser("push", parents=[common, yes, adopt, waiting])
     p.add_argument("--pr", action="store_true", help="open pull requests instead of committing")
     p.add_argument("--files-only", action="store_true", help="leave settings alone (trusted publishers)")
-    p.add_argument("--wait", type=float, default=wait.LONGEST / 60, metavar="MINUTES", help="per Space (60)")
     p = sub.add_parser("status", parents=[common])
     p.add_argument("--json", action="store_true")
     p = sub.add_parser("logs", parents=[common])
@@ -69,9 +80,11 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     p.add_argument("--lines", type=int, default=60)
     p = sub.add_parser("verify", parents=[common])
     p.add_argument("--generate", action="store_true", help="also make a clip; spends your GPU quota")
-    p = sub.add_parser("rollback", parents=[common, yes])
+    p = sub.add_parser("restart", parents=[common, waiting])
+    p.add_argument("--factory", action="store_true", help="build from scratch, with nothing cached")
+    p = sub.add_parser("rollback", parents=[common, yes, waiting])
     p.add_argument(
-        "--to", metavar="TAG", help="a deploy tag or the start of its git sha; one back when left out"
+        "--to", metavar="DEPLOYMENT", help="its tag, number or start of its git sha; one back when left out"
     )
     sub.add_parser("destroy", parents=[common, yes])
     sub.add_parser("doctor", parents=[common])
@@ -125,10 +138,11 @@ def _run(args: argparse.Namespace, hub: Hub | None) -> int:
     if command == "bake":
         print(bake.bake(hub, args.checkpoint, namespace, private=args.private))
         return 0
-    chosen = targets.select(targets.resolve(file, namespace), args.only)
+    everything = targets.resolve(file, namespace)
+    chosen = targets.select(everything, args.only)
     skipped = {} if args.only else federation.skipped(file)
     if command == "plan":
-        plans = plan.plan_all(hub, chosen)
+        plans = plan.plan_all(hub, chosen, adopt=_adopted(args, everything))
         if args.json:
             print(
                 json.dumps({"spaces": [p.as_json() for p in plans], "skipped": skipped}, ensure_ascii=False)
@@ -137,7 +151,7 @@ def _run(args: argparse.Namespace, hub: Hub | None) -> int:
             print(plan.describe(plans, skipped))
         return 0
     if command == "push":
-        return _push(args, hub, chosen, skipped)
+        return _push(args, hub, everything, chosen, skipped)
     if command == "status":
         rows = status.status(hub, chosen)
         print(json.dumps(rows) if args.json else status.table(rows))
@@ -150,11 +164,10 @@ def _run(args: argparse.Namespace, hub: Hub | None) -> int:
         return 0
     if command == "verify":
         return _verify(args, hub, chosen)
+    if command == "restart":
+        return _code(Restart(hub, args.factory, longest_wait=args.wait * 60).run(chosen))
     if command == "rollback":
-        where = args.to or "the deployment before"
-        if not _confirm(args.yes, f"Take {len(chosen)} Spaces back to {where}?"):
-            return 3
-        return _code(Rollback(hub, args.to).run(chosen))
+        return _rollback(args, hub, chosen)
     if command == "destroy":
         return _destroy(args, hub, chosen)
     findings = doctor.examine(hub, chosen)
@@ -190,15 +203,51 @@ def _here(args: argparse.Namespace, chosen: list[Target]) -> int:
     return 0
 
 
-def _push(args: argparse.Namespace, hub: Hub, chosen: list[Target], skipped: dict[str, str]) -> int:
-    plans = plan.plan_all(hub, chosen, files_only=args.files_only)
+def _push(
+    args: argparse.Namespace,
+    hub: Hub,
+    everything: list[Target],
+    chosen: list[Target],
+    skipped: dict[str, str],
+) -> int:
+    adopt = _adopted(args, everything)
+    plans = plan.plan_all(hub, chosen, files_only=args.files_only, adopt=adopt)
     print(plan.describe(plans, skipped))
-    if all(p.action == "nothing" for p in plans):
-        return 0
+    actions = {p.action for p in plans}
+    if actions <= {"nothing", "refuse"}:
+        return 1 if "refuse" in actions else 0
     if not _confirm(args.yes, "Do this?"):
         return 3
-    push = Push(hub, create_pr=args.pr, files_only=args.files_only, longest_wait=args.wait * 60)
+    push = Push(
+        hub,
+        create_pr=args.pr,
+        files_only=args.files_only,
+        longest_wait=args.wait * 60,
+        adopt=adopt,
+        federation=everything,
+    )
     return _code(push.run(chosen))
+
+
+def _adopted(args: argparse.Namespace, everything: list[Target]) -> list[str]:
+    """The Spaces named by --adopt. InputError for a name that is none of the federation's."""
+    known = {word for t in everything for word in (t.name, t.repo_id)}
+    for name in args.adopt:
+        if name not in known:
+            names = ", ".join(t.name for t in everything)
+            raise InputError(
+                "--adopt", "must name a Space of the federation", got=repr(name), hint=f"try {names}"
+            )
+    return args.adopt
+
+
+def _rollback(args: argparse.Namespace, hub: Hub, chosen: list[Target]) -> int:
+    rollback = rolling.Rollback(hub, args.to, longest_wait=args.wait * 60)
+    steps = rollback.plan(chosen)
+    print(rolling.describe(steps))
+    if not _confirm(args.yes, "Do this?"):
+        return 3
+    return _code(rollback.apply(steps))
 
 
 def _verify(args: argparse.Namespace, hub: Hub, chosen: list[Target]) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from deploy import remote as remotes
-from deploy.bundle import MANIFEST
 from deploy.hub import Hub
 from deploy.targets import Target
 
@@ -18,8 +17,11 @@ def doomed(hub: Hub, targets: Sequence[Target]) -> tuple[list[Target], list[str]
         remote = remotes.read(hub, target.repo_id)
         if remote is None:
             kept.append(f"{target.repo_id} does not exist")
-        elif MANIFEST not in remote.files and remote.files:
-            kept.append(f"{target.repo_id} is not one of ours (it has no {MANIFEST}); delete it by hand")
+        elif not remote.ours:
+            kept.append(
+                f"{target.repo_id} is not one of ours: no push has made it; delete it by hand at "
+                f"huggingface.co/spaces/{target.repo_id}/settings"
+            )
         else:
             gone.append(target)
     return gone, kept

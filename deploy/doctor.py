@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,8 @@ from common.catalog import CHECKPOINTS, TEXT_ENCODER_PARAMETERS
 from common.cost import download_bytes
 from common.errors import StudioError
 from deploy import bundle as bundles
-from deploy.bake import repo_of
-from deploy.errors import DeployError, Missing
+from deploy import volumes
+from deploy.errors import DeployError
 from deploy.federation import ROOT, ZEROGPU
 from deploy.hub import Hub
 from deploy.requirements import TORCH
@@ -23,6 +24,8 @@ from deploy.targets import Target
 ZEROGPU_SPACES = {"free": 2, "pro": 10, "team": 50, "enterprise": 50}
 ZEROGPU_TORCH = ("2.8.0", "2.9.1", "2.10.0", "2.11.0")
 DISK_BYTES = 150e9
+WRITE = "repo.write"
+"""The permission of a fine-grained token, as whoami names it."""
 
 Level = Literal["ok", "warning", "problem"]
 
@@ -36,7 +39,7 @@ class Finding:
 
 
 def examine(hub: Hub, targets: Sequence[Target], root: Path = ROOT) -> list[Finding]:
-    """Token and plan, ZeroGPU places, quota, torch, disk, and whether every bundle can be made."""
+    """Token and plan, ZeroGPU places, quota, secrets, volumes, torch, disk, and whether every bundle can be made."""
     findings: list[Finding] = []
     try:
         me = hub.account()
@@ -45,7 +48,8 @@ def examine(hub: Hub, targets: Sequence[Target], root: Path = ROOT) -> list[Find
     namespace = targets[0].repo_id.split("/")[0]
     findings += [_token(me, namespace), *_places(hub, me, namespace, targets), *_quota(hub)]
     for target in targets:
-        findings += _volumes(hub, target)
+        findings += _secrets(target)
+        findings += [Finding("problem", f"{target.name}: {text}") for text in volumes.problems(hub, target)]
     return findings + _offline(targets, root)
 
 
@@ -68,18 +72,47 @@ def _token(me: dict[str, Any], namespace: str) -> Finding:
         return Finding(
             "problem", "the token may only read; make one with write access at hf.co/settings/tokens"
         )
+    if role == "fineGrained" and (lack := _fine_grained(me, namespace)):
+        return lack
     return Finding(
         "ok", f"token of {me.get('name')} ({role or 'unknown role'}), plan {plan_of(me, namespace)}"
+    )
+
+
+def _fine_grained(me: dict[str, Any], namespace: str) -> Finding | None:
+    """What a fine-grained token lacks to make Spaces in the namespace and write to them."""
+    scoped = me.get("auth", {}).get("accessToken", {}).get("fineGrained", {}).get("scoped", [])
+    granted = [
+        (str(s.get("entity", {}).get("name", "")), permission)
+        for s in scoped
+        for permission in s.get("permissions", [])
+    ]
+    if (namespace, WRITE) in granted:
+        return None
+    if any(name.startswith(f"{namespace}/") and p == WRITE for name, p in granted):
+        return Finding(
+            "warning",
+            f"the fine-grained token may write to some repositories of {namespace} and make no new ones",
+        )
+    return Finding(
+        "problem",
+        f"the fine-grained token has no write access to {namespace}; at hf.co/settings/tokens give it "
+        f'"Write access to contents/settings of all repos" under {namespace}',
     )
 
 
 def _places(hub: Hub, me: dict[str, Any], namespace: str, targets: Sequence[Target]) -> list[Finding]:
     plan, ours = plan_of(me, namespace), {t.repo_id for t in targets}
     out: list[Finding] = []
-    if plan == "free":
+    alone = "push up to 2 modes alone (`--only NAME`: each is a page of its own) and the rest stays here"
+    if plan == "free" and (cpu := sum(t.hardware == "cpu-basic" for t in targets)):
         # huggingface_hub 2.4: Gradio on cpu-basic "requires a subscription"; it was free until 2026.
         out.append(
-            Finding("warning", "free accounts may not be allowed to run Gradio Spaces; PRO or Team is")
+            Finding(
+                "problem",
+                f"{cpu} Spaces on cpu-basic, the router's hardware: there Gradio needs PRO or Team, and {namespace} "
+                f"is on plan free; {alone}: `wan-studio deploy local` runs all of it on this machine, for nothing",
+            )
         )
     want = sum(t.hardware == ZEROGPU for t in targets)
     if not want:
@@ -93,8 +126,8 @@ def _places(hub: Hub, me: dict[str, Any], namespace: str, targets: Sequence[Targ
     limit = ZEROGPU_SPACES.get(plan, 2)
     text = f"{want} ZeroGPU Spaces here and {others} elsewhere in {namespace}; plan {plan} has {limit}"
     fits = want + others <= limit
-    way_out = "" if fits else ": take entries out of the federation file, or use `--profile demo`"
-    return [*out, Finding("ok" if fits else "problem", text + way_out)]
+    way_out = f": {alone}" if plan == "free" else ": take entries out of the file, or use `--profile demo`"
+    return [*out, Finding("ok", text) if fits else Finding("problem", text + way_out)]
 
 
 def _quota(hub: Hub) -> list[Finding]:
@@ -108,27 +141,13 @@ def _quota(hub: Hub) -> list[Finding]:
     return [Finding("ok" if quota.remaining > 60 else "warning", text)]
 
 
-def _volumes(hub: Hub, target: Target) -> list[Finding]:
-    """Whether what is to be mounted is there: without it a Space downloads what its disk cannot hold."""
-    out: list[Finding] = []
-    for volume in target.volumes:
-        if volume.type != "model":
-            continue
-        try:
-            there = hub.call(
-                f"look for {volume.source}",
-                lambda source=volume.source: hub.api.file_exists(source, "model_index.json"),
-            )
-        except Missing:
-            there = False
-        if there:
-            continue
-        key = target.checkpoints[0] if target.checkpoints else ""
-        ours = volume.source == repo_of(key, target.repo_id.split("/")[0])
-        way_out = f"run `wan-studio deploy bake {key}` first" if ours else "mend `volumes`"
-        text = f"{target.name}: the volume {volume.source} holds no complete pipeline; {way_out}"
-        out.append(Finding("problem", text))
-    return out
+def _secrets(target: Target) -> list[Finding]:
+    """A push can go on without a secret that is on the Space already, and not make a Space without it."""
+    return [
+        Finding("warning", f"{target.name}: ${variable} is not set here; the first push needs it for {name}")
+        for name, variable in target.secrets.items()
+        if not os.environ.get(variable)
+    ]
 
 
 def _offline(targets: Sequence[Target], root: Path) -> list[Finding]:

@@ -3,7 +3,8 @@
 DeployError        the Hub refused, or did not answer in time
 ├── Raced          somebody committed meanwhile: plan again
 ├── Conflict       it exists already
-└── Missing        no such Space, or it is private and the token cannot see it
+├── Missing        no such Space, or it is private and the token cannot see it
+└── Refused        the token may not do that there
 """
 
 from __future__ import annotations
@@ -27,3 +28,7 @@ class Conflict(DeployError):
 
 class Missing(DeployError):
     """No such Space, or not for this token."""
+
+
+class Refused(DeployError):
+    """The token may not do that there."""

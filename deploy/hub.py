@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import random
+import tempfile
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 import httpx2
-from huggingface_hub import HfApi
-from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, RepositoryNotFoundError
+from huggingface_hub import HfApi, get_token, hf_hub_download
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    LocalTokenNotFoundError,
+    OIDCError,
+    RepositoryNotFoundError,
+)
 
 from common.errors import Cancelled
-from deploy.errors import Conflict, DeployError, Missing, Raced
+from deploy.errors import Conflict, DeployError, Missing, Raced, Refused
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -68,14 +76,22 @@ class Hub:
         for attempt in range(1, TRIES + 1):
             try:
                 return function()
-            except HfHubHTTPError as error:
-                status = error.response.status_code if error.response is not None else 0
+            except (HfHubHTTPError, RuntimeError) as error:
+                refusal = _refusal(error)
+                if refusal is None:
+                    raise
+                status = refusal.response.status_code if refusal.response is not None else 0
                 if status not in _PASSING:
-                    raise sentence(doing, status, error) from error
-                why, wait = f"HTTP {status}", _retry_after(error)
+                    raise sentence(doing, status, refusal) from error
+                why, wait = f"HTTP {status}", _retry_after(refusal)
             except LocalTokenNotFoundError as error:
                 raise DeployError(
                     f"could not {doing}: no Hub token here; run `hf auth login`, or set HF_TOKEN"
+                ) from error
+            except OIDCError as error:
+                raise DeployError(
+                    f"could not {doing}: the job got no token as a trusted publisher ({error}); give it "
+                    "`permissions: id-token: write` and add this repository and workflow on the Space"
                 ) from error
             except _NETWORK as error:
                 why, wait = type(error).__name__, None
@@ -89,10 +105,48 @@ class Hub:
             "run the same command again later, it goes on where it stopped"
         )
 
+    def read_json(
+        self, repo_id: str, path: str, revision: str | None = None, repo_type: str | None = None
+    ) -> dict[str, Any]:
+        """The table in a file of a repository; {} where the file holds something else."""
+        with tempfile.TemporaryDirectory() as cache:
+            file = self.call(
+                f"read {path} of {repo_id}",
+                lambda: hf_hub_download(
+                    repo_id,
+                    path,
+                    revision=revision,
+                    repo_type=repo_type,
+                    endpoint=self.api.endpoint,
+                    token=self.api.token,
+                    cache_dir=cache,
+                ),
+            )
+            try:
+                found = json.loads(Path(file).read_bytes())
+            except ValueError:
+                return {}
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def token(self) -> str | None:
+        """The token that calls go out with: the client's own, or the one that `hf auth login` has left."""
+        own = self.api.token
+        if own is None:
+            return self.call("find a token", get_token)
+        return own if isinstance(own, str) else None
+
     def account(self) -> dict[str, object]:
         """Who the token belongs to."""
         # HfApi's own whoami replaces the message of a 401; the status is what counts here.
         return self.call("ask who the token belongs to", lambda: self.api.whoami(cache=True))
+
+
+def _refusal(error: BaseException | None) -> HfHubHTTPError | None:
+    """The Hub's own answer, also where an upload of a large file wrapped it in a RuntimeError."""
+    while error is not None and not isinstance(error, HfHubHTTPError):
+        error = error.__cause__
+    return error
 
 
 def _retry_after(error: HfHubHTTPError) -> float | None:
@@ -119,7 +173,7 @@ def sentence(doing: str, status: int, error: HfHubHTTPError) -> DeployError:
             "hardware needs credits (huggingface.co/settings/billing); `deploy doctor` lists the limits"
         )
     if status == 403:
-        return DeployError(
+        return Refused(
             f"{start}: refused{why}; the token needs write access to this namespace, and ZeroGPU Spaces are "
             "limited: 2 (free), 10 (PRO) or 50 (Team): delete one, change `hardware`, or ask `deploy doctor`"
         )

@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from deploy import apply, verify, wait
+from deploy import apply, deployment, restart, verify, wait
+from deploy.deployment import Deployment
 from deploy.errors import Conflict, DeployError, Raced
 from deploy.federation import ROOT
 from deploy.hub import Hub
 from deploy.plan import SpacePlan, plan_space
+from deploy.result import Result, guarded
 from deploy.targets import Target
 from deploy.verify import Probe
 
 REPLANS = 5
 
-Outcome = Literal["unchanged", "pushed", "pull request", "failed"]
-
-
-@dataclass(frozen=True)
-class Result:
-    """How one Space came out of a push. `text` is a sentence, an address or the error."""
-
-    target: Target
-    outcome: Outcome
-    text: str = ""
-
 
 @dataclass(frozen=True)
 class Push:
-    """One push of a federation; the seams (`probe`, `env`) are for tests and the command line."""
+    """One push of a federation; the seams (`probe`, `env`) are for tests and the command line.
+
+    `federation` is all of its Spaces, where only some are pushed: a deployment has one name over all of them.
+    `adopt` names Spaces that are ours from now on, whoever has made them.
+    """
 
     hub: Hub
     root: Path = ROOT
@@ -41,71 +34,76 @@ class Push:
     create_pr: bool = False
     files_only: bool = False
     longest_wait: float = wait.LONGEST
+    adopt: Collection[str] = ()
+    federation: Sequence[Target] | None = None
 
     def run(self, targets: Sequence[Target]) -> list[Result]:
         """Push every target; a failed mode stops no other, and the router comes when all modes are done."""
-        modes = [t for t in targets if not t.is_router]
-        routers = [t for t in targets if t.is_router]
-        results = self.hub.each(self.one, modes)
+        part_of = deployment.current(self.hub, self.federation or targets, self.root)
+        results = self.hub.each(lambda t: self.one(t, part_of), [t for t in targets if not t.is_router])
         # Also after a failure: the router greys a mode that does not answer and heals when it does.
-        return results + [self.one(t) for t in routers]
+        return results + [self.one(t, part_of) for t in targets if t.is_router]
 
-    def one(self, target: Target) -> Result:
+    def one(self, target: Target, part_of: Deployment) -> Result:
         """Push one Space; errors become its result."""
-        try:
-            result = self._pull_request(target) if self.create_pr else self._push(target)
-        except DeployError as error:
-            result = Result(target, "failed", error.text)
-        first, _, rest = f"{result.outcome} {target.repo_id}: {result.text}".partition("\n")
-        self.hub.say(first + (f"\n{rest}" if rest else ""))
-        return result
+        work = self._pull_request if self.create_pr else lambda t: self._push(t, part_of)
+        return guarded(self.hub, target, lambda: work(target))
 
-    def _push(self, target: Target) -> Result:
+    def _plan(self, target: Target) -> SpacePlan:
+        plan = plan_space(
+            self.hub, target, self.root, files_only=self.files_only, adopt=self.adopt, env=self.env
+        )
+        if plan.refusals:
+            raise DeployError(f"{target.repo_id} is left alone: {'; '.join(plan.refusals)}")
+        return plan
+
+    def _push(self, target: Target, part_of: Deployment) -> Result:
+        exists = False
         for _ in range(REPLANS):
-            plan = plan_space(self.hub, target, self.root, files_only=self.files_only)
+            plan = self._plan(target)
+            if exists and plan.remote is None:
+                raise DeployError(
+                    f"{target.repo_id} exists, and this token may not see it; push with a token that may, or "
+                    "give the Space another `name`"
+                )
             if plan.remote is None and self.files_only:
                 raise DeployError(f"{target.repo_id} does not exist; push once without --files-only")
-            if plan.settled and plan.remote is not None and plan.remote.stage not in wait.FAILED:
-                return Result(target, "unchanged", f"{plan.bundle.tag} is there already")
+            if plan.settled:
+                return Result(target, "unchanged", f"{plan.bundle.version} is there already")
             try:
                 if plan.remote is None:
                     apply.create(self.hub, target, self.env)
                     continue  # planned again, for the Hub puts a first commit into every new repository
                 apply.settings(self.hub, plan, self.env)
-                sha = apply.commit(self.hub, plan) if plan.files_differ else plan.remote.sha
+                sha = plan.remote.sha
+                if plan.files_differ:
+                    sha = apply.commit(self.hub, plan, part_of, files_only=self.files_only)
             except (Raced, Conflict) as error:
                 self.hub.say(f"  {error.text}; planning again")
+                exists = isinstance(error, Conflict)
                 continue
-            return self._prove(plan, sha)
+            return self._prove(plan, sha, part_of)
         raise DeployError(
             f"{target.repo_id} was changed by somebody else {REPLANS} times meanwhile; push again"
         )
 
-    def _prove(self, plan: SpacePlan, sha: str) -> Result:
+    def _prove(self, plan: SpacePlan, sha: str, part_of: Deployment) -> Result:
         """Wait, ask the app, and only then tag: the tag says that this very content has run."""
-        repo = plan.target.repo_id
-        wait.until_running(self.hub, repo, sha, longest=self.longest_wait)
+        repo, remote = plan.target.repo_id, plan.remote
+        assert remote is not None
+        heal = plan.broken and not plan.files_differ
+        if heal:
+            restart.again(self.hub, repo, remote.stage)
+        wait.until_running(self.hub, repo, sha, longest=self.longest_wait, restarted=heal)
         said = self.probe(self.hub, plan.target)
-        self.tag(plan, sha)
-        return Result(plan.target, "pushed", f"{said}; {plan.bundle.tag}")
-
-    def tag(self, plan: SpacePlan, sha: str) -> None:
-        """Mark a commit as deployed; a tag of that name on an older commit with the same content is moved."""
-        api, repo, name = self.hub.api, plan.target.repo_id, plan.bundle.tag
-        existing = plan.remote.tags.get(name) if plan.remote else None
-        if existing == sha:
-            return
-        if existing is not None:
-            self.hub.call(
-                f"move the tag of {repo}", lambda: api.delete_tag(repo, tag=name, repo_type="space")
-            )
-        with contextlib.suppress(Conflict):  # an attempt that timed out had worked
-            self.hub.call(
-                f"tag {repo}", lambda: api.create_tag(repo, tag=name, revision=sha, repo_type="space")
-            )
+        if sha == remote.sha and remote.deployed:
+            name = remote.deployed[0]
+        else:
+            name = deployment.mark(self.hub, repo, part_of, sha, remote.tags)
+        return Result(plan.target, "pushed", f"{said}; {name}")
 
     def _pull_request(self, target: Target) -> Result:
-        plan = plan_space(self.hub, target, self.root)
+        plan = self._plan(target)
         if plan.remote is None:
             raise DeployError(
                 f"{target.repo_id} does not exist, so it can have no pull request; push once without --pr"
@@ -129,7 +127,7 @@ class Push:
                 return Result(
                     target, "unchanged", f"pull request {pull.num} has these files already: {pull.url}"
                 )
-        text = apply.commit(self.hub, plan, create_pr=True)
+        text = apply.pull_request(self.hub, plan)
         if plan.settings:
             text += "; settings are not part of a pull request: " + ", ".join(c.name for c in plan.settings)
         return Result(target, "pull request", text)

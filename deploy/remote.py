@@ -5,19 +5,28 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from huggingface_hub import RepoFile, SpaceSecret, SpaceVariable, Volume
 
+from deploy.bundle import MANIFEST, MARK
 from deploy.errors import Missing
 from deploy.hub import Hub
+from deploy.targets import WEIGHTS_VARIABLE
 
 KEEP = (".gitattributes",)
 """Files that the Hub puts there itself."""
+FIRST = frozenset({"README.md"})
+"""What else the Hub may put into a new Space."""
 
 
 @dataclass(frozen=True)
 class Remote:
-    """The state of one Space. `files` maps a path to what `content_id` gives for the same bytes."""
+    """The state of one Space. `files` maps a path to what `content_id` gives for the same bytes.
+
+    `ours` says whether a push has made it: its manifest bears our mark, or it is new and still empty, with
+    the variables that a push creates it with.
+    """
 
     sha: str
     files: Mapping[str, tuple[str, ...]]
@@ -31,6 +40,7 @@ class Remote:
     volumes: tuple[tuple[str, ...], ...]
     variables: Mapping[str, str]
     secrets: frozenset[str]
+    ours: bool
     tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -63,6 +73,12 @@ def tree(hub: Hub, repo_id: str, revision: str) -> dict[str, tuple[str, ...]]:
     }
 
 
+def manifest(hub: Hub, repo_id: str, revision: str) -> dict[str, Any]:
+    """What bundle.json says at a revision; {} where it is no table of ours."""
+    found = hub.read_json(repo_id, MANIFEST, revision, "space")
+    return found if MARK in found else {}
+
+
 def read(hub: Hub, repo_id: str, *, settings: bool = True) -> Remote | None:
     """The Space as it is, or None when there is none (or none that the token may see).
 
@@ -82,9 +98,14 @@ def read(hub: Hub, repo_id: str, *, settings: bool = True) -> Remote | None:
     refs = hub.call(f"list the tags of {repo_id}", lambda: api.list_repo_refs(repo_id, repo_type="space"))
     sha = info.sha or ""
     hardware = runtime.requested_hardware or runtime.hardware
+    files = tree(hub, repo_id, sha)
+    if MANIFEST in files:
+        ours = bool(manifest(hub, repo_id, sha))
+    else:
+        ours = files.keys() <= FIRST and WEIGHTS_VARIABLE in variables
     return Remote(
         sha=sha,
-        files=tree(hub, repo_id, sha),
+        files=files,
         hardware=str(getattr(hardware, "value", hardware)) if hardware else None,
         sleep_seconds=runtime.sleep_time,
         stage=str(getattr(runtime.stage, "value", runtime.stage)),
@@ -95,5 +116,6 @@ def read(hub: Hub, repo_id: str, *, settings: bool = True) -> Remote | None:
         volumes=tuple(sorted(volume_id(v) for v in runtime.volumes or [])),
         variables={k: v.value for k, v in variables.items()},
         secrets=frozenset(secrets),
+        ours=ours,
         tags={t.name: t.target_commit for t in refs.tags},
     )

@@ -25,6 +25,7 @@ def status(hub: Hub, targets: Sequence[Target]) -> list[dict[str, Any]]:
             "sha": remote.sha,
             "running": remote.running_sha,
             "current": remote.running_sha in (None, remote.sha),
+            "ours": remote.ours,
             "tag": (remote.deployed or [None])[0],
             "url": remote.host,
         }
@@ -39,7 +40,9 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     for r in rows:
         text = f"{r['space']:{width}}  {r['stage']:14}"
         if "hardware" in r:
-            tag = r["tag"] or "no deploy tag: the last push did not finish"
+            tag = r["tag"] or "no deploy tag: the last push did not finish, or its token may not tag"
+            if not r["ours"]:
+                tag = "not one of ours: no push has made it"
             text += f"  {r['hardware'] or '-':10}  {tag}" + (
                 "" if r["current"] else "  (an older commit runs)"
             )

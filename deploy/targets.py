@@ -16,6 +16,8 @@ from deploy.federation import ROOT, ZEROGPU, Federation, SpaceEntry, Visibility,
 ROUTER = "router"
 MODELS_ROOT = "/models"
 FEDERATION_VARIABLE = "WAN_FEDERATION"
+WEIGHTS_VARIABLE = "WAN_WEIGHTS"
+"""Every Space of a push has it from the start."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def resolve(federation: Federation, namespace: str, root: Path = ROOT) -> list[T
             visibility=router.visibility,
             sleep_seconds=router.sleep_seconds,
             sign_in=router.sign_in,
-            variables={FEDERATION_VARIABLE: addresses, "WAN_WEIGHTS": weights, **router.variables},
+            variables={FEDERATION_VARIABLE: addresses, WEIGHTS_VARIABLE: weights, **router.variables},
             secrets=router.secrets,
         ),
     ]
@@ -95,7 +97,7 @@ def _mode_target(federation: Federation, entry: SpaceEntry, namespace: str) -> T
     hardware = entry.hardware or federation.hardware or ZEROGPU
     # One resident checkpoint a Space: whatever is on cuda at import moves to the GPU with every worker.
     chosen = tuple(entry.checkpoints) or ((MODES[entry.mode].checkpoints[0],) if weights == "wan" else ())
-    variables = {"WAN_WEIGHTS": weights}
+    variables = {WEIGHTS_VARIABLE: weights}
     if chosen:
         variables["WAN_CHECKPOINTS"] = ",".join(chosen)
     if hardware == ZEROGPU and chosen:

@@ -6,6 +6,7 @@ import ast
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -46,11 +47,12 @@ def closure(root: Path, start: Iterable[Path]) -> Closure:
             continue
         found.files.add(file)
         try:
-            tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
+            package = file.name == "__init__.py"
+            imports = _imports_of(file.read_text(encoding="utf-8"), _module_name(root, file), package)
         except SyntaxError as error:
             where = f"{file.relative_to(root)} line {error.lineno}"
             raise DeployError(f"{where} must be valid Python to travel; {error.msg}: mend it") from None
-        for module, how in _imports(tree, _module_name(root, file), file.name == "__init__.py"):
+        for module, how in imports:
             top = module.split(".")[0]
             if top in PACKAGES:
                 queue += _files_of(root, module)
@@ -65,6 +67,11 @@ def closure(root: Path, start: Iterable[Path]) -> Closure:
 def _module_name(root: Path, file: Path) -> str:
     parts = file.relative_to(root).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@cache  # a push reads the same files for each Space, and more than once
+def _imports_of(source: str, module: str, is_package: bool) -> tuple[tuple[str, How], ...]:
+    return tuple(_imports(ast.parse(source), module, is_package))
 
 
 def _imports(tree: ast.AST, module: str, is_package: bool) -> Iterator[tuple[str, How]]:

@@ -38,7 +38,7 @@ def verify(hub: Hub, target: Target, *, generate: bool = False, probe: Probe | N
     said = (probe or answers)(hub, target)
     if generate and not target.is_router:
         said += "; " + one_generation(hub, target)
-    return f"{said} at {remote.sha[:12]}" + ("" if remote.deployed else " (not tagged by a finished push)")
+    return f"{said} at {remote.sha[:12]}" + ("" if remote.deployed else " (not tagged by a push)")
 
 
 def answers(hub: Hub, target: Target) -> str:
@@ -112,9 +112,8 @@ def _address(hub: Hub, target: Target) -> tuple[str, dict[str, str]]:
     info = hub.call(f"look at {target.repo_id}", lambda: hub.api.space_info(target.repo_id))
     if not info.host:
         raise DeployError(f"{target.repo_id} has no address yet; wait a moment")
-    token = hub.api.token
-    private = bool(info.private) and isinstance(token, str)
-    return info.host.rstrip("/"), {"authorization": f"Bearer {token}"} if private else {}
+    token = hub.token if info.private else None  # nobody else is shown it
+    return info.host.rstrip("/"), {"authorization": f"Bearer {token}"} if token else {}
 
 
 def _run(host: str, headers: dict[str, str], target: Target, name: str, data: list[Any]) -> list[Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
+
 from deploy.errors import DeployError
 from deploy.hub import Hub
 
@@ -14,13 +16,19 @@ FAILED = {
     "NO_APP_FILE": "has no app file",
     "DELETING": "is being deleted",
 }
+STALE_SECONDS = 60.0
+"""How long after a restart the stage may still be that of before."""
 _LOG_LINES = 15
 
 
-def until_running(hub: Hub, repo_id: str, sha: str, *, longest: float = LONGEST) -> None:
-    """Return once `repo_id` runs `sha`. DeployError with the end of its log when it fails or takes too long.
+def until_running(
+    hub: Hub, repo_id: str, sha: str, *, longest: float = LONGEST, restarted: bool = False
+) -> None:
+    """Return once `repo_id` runs `sha`. DeployError with the end of its log when it fails or takes too long,
+    and at once when another commit has come on top: then `sha` will never run.
 
-    The stage alone will not do: for a while after a commit it is still the old build's RUNNING.
+    The stage alone will not do: for a while after a commit it is still the old build's RUNNING, and after a
+    restart (`restarted`) the old failure.
     """
     waited, woken, last = 0.0, False, ""
     while True:
@@ -30,7 +38,11 @@ def until_running(hub: Hub, repo_id: str, sha: str, *, longest: float = LONGEST)
         current = running is None or running == sha
         if stage == "RUNNING" and current:
             return
-        if stage in FAILED and current:
+        if not current:
+            _check_overtaken(hub, repo_id, sha)
+        if stage not in FAILED:
+            restarted = False
+        elif current and not (restarted and waited < STALE_SECONDS):
             tail = log_tail(hub, repo_id, build=stage in ("BUILD_ERROR", "CONFIG_ERROR"))
             raise DeployError(
                 f"{repo_id} {FAILED[stage]} at {sha[:12]}; `wan-studio deploy rollback` takes it back. "
@@ -50,6 +62,20 @@ def until_running(hub: Hub, repo_id: str, sha: str, *, longest: float = LONGEST)
             last = stage
         hub.sleep(POLL_SECONDS)
         waited += POLL_SECONDS
+
+
+def _check_overtaken(hub: Hub, repo_id: str, sha: str) -> None:
+    commits = hub.call(
+        f"list the commits of {repo_id}", lambda: list(hub.api.list_repo_commits(repo_id, repo_type="space"))
+    )
+    later = list(takewhile(lambda c: c.commit_id != sha, commits))
+    if not later or len(later) == len(commits):
+        return  # it is the last one, or the list does not know it yet
+    by = ", ".join(later[0].authors) or "somebody"
+    raise DeployError(
+        f"{repo_id} was overtaken: {later[0].commit_id[:12]} ({later[0].title}) by {by} came on top of {sha[:12]}, "
+        "which will not run; `wan-studio deploy plan` says what a push would change of it"
+    )
 
 
 def log_tail(hub: Hub, repo_id: str, *, build: bool, lines: int = _LOG_LINES) -> str:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from common.errors import StudioError
-from deploy import cli, doctor, federation, plan, status, targets, verify
+from deploy import cli, doctor, federation, plan, secrets, status, targets, verify
 from deploy import destroy as destroying
 from deploy.hub import Hub
+from deploy.restart import Restart
 from deploy.targets import Target
 from tests.deploy.conftest import Desk
+from tests.hub_stand_in.repos import Repo
 from tests.hub_stand_in.server import Account
 
 SECRET = "hf_very_secret_value"
@@ -109,7 +113,20 @@ def test_deploy_secret_that_is_missing_or_the_deployers_own_is_refused(desk: Des
 def test_deploy_secret_added_later_is_set_on_its_own(desk: Desk) -> None:
     desk.push()
     assert desk.push(with_secret(desk), env={"READ_ONLY": SECRET})["router"] == "pushed"
-    assert desk.server.repos["ada/wan-studio-demo"].writes == ["create", "commit", "tag", "secrets"]
+    assert desk.server.repos["ada/wan-studio-demo"].writes[3:] == ["secrets", "variables"]
+
+
+def test_deploy_secret_that_was_rotated_is_sent_again(desk: Desk) -> None:
+    """Its value cannot be read back: a digest beside it, keyed by the deploy token, tells the new one."""
+    desk.push(with_secret(desk), env={"READ_ONLY": SECRET})
+    assert desk.push(with_secret(desk), env={"READ_ONLY": SECRET})["router"] == "unchanged"
+    assert desk.push(with_secret(desk), env={"READ_ONLY": "hf_rotated"})["router"] == "pushed"
+    repo = desk.server.repos["ada/wan-studio-demo"]
+    assert repo.secrets == {"WAN_READ_TOKEN": "hf_rotated"}
+    assert desk.push(with_secret(desk), env={"READ_ONLY": "hf_rotated"})["router"] == "unchanged"
+    digest = json.loads(repo.variables[secrets.SENT])["WAN_READ_TOKEN"]
+    plain = hashlib.sha256(f"{repo.id}\0WAN_READ_TOKEN\0hf_rotated".encode()).hexdigest()
+    assert digest and digest not in plain
 
 
 def test_deploy_destroy_takes_ours_router_first_and_leaves_strangers(here: Desk) -> None:
@@ -155,10 +172,9 @@ def test_deploy_doctor_counts_zerogpu_places_and_disk(desk: Desk) -> None:
     hub = Hub(type(desk.hub.api)(endpoint=desk.server.url, token="hf_write"), say=desk.said.append)
     found = doctor.examine(hub, wanted, desk.root)
     assert any(f.level == "problem" and "plan free has 2" in f.text for f in found)
-    missing = (
-        "t2v: the volume ada/wan2.2-t2v-a14b-bf16 holds no complete pipeline; run `wan-studio deploy bake "
-    )
-    assert texts[missing + "wan2.2-t2v-a14b` first"] == "problem"
+    missing = [x for x in texts if "the volume ada/wan2.2-t2v-a14b-bf16 holds no complete pipeline" in x]
+    assert texts[missing[0]] == "problem"
+    assert missing[0].endswith("; run `wan-studio deploy bake wan2.2-t2v-a14b` first")
     naked = [replace(t, volumes=()) for t in wanted]
     assert any(f.level == "problem" and "do not fit" in f.text for f in doctor.examine(hub, naked, desk.root))
 
@@ -207,3 +223,87 @@ def test_deploy_workflow_pushes_with_trusted_publisher_tokens_and_no_secret() ->
         args = parser.parse_args(line.split())
         assert (args.deploy_command, args.yes, args.files_only) == ("push", True, True)
     assert jobs["router"]["needs"] == ["spaces", "modes"]
+
+
+def account(desk: Desk, **changes: Any) -> list[doctor.Finding]:
+    """What the doctor says to another kind of account."""
+    desk.server.accounts["hf_other"] = Account("ada", **changes)
+    hub = Hub(type(desk.hub.api)(endpoint=desk.server.url, token="hf_other"), say=desk.said.append)
+    return doctor.examine(hub, desk.targets(), desk.root)
+
+
+@pytest.mark.parametrize(
+    ("scoped", "level", "words"),
+    [
+        ({"ada": ["repo.content.read", "repo.write"]}, "ok", "token of ada (fineGrained)"),
+        ({"ada": ["repo.content.read"]}, "problem", "no write access to ada; at hf.co/settings/tokens"),
+        ({"other-org": ["repo.write"]}, "problem", "no write access to ada"),
+        ({}, "problem", "no write access to ada"),
+        ({"ada/wan-studio-demo": ["repo.write"]}, "warning", "make no new ones"),
+    ],
+)
+def test_deploy_doctor_reads_a_fine_grained_token(
+    desk: Desk, scoped: dict[str, list[str]], level: str, words: str
+) -> None:
+    assert [f.level for f in account(desk, scoped=scoped) if words in f.text] == [level]
+
+
+def test_deploy_doctor_has_a_way_out_for_a_free_account(desk: Desk) -> None:
+    """The demo profile is no way out there: its Spaces are on cpu-basic, which Gradio gets with PRO."""
+    texts = [f.text for f in account(desk, pro=False) if f.level == "problem"]
+    assert any("3 Spaces on cpu-basic" in t and "wan-studio deploy local" in t for t in texts)
+    assert not any("--profile demo" in t for t in texts)
+    assert not any("cpu-basic" in f.text for f in account(desk, pro=True))
+
+
+def test_deploy_doctor_misses_a_secret_that_the_first_push_needs(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("READ_ONLY", raising=False)
+    assert any("$READ_ONLY is not set here" in f.text for f in doctor.examine(desk.hub, with_secret(desk)))
+
+
+def test_deploy_destroy_knows_ours_by_the_mark_and_not_by_a_file_of_that_name(here: Desk) -> None:
+    repo = Repo("ada/wan-studio-demo-t2v")
+    repo.commit({"app.py": b"theirs", "bundle.json": b'{"name": "a bundler"}'}, "theirs")
+    empty = Repo("ada/wan-studio-demo-i2v")
+    empty.commit({".gitattributes": b""}, "initial commit")
+    here.server.repos |= {r.id: r for r in (repo, empty)}
+    assert command(here, "destroy", "--profile", "demo", "--yes") == 0
+    assert set(here.server.repos) == {repo.id, empty.id}
+
+
+def test_deploy_restart_starts_anew_and_asks(desk: Desk) -> None:
+    """Broken or not; with a way out where there is nothing to restart, and never a stranger's."""
+    desk.push(desk.targets()[:1])
+    repo = desk.server.repos["ada/wan-studio-demo-t2v"]
+    repo.stages = [("RUNTIME_ERROR", repo.head.id)]
+    theirs = Repo("ada/wan-studio-demo-i2v")
+    theirs.commit({"app.py": b"theirs"}, "theirs")
+    desk.server.repos[theirs.id] = theirs
+    results = Restart(desk.hub, probe=lambda *_: "answers").run(desk.targets())
+    assert [r.outcome for r in results] == ["restarted", "failed", "failed"]
+    assert repo.writes[-1] == "restart" and theirs.writes == []
+    assert (
+        "no push of ours has made it" not in results[0].text and "`wan-studio deploy push`" in results[2].text
+    )
+    Restart(desk.hub, factory=True, probe=lambda *_: "answers").run(desk.targets()[:1])
+    assert repo.writes[-1] == "factory"
+
+
+def test_deploy_adopt_names_a_space_of_the_federation(here: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(here, "plan", "--profile", "demo", "--adopt", "everything") == 2
+    assert "--adopt must name a Space of the federation; got 'everything'" in capsys.readouterr().err
+
+
+def test_deploy_push_with_nothing_but_a_strangers_space_fails(
+    here: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    repo = Repo("ada/wan-studio-demo-t2v")
+    repo.commit({"app.py": b"theirs"}, "theirs")
+    here.server.repos[repo.id] = repo
+    assert command(here, "push", "--profile", "demo", "--only", "t2v", "--yes") == 1
+    out = capsys.readouterr().out
+    assert "refuse   ada/wan-studio-demo-t2v: no push of ours has made it" in out and "--adopt t2v" in out
+    assert "not one of ours" in status.table(status.status(here.hub, here.targets()))
+    assert repo.writes == []

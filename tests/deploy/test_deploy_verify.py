@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from gradio.utils import get_upload_folder
+from huggingface_hub import HfApi
 
 from common.contract import Backend, CheckpointInfo, Manifest, ModeKey
 from common.errors import GpuError
@@ -19,6 +20,7 @@ from common.modes import MODES
 from common.space import build_space
 from deploy import verify
 from deploy.errors import DeployError
+from deploy.hub import Hub
 from tests.common.fakes import FakeService
 from tests.deploy.conftest import Desk
 
@@ -39,9 +41,10 @@ PLAN = {"num_frames": 17, "checkpoint": "k"}
 
 
 class App:
-    """An app that answers what it is told to: path end to (status, body)."""
+    """An app that answers what it is told to: path end to (status, body); only who shows `token`, where it is set."""
 
     def __init__(self) -> None:
+        self.token, self.shown = "", list[str]()
         self.answers: dict[str, tuple[int, Any]] = {}
         self.url = ""
 
@@ -56,7 +59,10 @@ def app() -> Iterator[App]:
 
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            app.shown.append(self.headers.get("Authorization") or "")
             status, body = app.answers.get(self.path.rsplit("/", 1)[1], (404, {}))
+            if app.token and app.shown[-1] != f"Bearer {app.token}":
+                status, body = 404, {}  # as the Hub hides a private Space
             self.send_response(status)
             self.send_header("Content-Type", "application/json" if not isinstance(body, str) else "text/html")
             self.end_headers()
@@ -109,6 +115,30 @@ def test_deploy_verify_names_what_is_wrong(
     with pytest.raises(DeployError) as error:
         ask(desk, app, **answers)
     assert words in error.value.text
+
+
+def test_deploy_verify_shows_its_token_to_a_private_space(
+    desk: Desk, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that `hf auth login` has left, which the client holds nowhere; a public Space is not shown it."""
+    private = [replace(t, visibility="private") for t in desk.targets()]
+    desk.server.hosts = {t.repo_id: app.url for t in private}
+    desk.push(private)
+    app.token = "hf_write"
+    app.answers = {
+        "manifest": (200, {"data": [MANIFEST]}),
+        "plan": (200, {"data": [PLAN]}),
+        "": (200, "<html>"),
+    }
+    monkeypatch.setenv("HF_TOKEN", "hf_write")
+    hub = Hub(HfApi(endpoint=desk.server.url), say=desk.said.append)
+    assert hub.api.token is None
+    assert verify.verify(hub, private[0]).startswith("t2v answers")
+    assert verify.verify(hub, private[-1]).startswith("the page answers")
+    desk.server.repos[private[0].repo_id].visibility = "public"
+    app.token, app.shown = "", []
+    verify.verify(hub, private[0])
+    assert set(app.shown) == {""}
 
 
 def test_deploy_verify_of_an_app_that_is_gone(desk: Desk, app: App) -> None:

@@ -7,12 +7,15 @@ from dataclasses import replace
 
 import pytest
 
-from deploy import plan
+from deploy import federation, plan, targets, volumes
+from deploy.bundle import MARK
+from deploy.errors import DeployError
 from deploy.hub import Hub
 from deploy.push import Push
 from deploy.targets import Target
 from tests.deploy.conftest import Desk
 from tests.hub_stand_in import Fault
+from tests.hub_stand_in.repos import Model, Repo
 from tests.hub_stand_in.server import Account
 
 ALL = ("t2v", "i2v", "router")
@@ -280,3 +283,198 @@ def test_push_of_files_only_neither_reads_nor_writes_settings(desk: Desk) -> Non
     desk.commit()
     assert desk.push(files_only=True) == {"t2v": "pushed", "i2v": "unchanged", "router": "unchanged"}
     assert repo.writes == ["create", "commit", "tag", "commit", "tag"]
+
+
+T2V = "ada/wan-studio-demo-t2v"
+
+
+def stranger(desk: Desk, *, manifest: bytes | None = None) -> Repo:
+    """A Space of the name of ours that no push of ours has made."""
+    repo = Repo(T2V, hardware="t4-small", variables={"WAN_LIKE": "x"}, secrets={"KEY": "k"})
+    files = {"app.py": b"theirs", "README.md": b"---\nsdk: gradio\n---\n"}
+    if manifest is not None:
+        files["bundle.json"] = manifest
+    repo.commit(files, "theirs")
+    desk.server.repos[T2V] = repo
+    return repo
+
+
+@pytest.mark.parametrize("manifest", [None, b"{}", b"[1]", b"not json"])
+def test_push_leaves_a_strangers_space_alone(desk: Desk, manifest: bytes | None) -> None:
+    """Ours is known by the mark in its manifest, not by the name of a file; nothing of theirs changes."""
+    repo = stranger(desk, manifest=manifest)
+    assert desk.push() == {"t2v": "failed", "i2v": "pushed", "router": "pushed"}
+    assert desk.push(files_only=True)["t2v"] == desk.push(create_pr=True)["t2v"] == "failed"
+    assert repo.writes == [] and repo.pulls == [] and len(repo.commits) == 1
+    said = "\n".join(desk.said)
+    assert f"{T2V} is left alone: no push of ours has made it" in said
+    assert "`prefix`" in said and "--adopt t2v" in said
+
+
+def test_push_takes_over_a_strangers_space_only_when_told_by_name(desk: Desk) -> None:
+    repo = stranger(desk)
+    found = plan.plan_space(desk.hub, desk.targets()[0], desk.root, adopt=["t2v"])
+    assert (found.action, repo.writes) == ("update", []) and "taken over: 2 files" in found.notices[0]
+    assert desk.push(adopt=["t2v"])["t2v"] == "pushed"
+    assert MARK.encode() in repo.head.tree["bundle.json"]
+    assert repo.variables == {"WAN_WEIGHTS": "nano"} and repo.hardware == "cpu-basic"
+    assert desk.push() == outcomes("unchanged")  # it is ours now
+
+
+def test_push_goes_on_in_a_space_that_it_had_just_made(desk: Desk) -> None:
+    """Interrupted between the creation and the first commit: no manifest yet, but our variables."""
+    desk.server.faults.append(Fault("POST", r"demo-t2v/commit/", status=400))
+    assert desk.push()["t2v"] == "failed"
+    repo = desk.server.repos[T2V]
+    repo.commit({**repo.head.tree, "README.md": b"---\nsdk: gradio\n---\n"}, "the Hub's own first page")
+    assert desk.push()["t2v"] == "pushed"
+
+
+def test_push_survives_an_upload_that_the_client_gives_up_on(desk: Desk) -> None:
+    """A refused LFS file is a RuntimeError of the client: it is that Space's failure, with the Hub's own words."""
+    desk.write("spaces/t2v/logo.png", "not small")
+    desk.commit()
+    desk.server.faults.append(Fault("PUT", "/lfs/", status=403, message="storage is full"))
+    assert desk.push() == {"t2v": "failed", "i2v": "pushed", "router": "pushed"}
+    assert any(f"failed {T2V}: could not commit" in s and "storage is full" in s for s in desk.said)
+    assert desk.push() == {"t2v": "pushed", "i2v": "unchanged", "router": "unchanged"}
+
+
+def test_push_makes_an_unexpected_error_one_spaces_failure(desk: Desk) -> None:
+    def probe(_: Hub, target: Target) -> str:
+        if target.name == "t2v":
+            raise ZeroDivisionError("by nothing")
+        return "answers"
+
+    results = Push(desk.hub, root=desk.root, probe=probe).run(desk.targets())
+    assert [r.outcome for r in results] == ["failed", "pushed", "pushed"]
+    assert "ZeroDivisionError: by nothing" in results[0].text and "--only t2v" in results[0].text
+
+
+def test_push_without_a_job_token_says_what_the_job_lacks(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client's OIDCError becomes a sentence."""
+    hub = Hub(type(desk.hub.api)(endpoint=desk.server.url), say=desk.said.append, sleep=desk.slept.append)
+    monkeypatch.setenv("HF_OIDC_RESOURCE", f"spaces/{T2V}")
+    for name in ("HF_OIDC_ID_TOKEN", "GITHUB_ACTIONS", "HF_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(DeployError, match="id-token: write"):
+        hub.call("look", lambda: hub.api.space_info(T2V))
+
+
+def breaks(desk: Desk, stage: str) -> Repo:
+    """A T2V Space that ran, was tagged, and then stopped with an error; a restart mends it."""
+    desk.push()
+    repo = desk.server.repos[T2V]
+    repo.stages = [(stage, repo.head.id)]
+    return repo
+
+
+@pytest.mark.parametrize(("stage", "write"), [("RUNTIME_ERROR", "restart"), ("BUILD_ERROR", "factory")])
+def test_push_heals_a_space_that_has_broken_since(desk: Desk, stage: str, write: str) -> None:
+    """The old failure still shows for a moment after the restart, and is not taken for a new one."""
+    repo = breaks(desk, stage)
+    found = plan.plan_space(desk.hub, desk.targets()[0], desk.root)
+    assert found.action == "heal" and f"it is {stage}: start it anew" in plan.describe([found], {})
+    assert desk.push() == {"t2v": "pushed", "i2v": "unchanged", "router": "unchanged"}
+    assert repo.writes == ["create", "commit", "tag", write]
+    assert desk.push() == outcomes("unchanged")
+
+
+def test_push_of_a_space_that_breaks_again_fails_with_its_log(desk: Desk) -> None:
+    repo = breaks(desk, "RUNTIME_ERROR")
+    repo.outcome = "RUNTIME_ERROR"
+    assert desk.push()["t2v"] == "failed"
+    assert any("stopped with an error" in s and "Build queued" in s for s in desk.said)
+
+
+def test_push_that_is_overtaken_ends_at_once_and_says_by_what(desk: Desk) -> None:
+    """Another commit on top of ours: ours will never run, however long one waits."""
+    desk.push()
+    repo = desk.server.repos[T2V]
+    desk.commit_touching("common/heavy.py", "import torch  # ours\n")
+
+    def sleep(seconds: float) -> None:
+        desk.slept.append(seconds)
+        if repo.head.message.startswith("Wan Studio") and len(repo.stages) > 1:
+            repo.commit({**repo.head.tree, "app.py": b"theirs"}, "a later thought")
+
+    hub = Hub(desk.hub.api, sleep=sleep, say=desk.said.append)
+    results = Push(hub, root=desk.root, probe=lambda *_: "answers").run(desk.targets()[:1])
+    assert results[0].outcome == "failed" and len(desk.slept) < 20
+    assert f"was overtaken: {repo.head.id[:12]} (a later thought) by ada came on top" in results[0].text
+
+
+def mounted(desk: Desk) -> Target:
+    """T2V with real weights from a volume."""
+    return next(
+        t for t in targets.resolve(federation.load(), "ada", desk.root) if t.volumes and t.name == "t2v"
+    )
+
+
+def whole() -> Model:
+    """A repack as `bake` leaves it."""
+    index = b'{"transformer": ["diffusers", "W"], "transformer_2": ["diffusers", "W"], "vae": [null, null]}'
+    files = {"model_index.json": index}
+    sizes: dict[str, int] = {}
+    for part in ("transformer", "transformer_2"):
+        shards = [f"d-0000{i}-of-00002.safetensors" for i in (1, 2)]
+        table = ", ".join(f'"w{i}": "{shard}"' for i, shard in enumerate(shards))
+        files[f"{part}/d.safetensors.index.json"] = f'{{"weight_map": {{{table}}}}}'.encode()
+        files |= {f"{part}/{shard}": b"x" for shard in shards}
+        sizes |= {f"{part}/{shard}": 14_000_000_000 for shard in shards}
+    return Model(files, sizes)
+
+
+def test_push_takes_a_whole_volume(desk: Desk) -> None:
+    desk.server.models["ada/wan2.2-t2v-a14b-bf16"] = whole()
+    assert volumes.problems(desk.hub, mounted(desk)) == []
+    assert desk.push([mounted(desk)]) == {"t2v": "pushed"}
+
+
+@pytest.mark.parametrize(
+    ("gone", "words"),
+    [
+        (".", "no such repository"),
+        ("model_index.json", "no model_index.json"),
+        ("transformer_2/", "no transformer_2/"),
+        ("transformer/d-00002-of-00002.safetensors", "1 of the 2 shards of transformer/ are not there"),
+    ],
+)
+def test_push_refuses_a_volume_that_is_not_whole(desk: Desk, gone: str, words: str) -> None:
+    """Rather than a Space that then downloads 126 GB; nothing is created."""
+    if gone != ".":
+        model = desk.server.models["ada/wan2.2-t2v-a14b-bf16"] = whole()
+        model.files = {k: v for k, v in model.files.items() if not k.startswith(gone)}
+    assert desk.push([mounted(desk)]) == {"t2v": "failed"}
+    assert desk.server.repos == {}
+    said = "\n".join(desk.said)
+    assert words in said and "wan-studio deploy bake wan2.2-t2v-a14b" in said
+
+
+def test_push_refuses_a_volume_whose_weights_are_cut_short(desk: Desk) -> None:
+    model = desk.server.models["ada/wan2.2-t2v-a14b-bf16"] = whole()
+    model.sizes = dict.fromkeys(model.sizes, 1000000)
+    assert desk.push([mounted(desk)]) == {"t2v": "failed"}
+    assert any("0.0 GB of experts, at least" in s for s in desk.said)
+    model.sizes = dict.fromkeys(model.sizes, 0)
+    desk.push([mounted(desk)])
+    assert any("d-00001-of-00002.safetensors is empty" in s for s in desk.said)
+
+
+def test_push_of_a_name_that_is_taken_out_of_sight_says_so(desk: Desk) -> None:
+    """Somebody's private Space: the Hub refuses the creation, and shows nothing."""
+    desk.server.faults.append(Fault("POST", "/api/repos/create", status=409, message="it exists", times=9))
+    assert desk.push(desk.targets()[:1]) == {"t2v": "failed"}
+    assert any("exists, and this token may not see it" in s for s in desk.said)
+
+
+def test_push_of_one_space_does_not_stumble_over_the_others(desk: Desk) -> None:
+    """A bundle that cannot be built, and Spaces that a job's token may not look at, are no matter of this one's."""
+    desk.push()
+    desk.write("spaces/i2v/app.py", "def broken(:\n")
+    desk.commit_touching("common/heavy.py", "import torch  # new\n")
+    desk.server.faults.append(Fault("GET", "demo-i2v/", status=403, times=99))
+    assert desk.push(desk.targets()[:1], federation=desk.targets()) == {"t2v": "pushed"}
+    assert "deploy-2-" in desk.server.repos[T2V].head.message

@@ -38,6 +38,32 @@ def resolve(hub: Hub, call: Call, name: str, ref: str, path: str) -> Reply:
     return Reply(200, data, headers, "application/octet-stream")
 
 
+def model_tree(hub: Hub, name: str, below: str) -> Reply:
+    """The files of a model repository, below a folder."""
+    if name not in hub.models:
+        return missing("RepoNotFound")
+    model = hub.models[name]
+    return Reply(
+        200,
+        [
+            {"type": "file", "path": p, "size": model.sizes.get(p, len(b)), "oid": git_oid(b)}
+            for p, b in sorted(model.files.items())
+            if p.startswith(below)
+        ],
+    )
+
+
+def model_file(hub: Hub, name: str, path: str) -> Reply:
+    """One file of a model repository."""
+    if name not in hub.models:
+        return missing("RepoNotFound")
+    if path not in hub.models[name].files:
+        return missing("EntryNotFound")
+    data = hub.models[name].files[path]
+    headers = {"ETag": f'"{git_oid(data)}"', "X-Repo-Commit": "0" * 40}
+    return Reply(200, data, headers, "application/octet-stream")
+
+
 def git_route(hub: Hub, call: Call, repo: Repo, head: str, ref: str) -> Reply:
     """Trees and commits at a ref."""
     commit = repo.find(ref.strip("/"))

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 LFS_SUFFIXES = (".safetensors", ".bin", ".mp4", ".png", ".webp", ".onnx", ".model", ".npz")
 LFS_BYTES = 10 * 1024 * 1024
+START = datetime(2026, 11, 22, tzinfo=UTC)
+_seconds = itertools.count()
 GITATTRIBUTES = "".join(f"*{s} filter=lfs diff=lfs merge=lfs -text\n" for s in LFS_SUFFIXES).encode()
 
 
@@ -23,11 +27,20 @@ def is_lfs(path: str, size: int) -> bool:
 
 @dataclass
 class Commit:
-    """One commit: its id, message and whole tree (path to bytes)."""
+    """One commit: its id, message and whole tree (path to bytes); each a second later than the one before."""
 
     id: str
     message: str
     tree: dict[str, bytes]
+    date: datetime = field(default_factory=lambda: START + timedelta(seconds=next(_seconds)))
+
+
+@dataclass
+class Model:
+    """A model repository to read: files, and sizes in bytes for those that are larger than a test would hold."""
+
+    files: dict[str, bytes]
+    sizes: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -82,18 +95,18 @@ class Repo:
         if pull is not None:
             pull.commits.append(new)
             return new
-        old = self.commits[-1].id if self.commits else ""
         self.commits.append(new)
         if "app.py" in tree:
             # As on the Hub: the old build still says RUNNING for a moment, at its own sha.
-            stale = [("RUNNING", old)] if any(s == "RUNNING" for s, _ in self.stages) else []
+            stale = [s for s in self.stages[:1] if s[0] == "RUNNING"]
             self.stages = [*stale, ("BUILDING", new.id), ("APP_STARTING", new.id), (self.outcome, new.id)]
         return new
 
     def restart(self) -> None:
-        """What any settings change causes."""
+        """What any settings change causes; an old failure still shows, in the answer and once after it."""
         if "app.py" in self.head.tree:
-            self.stages = [("APP_STARTING", self.head.id), (self.outcome, self.head.id)]
+            old = [s for s in self.stages[-1:] if s[0].endswith("_ERROR")]
+            self.stages = [*old, *old, ("APP_STARTING", self.head.id), (self.outcome, self.head.id)]
 
     def runtime(self, *, moves: bool = True) -> dict[str, Any]:
         """The runtime as the API tells it; every look `moves` a build one stage on."""

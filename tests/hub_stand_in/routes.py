@@ -7,7 +7,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from tests.hub_stand_in.git import git_route, lfs_batch, resolve
+from tests.hub_stand_in.git import git_route, lfs_batch, model_file, model_tree, resolve
 from tests.hub_stand_in.repos import GITATTRIBUTES, PullRequest, Repo
 from tests.hub_stand_in.wire import Call, Reply, missing
 
@@ -52,6 +52,10 @@ def answer(hub: Hub, call: Call) -> Reply:
         return lfs_batch(hub, call)
     if m := re.fullmatch(r"/spaces/([^/]+/[^/]+)/resolve/([^/]+|refs/pr/\d+)/(.+)", path):
         return resolve(hub, call, m[1], m[2], m[3])
+    if m := re.fullmatch(r"/api/models/([^/]+/[^/]+)/tree/[^/]+(?:/(.*))?", path):
+        return model_tree(hub, m[1], m[2] or "")
+    if m := re.fullmatch(r"/((?!spaces/|api/)[^/]+/[^/]+)/resolve/[^/]+/(.+)", path):
+        return model_file(hub, m[1], m[2])
     if m := re.fullmatch(r"/api/spaces/([^/]+/[^/]+)(?:/(.*))?", path):
         repo = hub.repos.get(m[1])
         if repo is None or (repo.visibility == "private" and call.account is None):
@@ -70,7 +74,11 @@ def whoami(call: Call) -> Reply:
     a = call.account
     body = {"name": a.name, "type": "user", "isPro": a.pro, "canPay": a.pro}
     body["orgs"] = [{"name": o, "plan": "team"} for o in a.orgs]
-    body["auth"] = {"type": "access_token", "accessToken": {"role": a.role, "displayName": "test"}}
+    token: dict[str, Any] = {"role": a.role, "displayName": "test"}
+    if a.scoped is not None:
+        scoped = [{"entity": {"name": n}, "permissions": p} for n, p in a.scoped.items()]
+        token |= {"role": "fineGrained", "fineGrained": {"global": [], "scoped": scoped}}
+    body["auth"] = {"type": "access_token", "accessToken": token}
     return Reply(200, body)
 
 
@@ -134,7 +142,8 @@ def space(hub: Hub, call: Call, repo: Repo, sub: str) -> Reply:
     if head in ("preupload", "commit", "tree", "paths-info"):
         return git_route(hub, call, repo, head, rest)
     if head == "commits":
-        return Reply(200, [{"id": c.id, "title": c.message, "message": "", "authors": [], "date": DATE}
+        return Reply(200, [{"id": c.id, "title": c.message, "message": "", "authors": [{"user": "ada"}],
+                            "date": c.date.strftime("%Y-%m-%dT%H:%M:%S.000Z")}
                            for c in reversed(repo.commits)])  # fmt: skip
     if head == "tag" and call.method == "DELETE":
         return Reply(200) if repo.tags.pop(rest, None) else missing("RevisionNotFound")
@@ -201,6 +210,8 @@ def settings(call: Call, repo: Repo, sub: str) -> Reply:
         repo.visibility, body = d.get("visibility", repo.visibility), {}
     elif sub in ("restart", "pause"):
         body = None
+        if call.query.get("factory"):
+            sub = "factory"
     else:
         return missing(f"no route {sub}")
     if call.method != "GET":

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlparse
 
-from tests.hub_stand_in.repos import Repo
+from tests.hub_stand_in.repos import Model, Repo
 from tests.hub_stand_in.routes import answer
 from tests.hub_stand_in.wire import Call, Reply
 
@@ -25,6 +25,8 @@ class Account:
     role: str = "write"
     pro: bool = True
     orgs: tuple[str, ...] = ()
+    scoped: dict[str, list[str]] | None = None
+    """Permissions by entity, of a fine-grained token."""
 
 
 @dataclass
@@ -47,6 +49,7 @@ class Hub:
     def __init__(self) -> None:
         self.accounts = {"hf_write": Account("ada"), "hf_read": Account("ada", role="read")}
         self.repos: dict[str, Repo] = {}
+        self.models: dict[str, Model] = {}
         self.lfs: dict[str, bytes] = {}
         self.requests: list[tuple[str, str]] = []
         self.faults: list[Fault] = []
