@@ -30,10 +30,8 @@ def generations() -> list[tuple[str, str]]:
 
 def carried(mode: Mode, watcher: Watcher) -> list[str]:
     """The generations that a mode can run here: of what its places carry, of the catalog while none has answered."""
-    infos = [
-        c for status in watcher.statuses(mode.key) if status.manifest for c in status.manifest.checkpoints
-    ]
-    return [g for g in mode.generations() if not infos or g in {info.generation for info in infos}]
+    have = {info.generation for manifest in watcher.offers(mode.key) for info in manifest.checkpoints}
+    return [g for g in mode.generations() if not have or g in have]
 
 
 def generation_of(mode: Mode, wish: str, watcher: Watcher) -> str:
