@@ -120,6 +120,11 @@ def test_vace_takes_its_shape_from_the_clip(page: Any, address: str, tmp_path: P
 
 def test_a_clip_that_the_browser_cannot_play_is_no_error(page: Any, address: str, tmp_path: Path):
     fakes.clip(tmp_path / "old.mp4", 128, 128, 9, 16, codec="mpeg4")
+    # A toast goes by itself: what matters is whether there ever was one.
+    page.add_init_script("""
+        new MutationObserver(() => { if (document.querySelector('.toast-body')) window.toasted = true; })
+            .observe(document, {childList: true, subtree: true});
+    """)
     page.goto(f"{address}/v2v/")
     upload(page, page.locator(".inputs"), tmp_path / "old.mp4")
     slot = page.locator(".inputs .unshown")
@@ -127,7 +132,7 @@ def test_a_clip_that_the_browser_cannot_play_is_no_error(page: Any, address: str
     says = "e => getComputedStyle(e.querySelector('[data-testid=video]'), '::after').content"
     assert "the model can read it all the same" in slot.evaluate(says)
     expect(page.locator(".todo")).not_to_contain_text("source video", timeout=WAIT)
-    expect(page.get_by_text("not playable")).to_have_count(0)
+    assert not page.evaluate("window.toasted")
 
 
 def test_v2v_refuses_a_strength_that_changes_nothing(page: Any, address: str, tmp_path: Path):
