@@ -88,15 +88,17 @@ class Watcher:
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._resting = threading.Event()
+        self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
 
     # ------------------------------------------------------------------ who looks, waits and wakes
 
     def start(self) -> None:
         """Be ready for the first look; a second call does nothing."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="federation", daemon=True)
-            self._thread.start()
+        with self._starting:  # pages look from threads of their own
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="federation", daemon=True)
+                self._thread.start()
 
     def stop(self) -> None:
         """End the thread; the last known states stay."""

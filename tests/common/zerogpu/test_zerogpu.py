@@ -69,7 +69,7 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Space]:
         )  # fmt: skip
         try:
             url = f"http://127.0.0.1:{port}"
-            for _ in range(240):
+            for _ in range(960):
                 if child.poll() is not None or (api.of("/startup-report") and _up(url)):
                     break
                 time.sleep(0.25)
