@@ -11,7 +11,7 @@ from typing import Any, ClassVar, get_args
 
 from pydantic import ValidationError
 
-from common import cost
+from common import cost, nano_words
 from common.catalog import (
     CHECKPOINTS,
     GENERATIONS,
@@ -61,6 +61,8 @@ class Mode(ABC):
     icon: ClassVar[str]
     about: ClassVar[str]
     prompt_label: ClassVar[str] = "Prompt"
+    nano_placeholder: ClassVar[str] = "a red circle moving right on a black background"
+    """What an empty prompt suggests under Wan-Nano."""
     checkpoints: ClassVar[tuple[str, ...]]
     slots: ClassVar[tuple[MediaSlot, ...]] = ()
     examples: ClassVar[tuple[Example, ...]] = ()
@@ -271,6 +273,8 @@ def _common_notices(
     request: Request, checkpoint: Checkpoint, preset: Preset, num_frames: int, cfg: float, weights: Weights
 ) -> list[str]:
     notices: list[str] = []
+    if weights == "nano" and (strange := nano_words.notice(request.prompt)):
+        notices.append(strange)
     if preset.note:
         notices.append(preset.note)
     if (count := estimate_tokens(request.prompt)) > MAX_PROMPT_TOKENS:
