@@ -79,6 +79,10 @@ class Mode(ABC):
         """Rules of this mode alone: raises InputError, returns notices. Reads no file."""
         return []
 
+    def cropped(self, request: Request) -> tuple[str, ...]:
+        """The media slots whose centre is cut out where they have another shape than the video."""
+        return tuple(slot.name for slot in self.slots)
+
     def frames(self, request: Request, checkpoint: Checkpoint, weights: Weights) -> int:
         """Frames of the clip; a mode that starts from a clip takes them from there."""
         return checkpoint.default_frames(weights) if request.num_frames is None else request.num_frames
@@ -171,6 +175,7 @@ class Mode(ABC):
         rules.between("flow_shift", shift, *rules.FLOW_SHIFTS)
         rules.between("seed", request.seed, -1, MAX_SEED)
         notices += self.check(request, checkpoint, weights)
+        notices += self._crops(request, size)
         notices += _common_notices(request, checkpoint, preset, num_frames, cfg, weights)
         if not cost.fits(checkpoint, weights, backend):
             notices.append(f"Not enough memory: {cost.shortage(checkpoint, weights, backend)}.")
@@ -206,6 +211,16 @@ class Mode(ABC):
             clip_seconds=round(num_frames / checkpoint.fps, 3),
             notices=notices,
         )
+
+    def _crops(self, request: Request, size: Resolution) -> list[str]:
+        """What is cut away of media that were measured."""
+        shape = (size.width, size.height)
+        said = [
+            rules.crop_notice(slot.name, (handle.width, handle.height), shape)
+            for slot, handle in self.media(request)
+            if slot.name in self.cropped(request) and handle.width and handle.height
+        ]
+        return list(dict.fromkeys(text for text in said if text))
 
     def _checkpoint(self, key: str | None, allowed: Sequence[str] | None) -> Checkpoint:
         rows = self.rows(allowed)
