@@ -114,7 +114,7 @@ def open_image(
             say(f"{field} has finer grays than a video; 0 to {most:g} became 0 to 255.")
         if upright.has_transparency_data:
             rgba = upright.convert("RGBA")
-            if rgba.getextrema()[3][0] < 255:
+            if np.asarray(rgba)[..., 3].min() < 255:
                 say(f"{field} is transparent in places; they are white now.")
             upright = Image.new("RGBA", rgba.size, "white")
             upright.alpha_composite(rgba)
