@@ -71,7 +71,9 @@ def test_the_fast_blocks_are_the_real_ones(name):
     assert torch.allclose(real, fast, atol=1e-4)
 
 
-@pytest.mark.parametrize("task", ["inpaint", "half", "large", "outpaint", "extend", "control", "reference", "free", "box"])
+@pytest.mark.parametrize(
+    "task", ["inpaint", "half", "large", "outpaint", "extend", "control", "reference", "free", "box"]
+)
 def test_vace_conditions_are_the_pipelines(task):
     from nano import conditions
     from nano.whole_clip import WholeClip
