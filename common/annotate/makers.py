@@ -184,7 +184,10 @@ def plain(m: Material) -> Control:
 
 def control(m: Material) -> Control:
     """A map of every frame; all of it is generated anew."""
-    return Control(_MAPS[m.submode.argument](m, _source(m)), repeated(WHITE, m.num_frames, *m.size))
+    maps = _MAPS[m.submode.argument](m, _source(m))
+    if m.submode.argument in ("flow", "raft") and masks.is_full(maps):
+        m.notices.append("Nothing moves in video: its flow is empty, and the prompt alone decides.")
+    return Control(maps, repeated(WHITE, m.num_frames, *m.size))
 
 
 def inpaint(m: Material) -> Control:

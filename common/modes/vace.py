@@ -113,6 +113,14 @@ class VACE(Mode):
         keys = self.checkpoints if allowed is None else (*self.checkpoints, *self.community)
         return [CHECKPOINTS[k] for k in keys if allowed is None or k in allowed]
 
+    def cropped(self, request: contract.Request) -> tuple[str, ...]:
+        """Clips and frames that a sub-mode fits by cropping; a mask follows its clip, references are fitted whole."""
+        assert isinstance(request, Request)
+        submode = submode_of(request)
+        if request.fit == "pad" or "fit" not in submode.takes:
+            return ()
+        return tuple(n for n in ("video", "last_video", "image", "last_image") if n in submode.needs)
+
     def frames(self, request: contract.Request, checkpoint: Checkpoint, weights: Weights) -> int:
         """A sub-mode that follows a clip is as long as the clip; one that extends it is not."""
         assert isinstance(request, Request)

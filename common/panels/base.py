@@ -100,12 +100,16 @@ class Panel:
         self.inputs.add(
             "prompt",
             gr.Textbox(
-                label=self.mode.prompt_label, lines=4, max_lines=10, placeholder=self.prompt_placeholder,
+                label=self.mode.prompt_label, lines=4, max_lines=10, placeholder=self._placeholder(),
                 elem_classes="prompt",
             ),
         )  # fmt: skip
         widgets.settings(self.inputs, self.mode, self._rows(self.initial), self.initial.weights, shown)
         widgets.advanced(self.inputs, shown, opened=self.advanced_open, more=self.draw_advanced)
+
+    def _placeholder(self) -> str:
+        nano = self.initial.weights == "nano"
+        return self.mode.nano_placeholder if nano else self.prompt_placeholder
 
     def draw_slots(self) -> None:
         """The media above the prompt."""

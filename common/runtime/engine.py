@@ -141,7 +141,7 @@ class Engine:
     def run(self, ready: Ready) -> Iterator[Carried]:
         """The body of the GPU function. Closing it stops the job within a step."""
         try:
-            for text in (*ready.plan.notices, *ready.notices):
+            for text in dict.fromkeys((*ready.plan.notices, *ready.notices)):
                 yield None, Notice(text=text, t=0.0)
             yield from stream(lambda job: self._work(ready, job), LINE)
         except StudioError as error:

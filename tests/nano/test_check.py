@@ -98,6 +98,9 @@ TARGETS: dict[str, dict[str, float]] = {
         "outpaint/no-seam": 0.99,
         "reference/colour": 0.95,
         "reference/shape": 0.85,
+        "half/kept-psnr": 26,
+        "half/colour": 0.95,
+        "half/shape": 0.85,
     },
 }
 
@@ -116,6 +119,8 @@ MISSED = {
     ("vace", "extend/motion"): 0.86,
     ("vace", "reference/colour"): 0.65,
     ("vace", "reference/shape"): 0.45,
+    ("vace", "half/kept-psnr"): 25,
+    ("vace", "half/shape"): 0.62,
 }
 """What is not reached yet, with its figure: less is a failure, and so is an entry that is no longer needed."""
 

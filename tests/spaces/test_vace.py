@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -125,3 +126,16 @@ def test_a_mask_that_is_soft_or_all_white_says_what_becomes_of_it(make, files, t
     for _ in range(2):  # the second time its control comes from the cache
         _, events = make("vace", **values, mask={"path": str(tmp_path / "white.png")})
         assert any("white all over" in e.text for e in events if e.type == "notice")
+
+
+def test_the_flow_of_a_clip_that_stands_still_is_empty_and_says_so(make, tmp_path):
+    with av.open(str(tmp_path / "flat.mp4"), "w") as out:
+        stream = out.add_stream("libx264", rate=16)
+        stream.width = stream.height = 128
+        stream.pix_fmt = "yuv420p"
+        for _ in range(5):
+            out.mux(stream.encode(av.VideoFrame.from_image(Image.new("RGB", (128, 128), "gray"))))
+        out.mux(stream.encode())
+    flat = {"path": str(tmp_path / "flat.mp4"), "mime": "video/mp4"}
+    _, events = make("vace", submode="flow", video=flat)
+    assert any("Nothing moves in video" in e.text for e in events if e.type == "notice")

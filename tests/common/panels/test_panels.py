@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 import pytest
 
+from common import nano_words
 from common.catalog import CHECKPOINTS, NEGATIVE_PROMPT
 from common.contract import Backend, MediaHandle, Preview, Queued, Stage, Step
 from common.errors import Cancelled, GpuError, InputError
@@ -50,6 +51,12 @@ def test_every_value_of_a_fresh_page_is_a_request_field_and_makes_the_default_pl
         panel.preview_plan(panel.initial, {"prompt": "a"}),
     )
     assert shown.model_copy(update={"seed": 0}) == default.model_copy(update={"seed": 0})
+
+
+@pytest.mark.parametrize("mode", list(PANELS))
+def test_an_empty_prompt_suggests_what_the_weights_know(mode: str) -> None:
+    prompts = {w: drawn(mode, weights=w).inputs.components["prompt"].placeholder for w in ("nano", "wan")}
+    assert nano_words.notice(prompts["nano"]) is None and prompts["wan"] != prompts["nano"]
 
 
 def test_seed_is_random_unless_told_otherwise() -> None:
