@@ -8,9 +8,6 @@ from typing import Any
 
 from gradio.themes import Base, Default
 
-# What is scrolled to stops above the dock with Generate, which covers the foot of the window.
-_ROOM = "<style>html { scroll-padding-bottom: 9rem; }</style>"
-
 
 @cache
 def _file(name: str) -> str:
@@ -70,6 +67,6 @@ def page_options() -> dict[str, Any]:
     return {
         "theme": theme(),
         "css": _file("studio.css"),
-        "head": _ROOM + scripts,
+        "head": scripts,
         "footer_links": ["api", "settings"],
     }
