@@ -149,7 +149,7 @@ def _run(args: argparse.Namespace, hub: Hub | None) -> int:
             )
         else:
             print(plan.describe(plans, skipped))
-        return 0
+        return 1 if any(p.action == "fail" for p in plans) else 0
     if command == "push":
         return _push(args, hub, everything, chosen, skipped)
     if command == "status":
@@ -214,8 +214,8 @@ def _push(
     plans = plan.plan_all(hub, chosen, files_only=args.files_only, adopt=adopt)
     print(plan.describe(plans, skipped))
     actions = {p.action for p in plans}
-    if actions <= {"nothing", "refuse"}:
-        return 1 if "refuse" in actions else 0
+    if actions <= {"nothing", "refuse", "fail"}:
+        return 0 if actions <= {"nothing"} else 1
     if not _confirm(args.yes, "Do this?"):
         return 3
     push = Push(

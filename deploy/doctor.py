@@ -104,14 +104,13 @@ def _fine_grained(me: dict[str, Any], namespace: str) -> Finding | None:
 def _places(hub: Hub, me: dict[str, Any], namespace: str, targets: Sequence[Target]) -> list[Finding]:
     plan, ours = plan_of(me, namespace), {t.repo_id for t in targets}
     out: list[Finding] = []
-    alone = "push up to 2 modes alone (`--only NAME`: each is a page of its own) and the rest stays here"
-    if plan == "free" and (cpu := sum(t.hardware == "cpu-basic" for t in targets)):
+    if plan == "free" and (cpu := [t.name for t in targets if t.hardware == "cpu-basic"]):
         # huggingface_hub 2.4: Gradio on cpu-basic "requires a subscription"; it was free until 2026.
         out.append(
             Finding(
                 "problem",
-                f"{cpu} Spaces on cpu-basic, the router's hardware: there Gradio needs PRO or Team, and {namespace} "
-                f"is on plan free; {alone}: `wan-studio deploy local` runs all of it on this machine, for nothing",
+                f"{', '.join(cpu)}: on cpu-basic a Gradio Space needs PRO or Team, and {namespace} has plan free; "
+                "run the Studio on this machine: `wan-studio deploy local`",
             )
         )
     want = sum(t.hardware == ZEROGPU for t in targets)
@@ -126,7 +125,8 @@ def _places(hub: Hub, me: dict[str, Any], namespace: str, targets: Sequence[Targ
     limit = ZEROGPU_SPACES.get(plan, 2)
     text = f"{want} ZeroGPU Spaces here and {others} elsewhere in {namespace}; plan {plan} has {limit}"
     fits = want + others <= limit
-    way_out = f": {alone}" if plan == "free" else ": take entries out of the file, or use `--profile demo`"
+    alone = f": push {limit} of them alone (`--only NAME`), each is a page of its own"
+    way_out = alone if plan == "free" else ": take entries out of the file, or use `--profile demo`"
     return [*out, Finding("ok", text) if fits else Finding("problem", text + way_out)]
 
 

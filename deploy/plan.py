@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from huggingface_hub import Volume
 
@@ -13,6 +13,7 @@ from deploy import bundle as bundles
 from deploy import remote as remotes
 from deploy import secrets, volumes
 from deploy.bundle import Bundle
+from deploy.errors import DeployError
 from deploy.federation import ROOT
 from deploy.hub import Hub
 from deploy.remote import Remote
@@ -95,6 +96,24 @@ class SpacePlan:
         return "nothing" if self.settled else "heal" if self.broken else "resume"
 
 
+@dataclass(frozen=True)
+class Unplanned:
+    """A Space whose plan could not be made, and why; the others' plans stand."""
+
+    target: Target
+    text: str
+    action: ClassVar[str] = "fail"
+
+    def as_json(self) -> dict[str, Any]:
+        """For `plan --json`."""
+        return {
+            "space": self.target.repo_id,
+            "mode": self.target.mode,
+            "action": self.action,
+            "error": self.text,
+        }
+
+
 def plan_space(
     hub: Hub,
     target: Target,
@@ -137,9 +156,16 @@ def plan_all(
     *,
     files_only: bool = False,
     adopt: Collection[str] = (),
-) -> list[SpacePlan]:
+) -> list[SpacePlan | Unplanned]:
     """Every Space's plan, in the order given."""
-    return hub.each(lambda t: plan_space(hub, t, root, files_only=files_only, adopt=adopt), targets)
+
+    def one(target: Target) -> SpacePlan | Unplanned:
+        try:
+            return plan_space(hub, target, root, files_only=files_only, adopt=adopt)
+        except DeployError as error:
+            return Unplanned(target, error.text)
+
+    return hub.each(one, targets)
 
 
 def diff(target: Target, bundle: Bundle, remote: Remote | None) -> SpacePlan:
@@ -200,10 +226,13 @@ def hub_volumes(target: Target) -> list[Volume]:
     return [Volume(**v.model_dump(exclude_none=True)) for v in target.volumes]
 
 
-def describe(plans: Sequence[SpacePlan], skipped: Mapping[str, str]) -> str:
+def describe(plans: Sequence[SpacePlan | Unplanned], skipped: Mapping[str, str]) -> str:
     """The plan as people read it."""
     lines: list[str] = []
     for p in plans:
+        if isinstance(p, Unplanned):
+            lines.append(f"{p.action:8} {p.target.repo_id}: {p.text}")
+            continue
         files = f"{len(p.add)} new, {len(p.change)} changed, {len(p.delete)} deleted files"
         detail = {
             "nothing": "nothing to do",

@@ -251,7 +251,7 @@ def test_deploy_doctor_reads_a_fine_grained_token(
 def test_deploy_doctor_has_a_way_out_for_a_free_account(desk: Desk) -> None:
     """The demo profile is no way out there: its Spaces are on cpu-basic, which Gradio gets with PRO."""
     texts = [f.text for f in account(desk, pro=False) if f.level == "problem"]
-    assert any("3 Spaces on cpu-basic" in t and "wan-studio deploy local" in t for t in texts)
+    assert any("t2v, i2v, router: on cpu-basic" in t and "wan-studio deploy local" in t for t in texts)
     assert not any("--profile demo" in t for t in texts)
     assert not any("cpu-basic" in f.text for f in account(desk, pro=True))
 
@@ -307,3 +307,15 @@ def test_deploy_push_with_nothing_but_a_strangers_space_fails(
     assert "refuse   ada/wan-studio-demo-t2v: no push of ours has made it" in out and "--adopt t2v" in out
     assert "not one of ours" in status.table(status.status(here.hub, here.targets()))
     assert repo.writes == []
+
+
+def test_deploy_plan_of_one_space_that_fails_shows_the_others(
+    here: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here.commit_touching("spaces/i2v/app.py", "def broken(:\n")
+    assert command(here, "plan", "--profile", "demo") == 1
+    out = capsys.readouterr().out
+    assert "create   ada/wan-studio-demo-t2v" in out and "create   ada/wan-studio-demo:" in out
+    assert "fail     ada/wan-studio-demo-i2v: spaces/i2v/app.py line 1 must be valid Python" in out
+    assert command(here, "push", "--profile", "demo", "--only", "i2v", "--yes") == 1
+    assert here.server.repos == {}
