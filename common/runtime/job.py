@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,7 +56,7 @@ class Job:
             raise Cancelled()
 
 
-def stream(work: Callable[[Job], Made], line: Turns) -> Iterator[tuple[str | None, Event]]:
+def stream(work: Callable[[Job], Made], line: Turns) -> Generator[tuple[str | None, Event], None, None]:
     """Waits in line, runs `work`, yields its events. Closing it stops the work and waits for its end."""
     job = Job()
     ticket = line.enter()
