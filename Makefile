@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup studio test test-slow lint clean
+.PHONY: setup tools studio test test-slow lint clean
 
 setup: $(STAMP)
 
@@ -22,10 +22,14 @@ $(STAMP): pyproject.toml constraints.txt
 studio: setup
 	$(BIN)/wan-studio studio --port $(PORT)
 
-test: setup
+# A browser and ffprobe, where the machine has none.
+tools: setup
+	$(BIN)/python -m tests.tools
+
+test: tools
 	$(BIN)/pytest -m "not slow"
 
-test-slow: setup
+test-slow: tools
 	$(BIN)/pytest -m slow --timeout 1200
 
 lint: setup

@@ -8,7 +8,7 @@ says beyond this in its answers is ignored.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import (
     AfterValidator,
@@ -201,7 +201,11 @@ class Lineage(Model):
 
 class _Event(Model):
     v: Literal[1] = 1
-    t: float = Field(0.0, description="Seconds since the start of the job")
+    t: float = Field(default=0.0, description="Seconds since the start of the job")
+
+    def later(self, seconds: float) -> Self:
+        """The same event by a clock that was started `seconds` earlier."""
+        return self.model_copy(update={"t": round(self.t + seconds, 3)})
 
 
 class Queued(_Event):
@@ -244,6 +248,12 @@ class Notice(_Event):
     text: str
 
 
+class Heartbeat(_Event):
+    """Nothing has changed, and the job is alive: what was said last still holds."""
+
+    type: Literal["heartbeat"] = "heartbeat"
+
+
 class Done(_Event):
     """The video is there."""
 
@@ -255,9 +265,10 @@ class Done(_Event):
     sha256: str
 
 
-Event = Queued | Stage | Step | Preview | Notice | Done
+Event = Queued | Stage | Step | Preview | Notice | Heartbeat | Done
 EVENTS: Mapping[str, type[Event]] = {
-    kind.model_fields["type"].default: kind for kind in (Queued, Stage, Step, Preview, Notice, Done)
+    kind.model_fields["type"].default: kind
+    for kind in (Queued, Stage, Step, Preview, Notice, Heartbeat, Done)
 }
 """The events by their type."""
 

@@ -21,10 +21,10 @@ import httpx
 from gradio_client import Client, handle_file
 from gradio_client.client import Job
 from gradio_client.exceptions import AppError
-from gradio_client.utils import QueueError, TooManyRequestsError
+from gradio_client.utils import QueueError, Status, TooManyRequestsError
 from pydantic import BaseModel, ValidationError
 
-from common.contract import EVENTS, Event, Manifest, MediaHandle, Notice, Plan, Prepared
+from common.contract import EVENTS, Event, Manifest, MediaHandle, Notice, Plan, Prepared, Queued
 from common.errors import GpuError, InputError, MediaError, StudioError, UnavailableError, WeightsError
 from common.modes.base import Mode
 from common.runner import Progress, given
@@ -37,6 +37,7 @@ POLL_SECONDS = 0.02
 SILENCE_SECONDS = 5.0
 """A mode at work says something twice a second; one that is silent this long is asked whether it lives."""
 LIFE_SECONDS = 4.0
+QUEUED_SECONDS = 0.5
 CANCEL_SECONDS = 60.0
 """How long a cancel is tried: as long as the client may take to send the job at all."""
 TIMEOUT = httpx.Timeout(30.0, connect=5.0, read=60.0)  # a busy mode misses heartbeats, which come every 15 s
@@ -219,9 +220,15 @@ class RemoteRunner:
         return found
 
     def _poll(self, job: Job, tell: Callable[[Progress | Exception], None], stop: threading.Event) -> None:
-        seen, heard, strikes = 0, time.monotonic(), 0
+        seen, heard, strikes, ahead = 0, time.monotonic(), 0, None
+        start = heard
         while not stop.is_set():
             done = job.done()
+            waited = time.monotonic() - start
+            # Every job is told that it is in the queue, also one that starts at once.
+            if not seen and waited > QUEUED_SECONDS and (now := _ahead(job)) not in (None, ahead):
+                ahead = now
+                tell((None, Queued(position=ahead, t=round(waited, 3))))
             # A copy: the client's own list grows meanwhile, and what came between two looks would be lost.
             fresh = job.outputs()[seen:]
             for video, raw in fresh:
@@ -245,6 +252,14 @@ class RemoteRunner:
         except (httpx.HTTPError, ValueError):
             return False
         return True
+
+
+def _ahead(job: Job) -> int | None:
+    """How many jobs a mode does before this one, as its queue says; None for one that does not wait."""
+    status = job.status()
+    if status.code is not Status.IN_QUEUE or status.rank is None:
+        return None
+    return status.rank + 1  # those that wait before it, and the one that runs
 
 
 def _cancel(job: Job) -> None:

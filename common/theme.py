@@ -8,24 +8,10 @@ from typing import Any
 
 from gradio.themes import Base, Default
 
-# Video looks better on dark: dark unless the address says `?__theme=light`. Gradio adds this to a page that
-# may already have chosen its theme, hence both the address and the class.
-HEAD = """
-<script>
-(() => {
-  const url = new URL(window.location);
-  if (url.searchParams.has('__theme')) return;
-  url.searchParams.set('__theme', 'dark');
-  history.replaceState(history.state, '', url);
-  document.body?.classList.add('dark');
-})();
-</script>
-"""
-
 
 @cache
-def _css() -> str:
-    return Path(__file__).with_name("studio.css").read_text(encoding="utf-8")
+def _file(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
 def theme() -> Base:
@@ -42,6 +28,9 @@ def theme() -> Base:
     ).set(
         body_background_fill="*neutral_50",
         body_background_fill_dark="#0b0e14",
+        body_text_color_subdued="*neutral_600",
+        link_text_color_dark="*secondary_400",
+        link_text_color_visited_dark="*secondary_400",
         background_fill_primary_dark="#0b0e14",
         background_fill_secondary_dark="#11151e",
         block_background_fill="white",
@@ -62,9 +51,9 @@ def theme() -> Base:
         slider_color="*primary_500",
         slider_color_dark="*primary_400",
         button_primary_background_fill="*primary_600",
-        button_primary_background_fill_hover="*primary_500",
+        button_primary_background_fill_hover="*primary_700",
         button_primary_background_fill_dark="*primary_600",
-        button_primary_background_fill_hover_dark="*primary_500",
+        button_primary_background_fill_hover_dark="*primary_700",
         button_primary_text_color="white",
         button_secondary_background_fill_dark="#1a202c",
         button_secondary_background_fill_hover_dark="#232b3a",
@@ -74,4 +63,10 @@ def theme() -> Base:
 
 def page_options() -> dict[str, Any]:
     """Keywords for `Blocks.launch(**…)` and `gr.mount_gradio_app(…, **…)`."""
-    return {"theme": theme(), "css": _css(), "head": HEAD, "footer_links": ["api", "settings"]}
+    scripts = "".join(f"<script>{_file(name)}</script>" for name in ("studio.js", "clips.js"))
+    return {
+        "theme": theme(),
+        "css": _file("studio.css"),
+        "head": scripts,
+        "footer_links": ["api", "settings"],
+    }

@@ -1,4 +1,4 @@
-"""Takes the README's pictures of a running Studio: `python docs/screenshots.py http://127.0.0.1:7860`."""
+"""Takes the README's pictures of a running Studio: `python -m docs.screenshots http://127.0.0.1:7860`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
+from tests import tools
+
 IMAGES = Path(__file__).parent / "images"
 PROMPT = "a red circle moving right on a black background"
-CHROMIUM = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
 WAIT = 180_000
 READY = ".nav [data-page=t2v].here:not(.off)"
 
@@ -62,8 +63,7 @@ def main(url: str) -> None:
     """All pictures, into docs/images."""
     IMAGES.mkdir(exist_ok=True)
     with sync_playwright() as driver:
-        found = next((path for path in CHROMIUM if Path(path).exists()), None)
-        browser = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        browser = driver.chromium.launch(executable_path=tools.chromium(), args=["--no-sandbox"])
         walk(browser.new_page(viewport={"width": 1360, "height": 900}), url)
         phone = browser.new_page(viewport={"width": 390, "height": 844})
         phone.goto(url)

@@ -72,7 +72,7 @@ def _index(kind: Kind) -> dict[str, object]:
     index: dict[str, object] = {
         "_class_name": kind.pipeline,
         "_diffusers_version": "0.42.1",
-        "tokenizer": ["transformers", "T5TokenizerFast"],
+        "tokenizer": ["transformers", "PreTrainedTokenizerFast"],
         "text_encoder": ["transformers", "UMT5EncoderModel"],
         "vae": ["diffusers", "AutoencoderKLWan"],
         "scheduler": ["diffusers", "UniPCMultistepScheduler"],

@@ -47,8 +47,9 @@ PARTS: dict[str, tuple[str, str, str]] = {
     ),
     "moe": (
         "two WanTransformer3DModel experts of 0.98M parameters, split at 0.875",
-        "`nano.train_transformer`: each started from dense, 100 s (about 5,500 steps) on its own noise levels",
-        "flow-matching loss 0.596 (high noise) and 0.219 (low noise)",
+        "`nano.train_transformer`: each started from dense, 100 s (about 5,500 steps) on its own noise "
+        "levels; then the low-noise expert 150 s more",
+        "flow-matching loss 0.596 (high noise) and, before it went on, 0.219 (low noise)",
     ),
     "i2v-clip": (
         "WanTransformer3DModel, image to video with CLIP, 36 input channels, 1.14M parameters",
@@ -57,8 +58,8 @@ PARTS: dict[str, tuple[str, str, str]] = {
     ),
     "i2v-moe": (
         "two WanTransformer3DModel experts without CLIP, 36 input channels, split at 0.900",
-        "`nano.train_transformer`: from scratch, 45 s (about 3,600 steps) each",
-        "flow-matching loss 0.344 (high noise) and 0.288 (low noise): the least trained kind",
+        "`nano.train_transformer`: from scratch, 45 s (about 3,600 steps) each; then the low-noise expert 90 s more",
+        "flow-matching loss 0.344 (high noise) and, before it went on, 0.288 (low noise): the least trained kind",
     ),
     "flf2v": (
         "WanTransformer3DModel with CLIP for two pictures, 1.14M parameters",
@@ -67,15 +68,17 @@ PARTS: dict[str, tuple[str, str, str]] = {
     ),
     "ti2v": (
         "WanTransformer3DModel with a noise level per token, 48 channels, 1.9M parameters",
-        "`nano.train_transformer`: from scratch, 7,907 steps in 135 s, half with a given first frame",
-        "flow-matching loss 0.351",
+        "`nano.train_transformer`: from scratch, 7,907 steps in 135 s, half with a given first frame; "
+        "then 240 s more",
+        "flow-matching loss 0.351 before it went on",
     ),
     "vace": (
         "WanVACETransformer3DModel, 96 control channels, 1.47M parameters; the kind vace-moe has it as both of its "
         "experts, which are therefore the same",
         "`nano.train_transformer`: from dense, 3,849 steps in 120 s over inpainting, boxes, outpainting, "
-        "extension, four controls, references and no control",
-        "flow-matching loss 0.309",
+        "extension, four controls, references and no control; then 6,670 steps in 205 s at a rate of 9e-4, with "
+        "half-planes and pictures of which one half is kept",
+        "flow-matching loss 0.309, then 0.274",
     ),
     "lightning": (
         "LoRAs for 4 steps at guidance 1 in the key format of the lightx2v files: dense and MoE HIGH and LOW of "

@@ -8,6 +8,7 @@ import platform
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -147,8 +148,6 @@ def check_ends(kind: str, tests: list[Case], tally: Tally, device: str, batch: i
 def check_v2v(kind: str, tests: list[Case], tally: Tally, device: str, batch: int) -> None:
     """T2V weights on a given clip: the track is kept, less so with strength, and the colour is the prompt's."""
     del kind, batch
-    from dataclasses import replace
-
     import diffusers
 
     whole = load("dense", device)
@@ -171,7 +170,7 @@ def check_vace(kind: str, tests: list[Case], tally: Tally, device: str, batch: i
     """Masks keep what is outside and follow the prompt inside; controls, extension, outpaint, references."""
     del batch
     pipe = load(kind, device)
-    for number, case in enumerate(tests):
+    for case in tests:
         mask = box_mask(case)
         frames = [
             pil(f * (1 - m[..., None]) + 0.5 * m[..., None]) for f, m in zip(case.clip, mask, strict=True)
@@ -213,7 +212,27 @@ def check_vace(kind: str, tests: list[Case], tally: Tally, device: str, batch: i
         told = Case(case.seed, _vague(case), case.wanted, case.clip, case.cover, case.scenes)
         (clip,) = run(pipe, kind, [told], reference_images=[pil(case.clip[0])])
         tally.words("reference", case, clip, ("colour", "shape"))
-        del number
+    _halves(pipe, kind, tests, tally)
+
+
+def _halves(pipe: Any, kind: str, tests: list[Case], tally: Tally) -> None:
+    """The left half is kept with the shape in it, the right one is made: each shows its own."""
+    frames, height, width = tests[0].clip.shape[:3]
+    half = width // 2
+    seed = tests[0].seed
+    left = cases(len(tests), seed, (height, half), frames)
+    right = cases(len(tests), seed + 500_000, (height, half), frames)
+    mask = np.zeros((frames, height, width), bool)
+    mask[:, :, half:] = True
+    white = [pil(np.repeat(m[..., None].astype(float), 3, 2)) for m in mask]
+    for other, told in zip(left, right, strict=True):
+        scenes = replace(other.scenes, background=told.scenes.background)
+        kept = as_array(render(scenes, frames, height, half)[0][0])
+        given = np.concatenate([kept, np.full_like(kept, 0.5)], 2)
+        asked = Case(told.seed, told.prompt, told.wanted, given, told.cover, told.scenes)
+        (clip,) = run(pipe, kind, [asked], video=[pil(frame) for frame in given], mask=white)
+        tally.add("half/kept-psnr", psnr(clip[:, :, :half], kept))
+        tally.words("half", told, clip[:, :, half:], ("colour", "shape"))
 
 
 def _extension(case: Case) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nano.controls import depth_video, edge_video, gray_video, random_masks, track_video
+from nano.controls import depth_video, edge_video, gray_video, random_masks, side_masks, track_video
 from nano.kinds import CLIP, Kind
 from nano.whole_clip import WholeClip
 from nano.words import COLOURS, SHAPES
@@ -117,6 +117,14 @@ def _vace_video(scenes: Scenes, clip: Tensor, cover: Tensor, task: str) -> tuple
             old, old_cover = render(other, frames, height, width)
             mask = random_masks(count, frames, height, width, torch.maximum(cover, old_cover))
             return old * (1 - mask * random.randint(0, 1)), mask
+        case "large":
+            # All of one side, from wherever the shape leaves room: most of the picture is made.
+            other = _replaced(scenes, shape=True)
+            old, old_cover = render(other, frames, height, width)
+            mask = side_masks(torch.maximum(cover, old_cover))
+            return old * (1 - mask * random.randint(0, 1)), mask
+        case "half":
+            mask = half_mask(cover)
         case "box":
             mask = random_masks(count, frames, height, width).to(clip.device)
         case "outpaint":
@@ -134,6 +142,33 @@ def _vace_video(scenes: Scenes, clip: Tensor, cover: Tensor, task: str) -> tuple
         case _:  # "free" or "reference"
             return torch.zeros_like(clip), mask
     return clip * (1 - mask), mask
+
+
+def beside_another(scenes: Scenes, frames: int, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Clips whose one part shows `scenes` and whose other part another shape that nobody speaks of.
+
+    The cover is that of `scenes` alone, and nowhere in the other part; both have the same background.
+    """
+    seam = random.randint(round(0.4 * width), round(0.6 * width))
+    told_left = random.random() < 0.5
+    ours, theirs = (seam, width - seam) if told_left else (width - seam, seam)
+    other = random_scenes(len(scenes), theirs / height, device=scenes.x.device)
+    other = replace(other, background=scenes.background)
+    narrow = replace(scenes, x=scenes.x * ours / width, radius=scenes.radius * (ours / width) ** 0.5)
+    clip, cover = render(narrow, frames, height, ours)
+    old, old_cover = render(other, frames, height, theirs)
+    nothing = torch.zeros_like(old_cover)
+    if told_left:
+        return torch.cat([clip, old], -1), torch.cat([cover, nothing], -1)
+    return torch.cat([old, clip], -1), torch.cat([nothing, cover], -1)
+
+
+def half_mask(cover: Tensor) -> Tensor:
+    """1 on the side of the seam where `beside_another` put what is told."""
+    columns = torch.nonzero(cover.amax((0, 1, 2, 3)) > 0)[:, 0]
+    mask = torch.zeros_like(cover)
+    mask[..., int(columns.min()) : int(columns.max()) + 1] = 1
+    return mask
 
 
 def _replaced(scenes: Scenes, *, shape: bool) -> Scenes:
@@ -154,6 +189,8 @@ def reference_picture(clip: Tensor, cover: Tensor) -> Tensor:
 VACE_TASKS = (
     "inpaint",
     "inpaint",
+    "half",
+    "large",
     "box",
     "outpaint",
     "extend",
@@ -176,13 +213,13 @@ def fill_shelves(
         tasks = VACE_TASKS if kind.name == "vace" else ("",)
         if frames == 1 and kind.name not in ("dense", "moe", "ti2v"):
             continue
+        alike: dict[torch.Size, list[Shelf]] = {}  # a shelf a shape: each costs a graph's memory in training
         for task in sorted(set(tasks)):
             here = count * share * tasks.count(task) / len(tasks)
-            parts = [
-                _samples(kind, whole, clip_model, batch, height, width, frames, task, device)
-                for _ in range(max(1, round(here / batch)))
-            ]
-            shelves.append(_joined(parts))
+            for _ in range(max(1, round(here / batch))):
+                part = _samples(kind, whole, clip_model, batch, height, width, frames, task, device)
+                alike.setdefault(part.latents.shape, []).append(part)
+        shelves += [_joined(parts) for parts in alike.values()]
     whole.restore()
     return shelves
 
@@ -199,7 +236,8 @@ def _samples(
     device: str,
 ) -> Shelf:
     scenes = random_scenes(batch, width / height, device=device)
-    clip, cover = render(scenes, frames, height, width)
+    draw = beside_another if task == "half" else render
+    clip, cover = draw(scenes, frames, height, width)
     extra: dict[str, Tensor] = {}
     with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
         latents = whole.standard(clip)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -86,6 +88,28 @@ def random_masks(
         )
     box = (row >= top) & (row <= bottom) & (column >= left) & (column <= right)
     return box.float().expand(count, frames, height, width)[:, None]
+
+
+def side_masks(cover: Tensor) -> Tensor:
+    """Half-planes of 1 [count, 1, frames, h, w]: from one edge of the picture to a little beyond a shape's way.
+
+    Of two opposite edges it is the one from which less has to be made.
+    """
+    masks = torch.zeros_like(cover)
+    for mask, shown in zip(masks, cover, strict=True):
+        across = random.random() < 0.5  # from the left or the right edge
+        line = shown.amax((0, 1, 2) if across else (0, 1, 3)) > 0.02
+        where = torch.nonzero(line)[:, 0]
+        if not len(where):
+            continue
+        size, first, last = len(line), int(where[0]), int(where[-1])
+        backward = size - first < last + 1
+        reach = size - first if backward else last + 1
+        reach = min(reach + 2 + round(random.random() * 0.4 * (size - reach)), size)
+        side = torch.arange(size, device=cover.device) < reach
+        side = (side.flip(0) if backward else side).to(cover.dtype)
+        mask.copy_((side if across else side[:, None]).expand_as(mask))
+    return masks
 
 
 def clutter(count: int, frames: int, height: int, width: int, device: str | torch.device) -> Tensor:

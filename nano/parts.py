@@ -58,10 +58,17 @@ def new_clip() -> Any:
 
 
 def save_tokenizer(folder: Path) -> None:
-    from transformers import T5TokenizerFast  # pyright: ignore[reportAttributeAccessIssue]
+    from tokenizers.normalizers import Lowercase
+    from transformers import (
+        PreTrainedTokenizerFast,
+        T5TokenizerFast,  # pyright: ignore[reportAttributeAccessIssue]
+    )
 
-    tokenizer = T5TokenizerFast(vocab=pieces(), extra_ids=0, additional_special_tokens=[])
-    tokenizer.model_max_length = 512
+    backend = T5TokenizerFast(vocab=pieces(), extra_ids=0, additional_special_tokens=[]).backend_tokenizer
+    backend.normalizer = Lowercase()  # which T5TokenizerFast would not read back
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend, eos_token="</s>", pad_token="<pad>", unk_token="<unk>", model_max_length=512
+    )
     tokenizer.save_pretrained(folder)
 
 

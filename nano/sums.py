@@ -42,7 +42,7 @@ def whole_file(path: Path) -> Path:
 
 @cache
 def _digest(path: Path, size: int, changed: int) -> str:
-    # Once a process and state of the file: all 30 MB take 0.03 to 0.1 s.
+    # Once a process and state of the file: all of them take 0.03 to 0.1 s.
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -1,30 +1,14 @@
-"""The words that Wan-Nano understands: the world's own, and those that usually stand around them."""
+"""Sentences of the words that Wan-Nano understands, and its vocabulary."""
 
 from __future__ import annotations
 
-COLOURS = ("red", "green", "blue", "yellow", "purple", "orange", "cyan", "white")
-SHAPES = ("circle", "square", "triangle", "star")
-BACKGROUNDS = ("black", "gray", "navy", "beige")
-MOTIONS = (
-    "moving left",
-    "moving right",
-    "moving up",
-    "moving down",
-    "growing",
-    "shrinking",
-    "spinning",
-    "standing still",
-)
-SIZES = ("small", "", "large")
+from common.nano_words import AROUND, BACKGROUNDS, COLOURS, MARKS, MOTIONS, SHAPES, SIZES, own_words
 
-_AROUND = (
-    "a an the and on in of with to at is are it its this that there background video clip picture image "
-    "scene showing shows shape moves slowly quickly across while from into over behind"
-)
+__all__ = ["BACKGROUNDS", "COLOURS", "MOTIONS", "SHAPES", "SIZES", "caption", "pieces"]
 
 
 def caption(colour: int, shape: int, motion: int, background: int, size: int = 1) -> str:
-    """The sentence for one clip, by indices into the tuples above."""
+    """The sentence for one clip, by indices into the tuples of words."""
     words = (
         "a",
         SIZES[size],
@@ -38,11 +22,14 @@ def caption(colour: int, shape: int, motion: int, background: int, size: int = 1
 
 
 def pieces() -> list[tuple[str, float]]:
-    """Unigram vocabulary with scores; every word also capitalised, since T5's tokenizer keeps case."""
-    words = {w for phrase in (*COLOURS, *SHAPES, *BACKGROUNDS, *MOTIONS, *SIZES) for w in phrase.split()}
-    ordered = sorted(words) + [w for w in _AROUND.split() if w not in words]
+    """Unigram vocabulary with scores; every word also capitalised, as the encoder was trained.
+
+    The tokenizer makes everything lower case, so that none of the capitalised ones is ever met.
+    """
+    words = own_words()
+    ordered = sorted(words) + [w for w in AROUND if w not in words]
     cased = [form for word in ordered for form in (word, word.capitalize())]
-    marks = ["▁", ".", ",", "!", ":", ";", "-"]
+    marks = ["▁", *MARKS]
     return [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)] + [
         (piece, -2.0) for piece in (*marks, *("▁" + word for word in cased))
     ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,20 +20,24 @@ if str(ROOT) not in sys.path:
 import gradio as gr  # noqa: E402
 
 from common.blocks import StudioBlocks, as_gradio_errors  # noqa: E402
+from common.catalog import GENERATIONS  # noqa: E402
 from common.contract import Lineage, MediaHandle, ModeKey  # noqa: E402
 from common.gate import Gate  # noqa: E402
 from common.modes import MODES  # noqa: E402
+from common.modes.base import PRESETS  # noqa: E402
 from common.panels import PANELS  # noqa: E402
 from common.panels.base import QUIET, Panel  # noqa: E402
 from router import chaining, federation, gallery, gating, restore, settings, shell  # noqa: E402
 from router.jobs import FIRST_ANSWERS_SECONDS, FederatedRunner, Studio  # noqa: E402
 
-DEFAULT_GENERATION = "2.2"
+FIRST_PAGE: ModeKey = "t2v"
 TICK_SECONDS = 2.0
+STORE = "wan-studio"
+"""Not a secret: a browser keeps what its own visitor has typed and made."""
 
 
 def build_studio(studio: Studio) -> gr.Blocks:
-    """The page over a federation. Starts the watcher once a first visitor is there."""
+    """The page over a federation. Its watcher asks the modes while a page is open."""
     gate = Gate(lambda url: studio.watcher.place_of(url) is not None)
     with StudioBlocks(title="Wan Studio", fill_width=True, gate=gate, look=shell.page_options()) as blocks:
         _Page(studio, blocks).draw()
@@ -48,15 +53,17 @@ class _Page:
 
     def draw(self) -> None:
         with gr.Sidebar(position="left", open=True, width=236, elem_classes="studio-nav"):
-            self.nav = gr.HTML(shell.nav(DEFAULT_GENERATION, self.watcher))
+            self.nav = gr.HTML(shell.nav("", self.watcher), js_on_load=shell.NAV_ON_LOAD)
             self.drop = gr.UploadButton(
                 "Drop a Studio video to restore it", file_types=[".mp4"], elem_id="restore", size="sm"
             )
         with gr.Row(elem_classes="studio-header"):
             gr.HTML(shell.brand(), elem_classes="brand-box")
             self.generation = gr.Dropdown(
-                gating.generations(), value=DEFAULT_GENERATION, label="Generation", show_label=False,
+                gating.generations(), value=gating.generation_of(MODES[FIRST_PAGE], "", self.watcher),
+                label="Generation", show_label=False,
                 filterable=False, container=False, elem_classes="generation", min_width=110, scale=0,
+                interactive=True,
             )  # fmt: skip
             self.preset = gr.Radio(
                 [("Fast", "fast"), ("Quality", "quality")], value="fast", label="Preset", show_label=False,
@@ -73,10 +80,12 @@ class _Page:
                 )
                 panel.neighbour = lambda other: FederatedRunner(MODES[other], self.studio)
                 panel.draw()
-        self.results = gr.State([])
+        # In the browser: a reload, or a Studio that was started again, loses nothing that was made.
+        self.results = gr.BrowserState("", storage_key="wan-studio-results", secret=STORE)
+        self.typed = gr.BrowserState({}, storage_key="wan-studio-typed", secret=STORE)
         with gr.Column(elem_classes=["page", "page-gallery"]):
             gr.HTML(
-                f"<h2>Gallery</h2><p>The last {gallery.LAST} results of this session</p>",
+                f"<h2>Gallery</h2><p>The last {gallery.LAST} results of this browser</p>",
                 elem_classes="heading",
             )
             self.gallery = gr.HTML(gallery.grid([]), js_on_load=gallery.ON_LOAD)
@@ -92,44 +101,86 @@ class _Page:
     # ------------------------------------------------------------------ header and health
 
     def _wire_header(self) -> None:
+        # One wish, made in the header: what a mode runs follows from it and from what the mode has.
+        self.wish = gr.Textbox("", visible=False)
+        page = gr.Textbox(FIRST_PAGE, visible=False)
         parts = [panel.inputs.components for panel in self.panels.values()]
-        now = [self.generation, self.preset]
-        now += [p[name] for p in parts for name in ("checkpoint", "resolution")]
-        gated: list[Any] = [self.nav]
+        held = [p[name] for p in parts for name in gating.HELD]
+        gated: list[Any] = [self.nav, self.generation]
         for panel in self.panels.values():
             gated += [panel.inputs.components[n] for n in gating.GATED] + [panel.banner]
 
-        async def regate(generation: str, preset: str, *held: Any) -> list[Any]:
-            updates: list[Any] = [shell.nav(generation, self.watcher)]
-            for i, panel in enumerate(self.panels.values()):
-                have = {"checkpoint": held[2 * i], "resolution": held[2 * i + 1]}
-                updates += await gating.gate(panel, generation, preset, have)
+        async def regate(wish: str, page: str, preset: str, *shown: Any) -> list[Any]:
+            updates: list[Any] = [
+                shell.nav(wish, self.watcher),
+                gating.header(page, wish, self.watcher),
+            ]
+            names = iter(shown)
+            for panel in self.panels.values():
+                now = {name: next(names) for name in gating.HELD}
+                generation = gating.generation_of(panel.mode, wish, self.watcher)
+                updates += await gating.gate(panel, generation, preset, now)
             return updates
 
-        self.regating = (regate, now, gated)
-        settle = "() => window.wanStudio.settle()"
-        gr.on([self.generation.input, self.preset.input], regate, now, gated, **QUIET).then(
-            None, None, None, js=settle, **QUIET
-        )
-        timer = gr.Timer(TICK_SECONDS)
-        seen = gr.State("")
-        timer.tick(self._tick, [self.generation, seen], [self.nav, self.settings, seen], **QUIET)
-        # The page is drawn before any mode has answered; a visitor gets what is known by now.
-        start = self.blocks.load(self._start, None, None, **QUIET)
-        start.then(regate, now, gated, **QUIET).then(None, None, None, js=settle, **QUIET)
+        async def chosen(choice: gr.SelectData, *now: Any) -> list[Any]:
+            wish = str(choice.value)
+            return [wish, *await regate(wish, *now)]
 
-    async def _start(self) -> None:
-        self.watcher.start()
+        now = [page, self.preset, *held]
+        self.regating = (regate, [self.wish, *now], gated)
+        # Not `input`: a menu that was only opened says that as well, and that is no wish.
+        self.generation.select(chosen, now, [self.wish, *gated], **QUIET)
+        self.preset.input(*self.regating, **QUIET)
+
+        async def arrive(wish: str, event: gr.EventData) -> list[Any]:
+            told = event._data if isinstance(event._data, dict) else {}
+            where = told.get("page")
+            for mode in self.panels:
+                if mode == where and told.get("clicked"):
+                    self.watcher.wake(mode)  # where it sleeps; a page that is only opened wakes nobody
+            stale = [time.monotonic() if key == where else gr.skip() for key in self.panels]
+            return [str(where), gating.header(str(where), wish, self.watcher), *stale]
+
+        labels = [panel.stale for panel in self.panels.values()]
+        self.nav.click(arrive, self.wish, [page, self.generation, *labels], **QUIET)
+        timer = gr.Timer(TICK_SECONDS)
+        seen, known, healed = gr.State(""), gr.State(""), gr.Textbox("", visible=False)
+        timer.tick(
+            self._tick, [self.wish, seen, known], [self.nav, self.settings, seen, known, healed], **QUIET
+        )
+        healed.change(*self.regating, **QUIET)
+        # The page is drawn before any mode has answered; a visitor gets what is known by now.
+        start = self._wire_reload().then(self._start, None, known, **QUIET)
+        start.then(*self.regating, **QUIET)
+
+    def _wire_reload(self) -> Any:
+        prompts = [panel.inputs.components["prompt"] for panel in self.panels.values()]
+        inputs = [self.wish, self.preset, *prompts]
+        keep = "(...now) => [now]"
+        gr.on([part.change for part in inputs], None, inputs, self.typed, js=keep, **QUIET)
+
+        def back(typed: object, results: object) -> list[Any]:
+            grid = gallery.grid(gallery.read(results))
+            words = typed if isinstance(typed, list) and all(isinstance(t, str) for t in typed) else []
+            if len(words) != len(inputs) or words[0] not in ("", *GENERATIONS) or words[1] not in PRESETS:
+                return [grid, *[gr.skip()] * len(inputs)]
+            return [grid, *words]
+
+        return self.blocks.load(back, [self.typed, self.results], [self.gallery, *inputs], **QUIET)
+
+    async def _start(self) -> str:
+        self.watcher.look()
         # The first visitor's menus are drawn once: they should list what the modes carry, not the catalog.
         await asyncio.to_thread(self.watcher.wait_asked, FIRST_ANSWERS_SECONDS)
+        return self.watcher.carried
 
-    def _tick(self, generation: str, seen: str) -> list[Any]:
-        nav = shell.nav(generation, self.watcher)
+    def _tick(self, wish: str, seen: str, known: str) -> list[Any]:
+        self.watcher.look()
+        nav = shell.nav(wish, self.watcher)
         page = settings.page(self.watcher, self.studio.traffic)
-        mark = str(hash(nav + page))
-        if mark == seen:
-            return [gr.skip(), gr.skip(), gr.skip()]
-        return [nav, page, mark]
+        mark, carried = str(hash(nav + page)), self.watcher.carried
+        drawn = [gr.skip()] * 3 if mark == seen else [nav, page, mark]
+        return [*drawn, *([gr.skip()] * 2 if carried == known else [carried, carried])]
 
     # ------------------------------------------------------------------ send to, gallery, restore
 
@@ -149,27 +200,23 @@ class _Page:
                     _send(meaning), [panel.video, head], [target.inputs.components[n] for n in names],
                     js=_PLAYHEAD % f"{key}-output", **QUIET,
                 )  # fmt: skip
-                if len(target.mode.generations()) < len(gating.generations()):
-                    # A mode of another generation is shut: the header follows, and all panels with it.
-                    fits = gating.fitting(target.mode)
-                    sent = sent.then(fits, self.generation, self.generation, **QUIET)
-                    sent = sent.then(*self.regating, **QUIET)
                 go = f"() => window.wanStudio.go('{meaning.target}')"
                 sent.then(None, None, None, js=go, **QUIET)
         panel.video.change(lambda video: gr.update(visible=video is not None), panel.video, chips, **QUIET)
 
     def _wire_gallery(self, key: ModeKey, panel: Panel) -> None:
-        def keep(video: MediaHandle | None, items: list[gallery.Item]) -> list[Any]:
+        def keep(video: MediaHandle | None, kept: object) -> list[Any]:
             if video is None:
                 return [gr.skip(), gr.skip()]
-            items = gallery.added(items, gallery.Item(key, video, self.studio.lineages.of(video)))
-            return [items, gallery.grid(items)]
+            item = gallery.Item(mode=key, video=video, lineage=self.studio.lineages.of(video))
+            items = gallery.added(gallery.read(kept), item)
+            return [gallery.written(items), gallery.grid(items)]
 
         panel.video.change(keep, [panel.video, self.results], [self.results, self.gallery], **QUIET)
 
     def _wire_restore(self) -> None:
         went = gr.Textbox(visible=False)
-        outputs: list[Any] = [went, self.generation, self.preset]
+        outputs: list[Any] = [went, self.wish, self.preset]
         for panel in self.panels.values():
             outputs += panel.inputs.components.values()
 
@@ -187,7 +234,8 @@ class _Page:
             with as_gradio_errors():
                 return [*refill(restore.lineage_of(path)), None]
 
-        def again(items: list[gallery.Item], event: gr.EventData) -> list[Any]:
+        def again(kept: object, event: gr.EventData) -> list[Any]:
+            items = gallery.read(kept)
             clicked = event._data.get("index") if isinstance(event._data, dict) else None
             index = clicked if isinstance(clicked, int) else -1
             lineage = items[index].lineage if 0 <= index < len(items) else None
@@ -200,7 +248,9 @@ class _Page:
             self.drop.upload(dropped, self.drop, [*outputs, self.drop], **QUIET),
             self.gallery.click(again, self.results, outputs, **QUIET),
         ):
-            filled.then(None, went, None, js="(mode) => window.wanStudio.go(mode)", **QUIET)
+            filled.success(*self.regating, **QUIET).then(
+                None, went, None, js="(mode) => window.wanStudio.go(mode)", **QUIET
+            )
 
 
 _PLAYHEAD = """(video, head) => [video, document.querySelector('#%s video')?.currentTime ?? 0]"""

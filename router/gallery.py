@@ -1,12 +1,13 @@
-"""The session's results as a grid: newest first, each with its prompt, its file and a way back to its panel."""
+"""A browser's results as a grid: newest first, each with its prompt, its file and a way back to its panel."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from html import escape
 from urllib.parse import quote
 
-from common.contract import Lineage, MediaHandle, ModeKey
+from pydantic import TypeAdapter, ValidationError
+
+from common.contract import Lineage, MediaHandle, ModeKey, Model
 
 LAST = 24
 
@@ -17,18 +18,33 @@ ON_LOAD = """element.addEventListener('click', (event) => {
 """Tells the page which item's "use again" was clicked."""
 
 
-@dataclass(frozen=True)
-class Item:
-    """One result of this session."""
+class Item(Model):
+    """One result."""
 
     mode: ModeKey
     video: MediaHandle
-    lineage: Lineage | None
+    lineage: Lineage | None = None
 
     @property
     def prompt(self) -> str:
         """What it was made from, not what stands in the panel by now."""
         return str(self.lineage.request.get("prompt", "")) if self.lineage else ""
+
+
+_ITEMS = TypeAdapter(list[Item])
+
+
+def written(items: list[Item]) -> str:
+    """The list as a browser keeps it."""
+    return _ITEMS.dump_json(items, exclude_none=True).decode()
+
+
+def read(kept: object) -> list[Item]:
+    """The list that a browser has kept; empty where another version, or somebody else, has written it."""
+    try:
+        return _ITEMS.validate_json(kept)[:LAST] if isinstance(kept, str) and kept else []
+    except ValidationError:
+        return []
 
 
 def added(items: list[Item], item: Item) -> list[Item]:
@@ -56,7 +72,9 @@ def _cell(index: int, item: Item) -> str:
     again = f'<button type="button" data-again="{index}">use again</button> ' if item.lineage else ""
     return (
         f'<figure><video src="{source}" muted loop playsinline preload="metadata" '
-        'onmouseenter="this.play()" onmouseleave="this.pause()"></video>'
+        'onmouseenter="this.play()" onmouseleave="this.pause()" '
+        "onerror=\"this.closest('figure').classList.add('gone')\"></video>"
+        '<p class="lost">This file is no longer kept.</p>'
         f"<figcaption><b>{item.mode.upper()}</b> {escape(item.prompt[:60])}<br>"
         f'{again}<a href="{source}" download target="_blank">save</a></figcaption></figure>'
     )

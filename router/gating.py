@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
@@ -28,23 +28,42 @@ def generations() -> list[tuple[str, str]]:
     return [(GENERATIONS[g].name, g) for g in reversed(list(GENERATIONS)) if g in have]
 
 
-def fitting(mode: Mode) -> Callable[[str], str]:
-    """The generation that the header must show for a mode: the one it shows if that will do."""
-    return lambda now: now if now in mode.generations() else mode.generations()[-1]
+def carried(mode: Mode, watcher: Watcher) -> list[str]:
+    """The generations that a mode can run here: of what its places carry, of the catalog while none has answered."""
+    have = {info.generation for manifest in watcher.offers(mode.key) for info in manifest.checkpoints}
+    return [g for g in mode.generations() if not have or g in have]
 
 
-def reason(key: ModeKey, generation: str, watcher: Watcher) -> str:
-    """Why a mode cannot be used now; empty when it can."""
+def generation_of(mode: Mode, wish: str, watcher: Watcher) -> str:
+    """The generation of a mode's menu: the one wished for where it has that, else its default model's."""
+    have = carried(mode, watcher)
+    own = next((row.generation for row in mode.rows() if row.generation in have), "")
+    return wish if wish in have else own
+
+
+def header(page: str, wish: str, watcher: Watcher) -> Any:
+    """The generation menu of the header while a page is open: what its mode runs here, nothing greyed."""
+    mode = next((mode for key, mode in MODES.items() if key == page), None)
+    if mode is None:
+        return gr.skip()
+    have = carried(mode, watcher)
+    menu = [(name, g) for name, g in generations() if g in have]
+    return gr.update(choices=menu, value=generation_of(mode, wish, watcher))
+
+
+def reason(key: ModeKey, wish: str, watcher: Watcher) -> str:
+    """What to know about a mode before going there; empty when there is nothing."""
     if key in COMING:
         return COMING[key][1]
     mode = MODES[key]
-    if generation not in mode.generations():
-        others = " and ".join(GENERATIONS[g].name for g in mode.generations())
-        return f"{mode.title} has no {GENERATIONS[generation].name} checkpoint; choose {others}"
     status = watcher.status(key)
     if status is None:
         return f"{mode.title} has no place in this Studio; add it to WAN_FEDERATION"
-    return "" if status.state == "ready" else f"{mode.title} {status.text}"
+    if status.state != "ready":
+        return f"{mode.title} {status.text}"
+    if wish and (runs := generation_of(mode, wish, watcher)) != wish:
+        return f"no {GENERATIONS[wish].name} here; runs {GENERATIONS[runs].name}"
+    return ""
 
 
 def choices(panel: Panel, manifest: Manifest, generation: str) -> list[tuple[str, str]]:
@@ -54,14 +73,33 @@ def choices(panel: Panel, manifest: Manifest, generation: str) -> list[tuple[str
     return widgets.checkpoint_choices(fitting or rows)
 
 
+HELD = ("checkpoint", "preset", "resolution", "duration", "num_frames")
+"""The inputs of a panel that `gate` looks at."""
+
+
 async def gate(panel: Panel, generation: str, preset: str, now: Mapping[str, Any]) -> list[Any]:
-    """Updates for GATED and for the banner. A model that still fits stays, and so does its resolution."""
+    """Updates for GATED and for the banner: nothing that stands as it should is touched.
+
+    `now` has what the page shows of HELD. A model that still fits stays, and then so does all that was chosen for it.
+    """
     manifest = await panel.runner.manifest()
     menu = choices(panel, manifest, generation)
     keys = [key for _, key in menu]
     # The mode's own order puts its default first; the menu is sorted for reading.
     first = next(c.key for c in manifest.checkpoints if c.key in keys)
     key = now["checkpoint"] if now["checkpoint"] in keys else first
-    follow = await panel.checkpoint_changed(key, preset, now["resolution"])
+    if key != now["checkpoint"] or not _offered(key, now["resolution"], await panel.runner.manifest(key)):
+        follow = await panel.checkpoint_changed(
+            key, preset, now["resolution"], now["duration"], now["num_frames"]
+        )
+    elif preset != now["preset"]:
+        follow = [*await panel.preset_changed(key, preset), *[gr.skip()] * 3]
+    else:
+        follow = [gr.skip()] * 7
     banner = texts.banner(await panel.runner.manifest(key))
     return [gr.update(choices=menu, value=key), preset, *follow, banner]
+
+
+def _offered(checkpoint: str, resolution: str, manifest: Manifest) -> bool:
+    """Whether a model has a resolution under the weights that its place turns out to have."""
+    return resolution in {r.size for r in CHECKPOINTS[checkpoint].sizes(manifest.weights)}

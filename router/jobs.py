@@ -4,23 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections import Counter, OrderedDict
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
-from common.contract import Backend, CheckpointInfo, Done, Lineage, Manifest, MediaHandle, Plan, Prepared
+from common.contract import (
+    Backend,
+    CheckpointInfo,
+    Done,
+    Heartbeat,
+    Lineage,
+    Manifest,
+    MediaHandle,
+    Plan,
+    Prepared,
+    Stage,
+)
 from common.errors import UnavailableError
 from common.modes.base import PRESETS, Mode
 from common.remote import RemoteRunner
 from common.runner import Progress, given
 from common.settings import SpaceSettings
+from router.asking import Status
 from router.federation import Federation, Place
 from router.handles import Traffic, deliver, keep_here
-from router.health import Status, Watcher
+from router.health import COMING_UP, WAKE_SECONDS, Watcher, best
 
 REMEMBERED = 500
+BEAT_SECONDS = 0.5
+PATIENCE_SECONDS = WAKE_SECONDS + 60
+"""How long a job waits for a place that is coming up; whether one wakes at all, the watcher knows sooner."""
 FIRST_ANSWERS_SECONDS = 6.0
 """A little more than a place may take to answer before it counts as down."""
 
@@ -77,15 +93,15 @@ class FederatedRunner:
     def known(self, checkpoint: str | None = None) -> Manifest:
         """The manifest of a ready place with `checkpoint`, listing the checkpoints of all ready places.
 
-        What the catalog says while none has answered.
+        While none is ready: of those that were; what the catalog says while none has answered.
         """
-        ready = [s.manifest for s in self.studio.watcher.ready(self.mode.key) if s.manifest]
-        infos = {info.key: info for manifest in reversed(ready) for info in manifest.checkpoints}
+        offers = self.studio.watcher.offers(self.mode.key)
+        infos = {info.key: info for manifest in reversed(offers) for info in manifest.checkpoints}
         rows = self.mode.rows(list(infos))
         if not rows:
             return self._assumed
         wanted = checkpoint if checkpoint in infos else rows[0].key
-        own = next(m for m in ready if _carries(m, wanted))
+        own = next(m for m in offers if _carries(m, wanted))
         return own.model_copy(
             update={
                 "checkpoints": [infos[row.key] for row in rows],
@@ -103,14 +119,26 @@ class FederatedRunner:
     async def stream(
         self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None
     ) -> AsyncGenerator[Progress, None]:
-        status = await self._ready(values)
-        place, studio, remote = status.place, self.studio, self._remote(status)
+        studio, began, told = self.studio, time.monotonic(), ""
+        status = await self._chosen(values)
+        while status.state != "ready":
+            waited = time.monotonic() - began
+            if status.state not in COMING_UP or waited > PATIENCE_SECONDS:
+                raise self._away(status)
+            event = Stage(name="wake", text=f"{self.mode.title} {status.text}")
+            yield None, (Heartbeat() if status.text == told else event).later(waited)
+            told = status.text
+            await asyncio.sleep(BEAT_SECONDS)
+            studio.watcher.look()
+            status = self._candidate(values) or status
+        waited = time.monotonic() - began if told else 0.0
+        place, remote = status.place, self._remote(status)
         studio.busy[place] += 1
         try:
             async with aclosing(remote.stream(values, headers)) as updates:
                 async for video, event in updates:
                     studio.watcher.heard(place)
-                    yield video and await self._known_here(video, place, event), event
+                    yield video and await self._known_here(video, place, event), event.later(waited)
         except UnavailableError:
             studio.watcher.doubt(place)
             raise
@@ -136,23 +164,47 @@ class FederatedRunner:
         )
 
     async def _ready(self, values: Mapping[str, Any]) -> Status:
-        """The place that a job goes to: the least busy that is ready, the first of equals.
+        """The ready place that a job goes to; UnavailableError for one that has to be waited for, too."""
+        status = await self._chosen(values)
+        if status.state != "ready":
+            raise self._away(status)
+        return status
 
-        A mode that is away is told before a broken rule, and both before anything is sent.
+    async def _chosen(self, values: Mapping[str, Any]) -> Status:
+        """The place that a job goes to: ready, or coming up, and woken for it if it slept.
+
+        A mode that is away is told before a broken rule, and both before anything is sent or woken. A program may
+        come before the first page: what has never been asked is asked here.
         """
         watcher, mode = self.studio.watcher, self.mode
-        if not watcher.ready(mode.key):
-            watcher.start()  # a program may come before the first page
+        if watcher.refresh(mode.key) or not watcher.ready(mode.key):
             await asyncio.to_thread(watcher.wait_asked, FIRST_ANSWERS_SECONDS, mode.key)
-        key = values.get("checkpoint") or self.known().default_checkpoint
-        carriers = [s for s in watcher.statuses(mode.key) if s.manifest and _carries(s.manifest, key)]
-        if ready := [s for s in carriers if s.state == "ready"]:
+        status = self._candidate(values)
+        if status is not None and status.state not in {"ready", "asleep", *COMING_UP}:
+            raise self._away(status)
+        if watcher.offers(mode.key):
             await self.plan(values)
+        else:
+            mode.parse(given(values))  # all that is known of a mode that has never answered
+        if status is None:
+            raise UnavailableError(f"{mode.title} has no place in this Studio")
+        watcher.rouse(status.place)
+        return self._candidate(values) or status
+
+    def _candidate(self, values: Mapping[str, Any]) -> Status | None:
+        """The least busy ready place for the model, the first of equals; else the one that is nearest to it.
+
+        None where no place is known to carry the model, or may.
+        """
+        statuses = self.studio.watcher.statuses(self.mode.key)
+        key = values.get("checkpoint") or self.known().default_checkpoint
+        carriers = [s for s in statuses if s.manifest and _carries(s.manifest, key)]
+        if ready := [s for s in carriers if s.state == "ready"]:
             return min(ready, key=lambda s: self.studio.busy[s.place])
-        if watcher.ready(mode.key) and not carriers:
-            await self.plan(values)  # says which checkpoints there are
-        status = carriers[0] if carriers else watcher.status(mode.key)
-        raise UnavailableError(f"{mode.title} {status.text if status else 'has no place in this Studio'}")
+        return best(carriers) or best([s for s in statuses if s.manifest is None or s.state == "skewed"])
+
+    def _away(self, status: Status) -> UnavailableError:
+        return UnavailableError(f"{self.mode.title} {status.text}")
 
     async def _known_here(self, video: MediaHandle, place: Place, event: object) -> MediaHandle:
         """The handle as this router's page shows it; its maker is remembered."""

@@ -37,6 +37,16 @@ def _place(status: Status) -> str:
     loaded = ", ".join(shown.loaded) if shown and shown.loaded else "nothing loaded"
     state = f'<span class="state {status.state}">{status.state}</span>'
     return (
-        f"<td>{state} {escape(status.text)}</td><td><code>{escape(status.place.where)}</code></td>"
+        f"<td>{state} {escape(status.text)}</td><td><code>{escape(status.place.where)}</code>{_api(status)}</td>"
         f"<td>{machine}</td><td>{escape(loaded)}</td></tr>"
     )
+
+
+def _api(status: Status) -> str:
+    """A link to the page of a mode's own API, once its address is known."""
+    if not status.url:
+        return ""
+    place = status.place
+    url = f"{place.mode}/" if place.mount else status.url  # mounts lie under the Studio's own address
+    address = escape(f"{url.rstrip('/')}/?view=api", quote=True)
+    return f' <a href="{address}" target="_blank" rel="noopener">API of {place.mode.upper()}</a>'

@@ -1,33 +1,44 @@
-// Pages are switched here, in the browser; no request is made.
+// Pages are switched here, in the browser; the server is told, since the header's generations are the page's.
 (() => {
-  const go = (page) => {
-    const row = document.querySelector(`.nav [data-page="${page}"]`);
-    if (!row || row.disabled) return;
-    document.body.dataset.page = page;
+  const row = (page) => document.querySelector(`.nav [data-page="${CSS.escape(page)}"]`);
+  const rows = () => [...document.querySelectorAll('.nav [data-page]')];
+  const asked = () => decodeURIComponent(location.hash.slice(1));
+  const show = (page) => {
+    if (page !== document.body.dataset.page) {
+      document.body.dataset.page = page;
+      window.scrollTo({top: 0, behavior: 'instant'});
+    }
     mark();
-    history.replaceState(history.state, '', '#' + page);
-    window.scrollTo({top: 0});
     if (window.innerWidth <= 768) document.querySelector('.sidebar.open .toggle-button')?.click();
   };
   const mark = () => {
-    for (const row of document.querySelectorAll('.nav [data-page]')) {
-      const here = row.dataset.page === document.body.dataset.page;
-      row.classList.toggle('here', here);
-      row.toggleAttribute('aria-current', here);
+    for (const entry of rows()) {
+      const here = entry.dataset.page === document.body.dataset.page;
+      entry.classList.toggle('here', here);
+      here ? entry.setAttribute('aria-current', 'page') : entry.removeAttribute('aria-current');
     }
   };
   // The rows are redrawn whenever a mode's state changes.
   new MutationObserver(mark).observe(document.documentElement, {childList: true, subtree: true});
-  const settle = () => {
-    const open = document.querySelector(`.nav [data-page="${document.body.dataset.page}"]`);
-    if (open && !open.dataset.blocked) return;
-    const first = document.querySelector('.nav [data-page]:not(:disabled)');
-    if (first) go(first.dataset.page);
-  };
-  window.wanStudio = {go, settle};
+  // As if its row were clicked: that tells the server too, whose header follows the page.
+  const go = (page) => row(page)?.click();
+  const goFirst = () => rows().find((entry) => !entry.disabled)?.click();
+  window.wanStudio = {go};
   document.addEventListener('click', (event) => {
-    const row = event.target.closest?.('[data-page]');
-    if (row && row !== document.body) go(row.dataset.page);
+    const link = event.target.closest?.('[data-page]');
+    if (!link || link === document.body) return;
+    const page = link.dataset.page;
+    if (!link.closest('.nav')) return go(page);
+    if (asked() !== page) history.pushState(history.state, '', '#' + page);
+    show(page);
+  });
+  addEventListener('popstate', () => {
+    const page = asked();
+    row(page)?.disabled === false ? go(page) : goFirst();
+  });
+  // What runs ends with the page.
+  addEventListener('beforeunload', (event) => {
+    if (document.querySelector('.progress.waiting, .progress.running')) event.preventDefault();
   });
   // A video dropped anywhere but into an input is one to restore.
   const carries = (event) => [...(event.dataTransfer?.types ?? [])].includes('Files');
@@ -45,14 +56,14 @@
     input.dispatchEvent(new Event('change', {bubbles: true}));
   });
   const begin = () => {
-    document.body.dataset.page ||= location.hash.slice(1) || 't2v';
-    if (window.innerWidth <= 768) document.querySelector('.sidebar.open .toggle-button')?.click();
+    if (!asked()) history.replaceState(history.state, '', '#t2v');
+    show(asked());
   };
   document.body ? begin() : addEventListener('DOMContentLoaded', begin);
   let tries = 0;
-  const ready = setInterval(() => {
-    if (document.querySelector('.nav [data-page]') || ++tries > 100) {
-      clearInterval(ready); begin(); settle();
-    }
+  const drawn = setInterval(() => {
+    if (!rows().length && ++tries < 100) return;
+    clearInterval(drawn);
+    row(document.body.dataset.page)?.disabled === false ? show(document.body.dataset.page) : goFirst();
   }, 100);
 })();

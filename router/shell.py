@@ -24,19 +24,28 @@ def page_options() -> dict[str, Any]:
     hide = "".join(f'body:not([data-page="{p}"]) .page-{p} {{ display: none !important; }}\n' for p in pages)
     # Gradio prefixes every rule of `css`: those outweigh its own, but ones about body break, hence the head.
     head = f"{options['head']}<style>{hide}</style><script>{script}</script>"
-    return options | {"css": options["css"] + css, "head": head}
+    # The Studio has no API of its own: its Settings page leads to each mode's.
+    return options | {"css": options["css"] + css, "head": head, "footer_links": ["settings"]}
 
 
-def nav(generation: str, watcher: Watcher) -> str:
-    """The sidebar's rows. An unusable mode stands greyed, with the reason under its name."""
+NAV_ON_LOAD = """const arrived = (page, clicked) => trigger('click', {page, clicked});
+element.addEventListener('click', (event) => {
+    const row = event.target.closest('[data-page]');
+    if (row) arrived(row.dataset.page, true);
+});
+arrived(document.body.dataset.page, false);"""
+"""Tells the server which page is open: the header's generation menu is that mode's, and who sleeps is woken."""
+
+
+def nav(wish: str, watcher: Watcher) -> str:
+    """The sidebar's rows. A mode that cannot be used, or not as wished, stands greyed, its reason under its name."""
     rows: list[str] = []
     for key in cast("tuple[ModeKey, ...]", get_args(ModeKey)):
         mode = MODES.get(key)
         name = mode.title if mode and mode.title != _short(key) else ""
-        why = gating.reason(key, generation, watcher)
-        # A built mode that is only down stays open to look at; one without checkpoint or code does not.
-        shut = mode is None or generation not in mode.generations()
-        rows.append(_row(key, _short(key), name, why, shut=shut))
+        why = gating.reason(key, wish, watcher)
+        # A built mode that is only down stays open to look at; one without code does not.
+        rows.append(_row(key, _short(key), name, why, shut=mode is None))
     rows.append('<hr class="nav-line">')
     rows += [_row(page, name, "", "") for page, name in EXTRA_PAGES.items()]
     return f'<nav class="nav" aria-label="Modes">{"".join(rows)}</nav>'
@@ -47,12 +56,12 @@ def _short(key: str) -> str:
 
 
 def _row(page: str, name: str, title: str, why: str, *, shut: bool = False) -> str:
-    classes = "row" + (" off" if why else "")
-    marks = (" disabled" if shut else "") + (' data-blocked="1"' if shut else "")
+    marks = " disabled" if shut else ""
     below = why or title
+    tip = f"{title}: {why}" if title and why and not why.startswith(title) else below
     return (
-        f'<button type="button" class="{classes}" data-page="{page}" '
-        f'title="{escape(below, quote=True)}"{marks}>'
+        f'<button type="button" class="row{" off" if why else ""}" data-page="{page}" '
+        f'title="{escape(tip, quote=True)}"{marks}>'
         f'{icon(page)}<span class="names"><b>{escape(name)}</b>'
         f"<small>{escape(below)}</small></span></button>"
     )
@@ -60,13 +69,14 @@ def _row(page: str, name: str, title: str, why: str, *, shut: bool = False) -> s
 
 def brand() -> str:
     """The name of the app, left in the header."""
-    return '<div class="brand"><span class="dot"></span>Wan Studio</div>'
+    return '<h1 class="brand"><span class="dot"></span>Wan Studio</h1>'
 
 
 def header_links() -> str:
-    """History and Settings, right in the header."""
-    return (
-        '<div class="links">'
-        f'<button type="button" data-page="gallery">{icon("gallery")}<span>History</span></button>'
-        f'<button type="button" data-page="settings">{icon("settings")}<span>Settings</span></button></div>'
+    """Gallery and Settings, right in the header."""
+    links = (
+        f'<button type="button" data-page="{page}" aria-label="{name}">'
+        f'{icon(page)}<span class="name">{name}</span></button>'
+        for page, name in EXTRA_PAGES.items()
     )
+    return f'<div class="links">{"".join(links)}</div>'

@@ -18,7 +18,7 @@ from PIL import Image
 
 from common.annotate.frames import Check, Control, Frames, unchecked, watched
 
-VERSION = 1  # raise when a maker draws differently
+VERSION = 2  # raise when a maker draws differently
 
 
 def key(recipe: Any) -> str:
@@ -38,6 +38,7 @@ def load(folder: Path, check: Check = unchecked) -> Control | None:
             _read(folder / "mask.mkv", check),
             [Image.open(folder / f"reference-{i}.png").convert("RGB") for i in range(facts["references"])],
             list(facts["notices"]),
+            bool(facts["kept"]),
         )
     except (OSError, ValueError, KeyError, FFmpegError):
         return None
@@ -53,7 +54,9 @@ def save(control: Control, folder: Path, fps: int, check: Check = unchecked) -> 
         _write(control.mask, fps, work / "mask.mkv", check)
         for index, image in enumerate(control.references):
             image.save(work / f"reference-{index}.png")
-        facts = {"references": len(control.references), "notices": control.notices}
+        facts = {
+            "references": len(control.references), "notices": control.notices, "kept": control.kept,
+        }  # fmt: skip
         (work / "control.json").write_text(json.dumps(facts))
         work.chmod(0o755)
         shutil.rmtree(folder, ignore_errors=True)

@@ -15,6 +15,9 @@ from common.annotate.frames import Check, Frames, Picture, array, picture, unche
 Flow = NDArray[np.float32]
 """Height x width x 2: how far each pixel moves right and down to the next frame."""
 
+STILL = 0.5
+"""Pixels a frame."""
+
 # Baker et al. 2007, "A Database and Evaluation Methodology for Optical Flow": steps from hue to hue.
 _STEPS = (("RY", 15), ("YG", 6), ("GC", 4), ("CB", 11), ("BM", 13), ("MR", 6))
 
@@ -50,10 +53,13 @@ def wheel() -> NDArray[np.float32]:
 
 
 def colour(flow: Flow) -> Picture:
-    """One flow on the wheel, white where nothing moves; the fastest pixel of the map is fully saturated."""
+    """One flow on the wheel, white where nothing moves; the fastest pixel of the map is fully saturated.
+
+    Unless even that is slower than STILL: the noise of a clip that stands still is no motion.
+    """
     u, v = flow[..., 0].astype(np.float32), flow[..., 1].astype(np.float32)
     speed = np.sqrt(u * u + v * v)
-    scale = float(speed.max()) + 1e-5
+    scale = max(float(speed.max()), STILL)
     hues = wheel()
     # Moving right is red, as on Baker's wheel: arctan2 of the reversed flow is -pi there.
     turn = (np.arctan2(-v, -u) / np.pi + 1) / 2 * (len(hues) - 1)

@@ -22,12 +22,16 @@ BLACK, WHITE = 0, 255
 
 @dataclass
 class Control:
-    """What VACE is given: control video, mask and references, with what should be said about them."""
+    """What VACE is given: control video, mask and references, with what should be said about them.
+
+    `kept` says that the video is the source itself wherever the mask is black.
+    """
 
     video: Frames
     mask: Frames
     references: Frames = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
+    kept: bool = False
 
 
 def unchecked() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -55,6 +56,8 @@ class Material:
     device: str = "cpu"
     download: bool = False
     say: Callable[[str], None] = lambda _: None
+    notices: list[str] = field(default_factory=list)
+    """Said of what is made, whenever it is used."""
     check: Check = unchecked
 
     @property
@@ -69,6 +72,11 @@ class Material:
             return handle.width, handle.height
         return getattr(self, slot)[0].size
 
+    @cached_property
+    def soft(self) -> bool:
+        """Whether the given mask says more than keep and make."""
+        return any(masks.is_soft(picture) for picture in watched(self.mask, self.check))
+
     def model(self, key: str) -> Path:
         """The folder of an annotator's weights."""
         return models.find(key, download=self.download, say=self.say)
@@ -80,6 +88,7 @@ Maker = Callable[[Material], Control]
 def make(material: Material) -> Control:
     """Control video, mask and references of a sub-mode, every picture of exactly the asked size."""
     control = MAKERS[material.submode.maker](material)
+    control.notices += material.notices
     if not control.references:
         control.references = references(material.references, *material.size)
     for name, pictures in (("video", control.video), ("mask", control.mask)):
@@ -124,6 +133,13 @@ def _given_mask(m: Material) -> Frames:
     else:
         scaled = (masks.resized(x, *m.video[0].size) for x in watched(m.mask, m.check))
         fit = [masks.hard(x) for x in fitted(scaled, *m.size, fit=m.request.fit, fill=WHITE)]
+    if m.soft:
+        m.notices.append(
+            "mask has grays: it is split at one half, as the model knows only keep and make. Nothing of the source "
+            "is put back."
+        )
+    if masks.is_full(fit):
+        m.notices.append("mask is white all over: nothing of the source is kept.")
     if masks.is_empty(fit):
         raise InputError("mask", "has no white: nothing would change", hint="paint white what is made anew")
     if len(fit) == 1:
@@ -161,12 +177,17 @@ def _box(m: Material) -> list[float]:
 def plain(m: Material) -> Control:
     """The user's own control video, and mask if there is one."""
     video = _source(m, GRAY)
-    return Control(video, _given_mask(m) if m.mask else repeated(WHITE, m.num_frames, *m.size))
+    if not m.mask:
+        return Control(video, repeated(WHITE, m.num_frames, *m.size))
+    return Control(video, _given_mask(m), kept=not m.soft)
 
 
 def control(m: Material) -> Control:
     """A map of every frame; all of it is generated anew."""
-    return Control(_MAPS[m.submode.argument](m, _source(m)), repeated(WHITE, m.num_frames, *m.size))
+    maps = _MAPS[m.submode.argument](m, _source(m))
+    if m.submode.argument in ("flow", "raft") and masks.is_full(maps):
+        m.notices.append("Nothing moves in video: its flow is empty, and the prompt alone decides.")
+    return Control(maps, repeated(WHITE, m.num_frames, *m.size))
 
 
 def inpaint(m: Material) -> Control:
@@ -179,7 +200,8 @@ def inpaint(m: Material) -> Control:
     if m.request.fit == "pad":
         outside = outpaint.outward(m.video[:1], outpaint.Growth(), *m.size).mask[0]
         holes = [masks.either(h, outside) for h in holes]
-    return Control([masks.filled(f, h) for f, h in zip(frames, holes, strict=True)], holes)
+    opened = [masks.filled(f, h) for f, h in zip(frames, holes, strict=True)]
+    return Control(opened, holes, kept=not m.soft)
 
 
 def outpaint_outward(m: Material) -> Control:

@@ -26,6 +26,14 @@ def as_bool(mask: Frame) -> Bool:
     return np.asarray(mask.convert("L")) >= 128
 
 
+def is_soft(mask: Frame) -> bool:
+    """Whether a mask has gray away from its edges: a gradient, and not what smoothing or compression leaves."""
+    gray = np.asarray(mask.convert("L"))
+    white = (gray >= 128).astype(np.uint8)
+    border = cv2.morphologyEx(white, cv2.MORPH_GRADIENT, np.ones((9, 9), np.uint8)) > 0
+    return float(((gray > 48) & (gray < 208) & ~border).mean()) > 0.01
+
+
 def resized(mask: Frame, width: int, height: int) -> Frame:
     """A mask at another size, still hard. The aspect must be that of the frame that it belongs to."""
     return hard(mask if mask.size == (width, height) else mask.resize((width, height), Image.Resampling.BOX))
@@ -103,6 +111,11 @@ def same_everywhere(mask: Frame, count: int) -> Frames:
 def is_empty(masks: Sequence[Frame]) -> bool:
     """Whether no mask has any white."""
     return not any(array(m).max() >= 128 for m in masks)
+
+
+def is_full(masks: Sequence[Frame]) -> bool:
+    """Whether every mask is white all over."""
+    return all(bool(as_bool(m).all()) for m in masks)
 
 
 def either(first: Frame, second: Frame) -> Frame:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, get_args
 
 from pydantic import ValidationError
 
-from common import cost
+from common import cost, nano_words
 from common.catalog import (
     CHECKPOINTS,
     GENERATIONS,
@@ -61,6 +61,8 @@ class Mode(ABC):
     icon: ClassVar[str]
     about: ClassVar[str]
     prompt_label: ClassVar[str] = "Prompt"
+    nano_placeholder: ClassVar[str] = "a red circle moving right on a black background"
+    """What an empty prompt suggests under Wan-Nano."""
     checkpoints: ClassVar[tuple[str, ...]]
     slots: ClassVar[tuple[MediaSlot, ...]] = ()
     examples: ClassVar[tuple[Example, ...]] = ()
@@ -76,6 +78,10 @@ class Mode(ABC):
     def check(self, request: Request, checkpoint: Checkpoint, weights: Weights) -> list[str]:
         """Rules of this mode alone: raises InputError, returns notices. Reads no file."""
         return []
+
+    def cropped(self, request: Request) -> tuple[str, ...]:
+        """The media slots whose centre is cut out where they have another shape than the video."""
+        return tuple(slot.name for slot in self.slots)
 
     def frames(self, request: Request, checkpoint: Checkpoint, weights: Weights) -> int:
         """Frames of the clip; a mode that starts from a clip takes them from there."""
@@ -99,6 +105,10 @@ class Mode(ABC):
         """Generations that have a checkpoint for this mode, in the order of the menu."""
         have = {c.generation for c in self.rows()}
         return [g for g in GENERATIONS if g in have]
+
+    def generation(self, allowed: Sequence[str] | None = None) -> str:
+        """The generation of the checkpoint that serves this mode unless one is asked for."""
+        return self.rows(allowed)[0].generation
 
     def parse(self, values: dict[str, Any]) -> Request:
         """Raw values (API, command line, panel) into a request; InputError names the first that fails."""
@@ -165,6 +175,7 @@ class Mode(ABC):
         rules.between("flow_shift", shift, *rules.FLOW_SHIFTS)
         rules.between("seed", request.seed, -1, MAX_SEED)
         notices += self.check(request, checkpoint, weights)
+        notices += self._crops(request, size)
         notices += _common_notices(request, checkpoint, preset, num_frames, cfg, weights)
         if not cost.fits(checkpoint, weights, backend):
             notices.append(f"Not enough memory: {cost.shortage(checkpoint, weights, backend)}.")
@@ -200,6 +211,16 @@ class Mode(ABC):
             clip_seconds=round(num_frames / checkpoint.fps, 3),
             notices=notices,
         )
+
+    def _crops(self, request: Request, size: Resolution) -> list[str]:
+        """What is cut away of media that were measured."""
+        shape = (size.width, size.height)
+        said = [
+            rules.crop_notice(slot.name, (handle.width, handle.height), shape)
+            for slot, handle in self.media(request)
+            if slot.name in self.cropped(request) and handle.width and handle.height
+        ]
+        return list(dict.fromkeys(text for text in said if text))
 
     def _checkpoint(self, key: str | None, allowed: Sequence[str] | None) -> Checkpoint:
         rows = self.rows(allowed)
@@ -267,6 +288,8 @@ def _common_notices(
     request: Request, checkpoint: Checkpoint, preset: Preset, num_frames: int, cfg: float, weights: Weights
 ) -> list[str]:
     notices: list[str] = []
+    if weights == "nano" and (strange := nano_words.notice(request.prompt)):
+        notices.append(strange)
     if preset.note:
         notices.append(preset.note)
     if (count := estimate_tokens(request.prompt)) > MAX_PROMPT_TOKENS:

@@ -75,10 +75,28 @@ def size(resolution: Resolution, checkpoint: Checkpoint, weights: Weights) -> No
         )
 
 
-def clip_length(clip: MediaHandle | None, fps: int) -> int | None:
-    """Frames of a clip once it is resampled to `fps`; None while nobody has opened it."""
-    if clip is None or not clip.frames:
+VISIBLE_LOSS = 0.1
+"""Of a picture: so much may be cut away without a word before it happens."""
+
+
+def crop_notice(
+    field: str, source: tuple[int, int], size: tuple[int, int], least: float = VISIBLE_LOSS
+) -> str | None:
+    """What is lost of a `source` (width, height) cut down to the shape of `size`; None up to a share of `least`."""
+    theirs, ours = source[0] / source[1], size[0] / size[1]
+    lost = 1 - min(theirs / ours, ours / theirs)
+    if lost <= least:
         return None
+    sizes = f"{source[0]}x{source[1]}; its centre is cut out for {size[0]}x{size[1]}"
+    return f"{field} is {sizes} ({lost:.0%} of it is lost)."
+
+
+def clip_length(clip: MediaHandle | None, fps: int) -> int | None:
+    """Frames of a clip once it is resampled to `fps`; None while nobody has measured it."""
+    if clip is None:
+        return None
+    if not clip.frames:
+        return max(round(clip.seconds * fps), 1) if clip.seconds else None
     return max(round(clip.frames * fps / (clip.fps or fps)), 1)
 
 

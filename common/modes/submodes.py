@@ -89,7 +89,8 @@ def _control(key: str, label: str, about: str, argument: str, annotators: tuple[
 def _inpaint(source: str, about: str, key: str | None = None, label: str | None = None) -> SubMode:
     return SubMode(
         key or f"inpainting_{source}", "Inpaint", label or MASK_SOURCES[source].label, about, "inpaint",
-        ("video",), ("mask_shape", "mask_grow", "reference_images", "fit"), mask_sources=(source,),
+        ("video",), ("mask_shape", "mask_grow", "keep_source", "reference_images", "fit"),
+        mask_sources=(source,),
         placeholder="What appears in place of the masked area",
     )  # fmt: skip
 
@@ -108,7 +109,7 @@ SUBMODES: Final[Mapping[str, SubMode]] = {
         # ------------------------------------------------------------------ Control
         SubMode(
             "plain", "Control", "As given", "Your own control video (and mask) goes to the model unchanged.",
-            "plain", ("video",), ("mask", "reference_images", "fit"),
+            "plain", ("video",), ("mask", "keep_source", "reference_images", "fit"),
         ),
         _control("depth", "Depth", "Keeps the scene's depth (MiDaS), repaints the rest.",
                  "dpt-hybrid", ("dpt-hybrid",)),
@@ -197,7 +198,7 @@ SUBMODES: Final[Mapping[str, SubMode]] = {
         SubMode(
             "swap_anything", "Composite", "Swap anything",
             "Your reference takes the place of the masked thing.",
-            "inpaint", ("video", "reference_images"), ("mask_shape", "mask_grow", "fit"),
+            "inpaint", ("video", "reference_images"), ("mask_shape", "mask_grow", "keep_source", "fit"),
             mask_sources=_TRACKED,
             placeholder="The reference in its new place",
         ),

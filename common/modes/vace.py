@@ -50,6 +50,10 @@ class Request(contract.Request):
     mask_source: str | None = Field(None, description="How the mask is found: " + ", ".join(MASK_SOURCES))
     mask_shape: Literal["original", "hull", "bbox"] = Field("original", description="Shape the mask grows to")
     mask_grow: int = Field(0, ge=0, le=256, description="Pixels that the mask grows by")
+    keep_source: bool = Field(
+        True,
+        description="Put the source's own pixels back where a hard mask is black; a soft mask leaves them",
+    )
     bbox: Box = Field(None, description="Box: left, top, right, bottom as shares of the frame")
     bbox_to: Box = Field(None, description="Where the box ends")
     label: str | None = Field(None, description="Name of the thing to find, such as `dog`")
@@ -109,6 +113,14 @@ class VACE(Mode):
         keys = self.checkpoints if allowed is None else (*self.checkpoints, *self.community)
         return [CHECKPOINTS[k] for k in keys if allowed is None or k in allowed]
 
+    def cropped(self, request: contract.Request) -> tuple[str, ...]:
+        """Clips and frames that a sub-mode fits by cropping; a mask follows its clip, references are fitted whole."""
+        assert isinstance(request, Request)
+        submode = submode_of(request)
+        if request.fit == "pad" or "fit" not in submode.takes:
+            return ()
+        return tuple(n for n in ("video", "last_video", "image", "last_image") if n in submode.needs)
+
     def frames(self, request: contract.Request, checkpoint: Checkpoint, weights: Weights) -> int:
         """A sub-mode that follows a clip is as long as the clip; one that extends it is not."""
         assert isinstance(request, Request)
@@ -137,6 +149,8 @@ class VACE(Mode):
             notices += _kept(request, submode, num_frames)
         else:
             notices += rules.clip_notices("video", request.video, num_frames, checkpoint)
+        if request.keep_source and "keep_source" in submode.takes and (source or request.mask):
+            notices.append("Outside the mask the source's own pixels are put back, blended beside its edge.")
         if models := submode.models(request.mask_source):
             names = ", ".join(f"{ANNOTATORS[m].name} ({ANNOTATORS[m].megabytes} MB)" for m in models)
             notices.append(f"{submode.label} uses {names}; downloaded once, with --weights wan.")

@@ -17,6 +17,7 @@ from common.modes.base import Example, Mode
 from common.panels import texts, widgets
 from common.panels.card import Card
 from common.panels.handles import HandleVideo
+from common.panels.stopping import Stops, until
 from common.panels.widgets import Inputs
 from common.runner import Runner, explain
 
@@ -25,12 +26,22 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 QUIET: Mapping[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 """For quick events of the page itself: no place in the line, no spinner, not part of the API."""
 
-SHOW_OUTPUT = """(...args) => {
+BEGIN = """(job, earlier, ...args) => {
     const output = document.querySelector('#%s');
-    if (output && output.getBoundingClientRect().top > window.innerHeight * 0.7)
-        output.scrollIntoView({behavior: 'smooth', block: 'start'});
-    return args;
+    output.querySelector('.stage').scrollIntoView({behavior: 'smooth', block: 'nearest'});
+    output.dataset.job = Date.now().toString(36) + Math.random().toString(36).slice(2);
+    return [output.dataset.job, !!output.querySelector('.result-video video'), ...args];
 }"""
+"""Shows the output; draws the job an id, by which Stop finds it; looks whether there is an earlier video."""
+
+END = """() => {
+    const output = document.querySelector('#%s');
+    return [output.dataset.job ?? '', !!output.querySelector('.result-video video')];
+}"""
+
+LOOKED_AT = "(n) => [document.querySelector('#%s')?.offsetParent ? n + 1 : n]"
+
+REFUSED = StudioError("The message at the side says why.", title="The job was not taken")
 
 
 class Panel:
@@ -42,7 +53,7 @@ class Panel:
 
     prompt_placeholder: ClassVar[str] = "Describe what should be seen, and how it moves"
     aspect_from: ClassVar[str | None] = None
-    """The image slot whose aspect suggests the resolution, where there is one."""
+    """The slot whose picture or clip suggests the resolution by its aspect, where there is one."""
     advanced_open: ClassVar[bool] = False
     neighbour: Callable[[ModeKey], Runner] | None = None
     """In the Studio: the runner of another mode, for what this one borrows from it."""
@@ -52,7 +63,8 @@ class Panel:
         self.mode: Mode = runner.mode
         self.initial = manifest
         self.queue = dict(queue or {"concurrency_limit": None})
-        self.inputs = Inputs()
+        self.inputs = Inputs(self.mode.key)
+        self.stops = Stops()
 
     # ------------------------------------------------------------------ drawing
 
@@ -64,10 +76,11 @@ class Panel:
         with gr.Row(elem_classes="two-columns", equal_height=False):
             with gr.Column(scale=2, min_width=320, elem_classes="inputs"):
                 self.draw_inputs(shown)
-                with gr.Row(elem_classes="actions"):
-                    self.go = gr.Button("Generate", variant="primary", size="lg", scale=3)
-                    self.stop = gr.Button("Stop", variant="stop", size="lg", visible=False, scale=1)
-                self.label = gr.HTML(self._label_html(self.initial, {}), elem_classes="label")
+                with gr.Column(elem_classes="dock"):
+                    with gr.Row(elem_classes="actions"):
+                        self.go = gr.Button("Generate", variant="primary", size="lg", scale=3)
+                        self.stop = gr.Button("Stop", variant="stop", size="lg", visible=False, scale=1)
+                    self.label = gr.HTML(self._label_html(self.initial, {}), elem_classes="label")
             with gr.Column(scale=3, min_width=320, elem_classes="output", elem_id=f"{self.mode.key}-output"):
                 with gr.Column(elem_classes="stage"):
                     self.video = HandleVideo(
@@ -87,12 +100,16 @@ class Panel:
         self.inputs.add(
             "prompt",
             gr.Textbox(
-                label=self.mode.prompt_label, lines=4, max_lines=10, placeholder=self.prompt_placeholder,
+                label=self.mode.prompt_label, lines=4, max_lines=10, placeholder=self._placeholder(),
                 elem_classes="prompt",
             ),
         )  # fmt: skip
         widgets.settings(self.inputs, self.mode, self._rows(self.initial), self.initial.weights, shown)
         widgets.advanced(self.inputs, shown, opened=self.advanced_open, more=self.draw_advanced)
+
+    def _placeholder(self) -> str:
+        nano = self.initial.weights == "nano"
+        return self.mode.nano_placeholder if nano else self.prompt_placeholder
 
     def draw_slots(self) -> None:
         """The media above the prompt."""
@@ -176,60 +193,67 @@ class Panel:
         ]
         shape = [parts[n] for n in ("resolution", "duration", "num_frames")]
 
+        # A page that nobody looks at asks for no label; who opens it raises `stale`.
+        self.stale = gr.Number(0, visible=False)
         gr.on(
             [part.change for part in everything if hasattr(part, "change")],
-            self._relabel, everything, self.label, trigger_mode="always_last", **QUIET,
+            None, self.stale, self.stale, js=LOOKED_AT % f"{self.mode.key}-output", **QUIET,
         )  # fmt: skip
-        # `input`, not `change`: who sets the model from outside (Studio, restored file) sets the rest too.
-        parts["checkpoint"].input(
-            self.checkpoint_changed, [parts["checkpoint"], parts["preset"], parts["resolution"]],
+        self.stale.change(self._relabel, everything, self.label, trigger_mode="always_last", **QUIET)
+        # Not `change`: who sets the model from outside (Studio, restored file) sets the rest too. Not `input`: a menu
+        # that was only opened says that as well.
+        parts["checkpoint"].select(
+            self._checkpoint_chosen, [parts["preset"], *shape],
             [*presets, *shape], **QUIET,
         )  # fmt: skip
         parts["preset"].input(
-            self._preset_changed, [parts["checkpoint"], parts["preset"]], presets, **QUIET
+            self.preset_changed, [parts["checkpoint"], parts["preset"]], presets, **QUIET
         )  # fmt: skip
-        parts["duration"].input(
-            lambda key, seconds: widgets.frames_for(seconds or 0, _chosen(key)),
-            [parts["checkpoint"], parts["duration"]], parts["num_frames"],
+        # `change`: what was typed out of bounds is put right by the page itself, which is no input.
+        parts["duration"].change(
+            _frames_follow, [parts["checkpoint"], parts["duration"], parts["num_frames"]], parts["num_frames"],
             trigger_mode="always_last", **QUIET,
         )  # fmt: skip
         parts["num_frames"].input(
-            lambda key, frames: widgets.seconds_of(frames or 1, _chosen(key).fps),
+            lambda key, frames: gr.skip() if frames is None else widgets.seconds_of(frames, _chosen(key).fps),
             [parts["checkpoint"], parts["num_frames"]], parts["duration"],
             trigger_mode="always_last", **QUIET,
         )  # fmt: skip
-        if self.aspect_from:
-            picture = self._component(self.aspect_from)
-            picture.change(
-                self._suggest_resolution, [picture, parts["checkpoint"]], parts["resolution"], **QUIET
-            )  # fmt: skip
-        outputs = [self.video, self.screen, self.card, self.go, self.stop, parts["seed"]]
+        for name in (f"{self.aspect_from}_picture", f"{self.aspect_from}_seen"):
+            if name in parts:
+                parts[name].change(
+                    self._suggest_resolution, [parts[name], parts["checkpoint"]], parts["resolution"], **QUIET
+                )
+        stage = [self.screen, self.card, self.go, self.stop]
+        outputs = [self.video, *stage, parts["seed"]]
         # Drawn by the browser at once: with one job at a time, the server may not say a word for a while.
         waiting = Card.clicked()
         self.go.click(
-            None, None, [self.screen, self.card, self.go, self.stop],
-            js=f"() => {json.dumps([waiting.screen(), waiting.card(), *_buttons(busy=True)])}",
-            queue=False, show_progress="hidden", api_visibility="private",
+            None, None, stage,
+            js=f"() => {json.dumps([waiting.screen(), waiting.card(), *_buttons(busy=True)])}", **QUIET,
         )  # fmt: skip
+        job, earlier = gr.Textbox(visible=False), gr.Checkbox(visible=False)
         # Not "once": the browser would drop a click that comes while it still waits for a Stop to end.
         running = self.go.click(
-            self._generate, everything, outputs, js=SHOW_OUTPUT % f"{self.mode.key}-output",
+            self._generate, [job, earlier, *everything], outputs, js=BEGIN % f"{self.mode.key}-output",
             show_progress="hidden", api_visibility="private", trigger_mode="multiple", **self.queue,
         )  # fmt: skip
+        # What Gradio itself refuses (a full queue, a value that no page sends) never reaches `_generate`.
+        running.failure(self._refused, earlier, stage, **QUIET)
         self.running = running
         self.stop.click(
-            self._stopped,
-            self.video,
-            [self.screen, self.card, self.go, self.stop],
-            cancels=[running],
-            **QUIET,
-        )
+            None, None, [self.card, self.stop],
+            js=f"() => {json.dumps([Card.stopping().card(), gr.update(interactive=False)])}", **QUIET,
+        )  # fmt: skip
+        # The job says itself that it has stopped: two who draw one card are drawn in any order.
+        self.stop.click(self._stop, [job, earlier], stage, js=END % f"{self.mode.key}-output", **QUIET)
 
     async def _relabel(self, *raw: Any) -> str:
-        values = self.values(raw)
+        values = self.inputs.measured(self.values(raw), raw)
         return self._label_html(await self.runner.manifest(values.get("checkpoint")), values)
 
-    async def _preset_changed(self, key: str, preset: str) -> list[Any]:
+    async def preset_changed(self, key: str, preset: str) -> list[Any]:
+        """Updates for what a preset sets, once it is another one."""
         manifest = await self.runner.manifest(key)
         plan = self.preview_plan(manifest, {"checkpoint": key, "preset": preset})
         return self.preset_updates(plan)
@@ -243,11 +267,28 @@ class Panel:
             gr.update(value=plan.guidance_scale_2 if moe else 1, visible=moe),
         ]
 
-    async def checkpoint_changed(self, key: str, preset: str, resolution: str) -> list[Any]:
-        """Updates for preset inputs, resolution, duration and frames once the model is another one."""
+    async def _checkpoint_chosen(
+        self, preset: str, resolution: str, seconds: float | None, frames: float | None, chosen: gr.SelectData
+    ) -> list[Any]:
+        key = _chosen(chosen.value).key
+        return await self.checkpoint_changed(key, preset, resolution, seconds, frames)
+
+    async def checkpoint_changed(
+        self,
+        key: str,
+        preset: str,
+        resolution: str,
+        seconds: float | None = None,
+        frames: float | None = None,
+    ) -> list[Any]:
+        """Updates for preset inputs, resolution, duration and frames once the model is another one.
+
+        `resolution`, `seconds` and `frames` are what the page shows: what somebody chose is kept where it fits.
+        """
         manifest = await self.runner.manifest(key)
         plan = self.preview_plan(manifest, {"checkpoint": key, "preset": preset})
         row = CHECKPOINTS[plan.checkpoint]
+        length = widgets.carried_frames(frames, seconds, self.mode.rows(), row, manifest.weights)
         sizes = row.sizes(manifest.weights)
         chosen: dict[str, Any] = {"choices": widgets.resolution_choices(row, manifest.weights)}
         # One that still fits is left alone: a picture may have set another while this was on its way.
@@ -260,9 +301,9 @@ class Panel:
             gr.update(**chosen),
             gr.update(
                 maximum=widgets.seconds_of(row.max_frames, row.fps),
-                value=widgets.seconds_of(plan.num_frames, row.fps),
+                value=widgets.seconds_of(length, row.fps),
             ),
-            plan.num_frames,
+            length,
         ]
 
     async def _suggest_resolution(self, picture: MediaHandle | None, key: str) -> Any:
@@ -272,33 +313,50 @@ class Panel:
         sizes = _chosen(key).sizes((await self.runner.manifest(key)).weights)
         return widgets.nearest_resolution(sizes, *size).size
 
-    async def _generate(self, request: gr.Request, *raw: Any) -> AsyncGenerator[list[Any], None]:
-        values = self.values(raw)
-        card, video, seed = Card.clicked(), None, gr.skip()
-        ended = False
+    async def _generate(
+        self, request: gr.Request, job: str, had_video: bool, *raw: Any
+    ) -> AsyncGenerator[list[Any], None]:
+        card, video, seed = Card.clicked(had_video=had_video), None, gr.skip()
+        stop = self.stops.begin(job)
         try:
-            async with aclosing(self.runner.stream(values, dict(request.headers))) as updates:
+            values = self.values(raw)
+            async with aclosing(until(stop, self.runner.stream(values, dict(request.headers)))) as updates:
                 async for found, event in updates:
                     before, card = card, card.after(event)
                     if isinstance(event, Done):
-                        video, seed, ended = found, event.seed, True
+                        video, seed = found, event.seed
                         break
                     yield [
                         gr.skip(), _if_new(before.screen(), card.screen()), card.card(),
                         gr.skip(), gr.skip(), gr.skip(),
                     ]  # fmt: skip
-            if not ended:
+            if not card.ended:
                 card = card.failed(StudioError("The job ended without a video.", title="Nothing came back"))
         except Exception as error:
             card = card.failed(explain(error))
+        finally:
+            self.stops.end(job)
         yield [
             gr.skip() if video is None else video, card.screen(), card.card(),
             *_buttons(busy=False), seed,
         ]  # fmt: skip
 
-    def _stopped(self, video: MediaHandle | None) -> list[Any]:
-        card = Card().stopped(had_video=video is not None)
+    async def _stop(self, job: str, had_video: bool) -> list[Any]:
+        if self.stops.stop(job):
+            return [gr.skip()] * 4
+        card = Card.clicked(had_video=had_video).stopped()
         return [card.screen(), card.card(), *_buttons(busy=False)]
+
+    def _refused(self, had_video: bool) -> list[Any]:
+        card = Card.clicked(had_video=had_video).failed(REFUSED)
+        return [card.screen(), card.card(), *_buttons(busy=False)]
+
+
+def _frames_follow(key: str, seconds: float | None, frames: float | None) -> Any:
+    row = _chosen(key)
+    if seconds is None or (frames is not None and widgets.seconds_of(round(frames), row.fps) == seconds):
+        return gr.skip()  # they agree already: a number that breaks a rule is told, not put right
+    return widgets.frames_for(seconds, row)
 
 
 def _chosen(key: object) -> Checkpoint:

@@ -1,7 +1,8 @@
 """The state of a job as a viewer sees it: events in, two pieces of HTML out.
 
 `screen` lies over the video (empty state, live preview, error), `card` stands under it (stage, step, time,
-bar). Both have fixed places, so that nothing moves while a job runs.
+bar), or what went wrong where an earlier video is to be seen. Both have fixed places, so that nothing moves
+while a job runs.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass, replace
 from html import escape
 from typing import Literal
 
-from common.contract import Done, Event, Notice, Preview, Queued, Stage, Step
+from common.contract import Done, Event, Heartbeat, Notice, Preview, Queued, Stage, Step
 from common.errors import Cancelled, StudioError
 from common.panels import texts
 
@@ -39,12 +40,24 @@ class Card:
     had_video: bool = False
 
     @classmethod
-    def clicked(cls) -> Card:
+    def clicked(cls, *, had_video: bool = False) -> Card:
         """The card between the click and the first event."""
-        return cls(state="waiting", text="Starting")
+        return cls(state="waiting", text="Starting", had_video=had_video)
+
+    @classmethod
+    def stopping(cls) -> Card:
+        """The card between a click on Stop and the end."""
+        return cls(state="waiting", text="Stopping")
+
+    @property
+    def ended(self) -> bool:
+        """Whether the job is over."""
+        return self.state in ("done", "stopped", "failed")
 
     def after(self, event: Event) -> Card:
-        """The card once this event has happened."""
+        """The card once this event has happened; nothing happens to a job that is over."""
+        if self.ended:
+            return self
         now = replace(self, elapsed=event.t)
         match event:
             case Queued():
@@ -62,8 +75,10 @@ class Card:
                 return replace(now, state="running", preview=event.webp_base64)
             case Notice():
                 return replace(now, notices=(*self.notices, event.text))
+            case Heartbeat():
+                return now
             case Done():
-                return replace(now, state="done", text=texts.result(event), preview="")
+                return replace(now, state="done", text=texts.result(event))
 
     def failed(self, error: StudioError) -> Card:
         """The card of a job that ended badly, or was stopped."""
@@ -71,27 +86,24 @@ class Card:
             return self.stopped()
         return replace(self, state="failed", title=error.title, text=error.text, preview="")
 
-    def stopped(self, *, had_video: bool = False) -> Card:
-        """The card of a job that the user ended; an earlier video shows again."""
-        return replace(self, state="stopped", text="Stopped.", preview="", had_video=had_video)
+    def stopped(self) -> Card:
+        """The card of a job that the user ended."""
+        return replace(self, state="stopped", text="Stopped.", preview="")
 
     def screen(self) -> str:
-        """The layer over the video; empty HTML lets the video show."""
+        """The layer over the video; empty HTML lets the video show, an earlier one again after a bad end."""
         match self.state:
+            case "done" if self.preview:
+                # The style sheet takes it away once the video has a frame to show.
+                inner = _live(self.preview)
             case "done":
                 return ""
-            case "stopped" if self.had_video:
+            case "stopped" | "failed" if self.had_video:
                 return ""
             case "failed":
-                inner = (
-                    f'<div class="error" role="alert"><h4>{escape(self.title)}</h4><p>{escape(self.text)}</p>'
-                    '<p class="dim">Your input is unchanged.</p></div>'
-                )
+                inner = self._error("Your input is unchanged.")
             case "waiting" | "running" if self.preview:
-                source = f"data:image/webp;base64,{escape(self.preview, quote=True)}"
-                inner = (
-                    f'<img class="live" alt="Live preview" src="{source}"><span class="tag">preview</span>'
-                )
+                inner = _live(self.preview) + '<span class="tag">preview</span>'
             case "waiting" | "running":
                 inner = '<div class="hint pulse">' + _ICON + "</div>"
             case _:
@@ -101,6 +113,8 @@ class Card:
     def card(self) -> str:
         """The strip under the video."""
         match self.state:
+            case "failed" if self.had_video:
+                body = self._error("Your input is unchanged, and the earlier video is still here.")
             case "empty" | "failed":
                 body = ""
             case "stopped":
@@ -112,6 +126,12 @@ class Card:
         notes = "".join(f'<p class="notice">{escape(n)}</p>' for n in self.notices)
         return f'<div class="progress {self.state}" aria-live="polite">{body}{notes}</div>'
 
+    def _error(self, comfort: str) -> str:
+        return (
+            f'<div class="error" role="alert"><h4>{escape(self.title)}</h4><p>{escape(self.text)}</p>'
+            f'<p class="dim">{comfort}</p></div>'
+        )
+
     def _running(self) -> str:
         share = 100 * self.index / self.total if self.total else 0
         left = f"{texts.seconds(self.eta)} left" if self.eta else ""
@@ -121,3 +141,8 @@ class Card:
             f'<p class="line"><span>{escape(self.text)}</span><span class="dim">{time}</span></p>'
             f'<div class="{kind}"><i style="width:{share:.1f}%"></i></div>'
         )
+
+
+def _live(preview: str) -> str:
+    source = f"data:image/webp;base64,{escape(preview, quote=True)}"
+    return f'<img class="live" alt="Live preview" src="{source}">'

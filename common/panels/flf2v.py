@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from html import escape
 from typing import Any
@@ -10,10 +11,12 @@ from typing import Any
 import gradio as gr
 
 from common.contract import Done
-from common.errors import StudioError, UnavailableError
+from common.errors import Cancelled, StudioError, UnavailableError
 from common.panels import widgets
 from common.panels.base import QUIET, Panel
-from common.runner import explain
+from common.panels.card import Card
+from common.panels.stopping import until
+from common.runner import Progress, explain
 
 LOCKED = "The start frame sets the aspect ratio; the end frame is cropped to it."
 LAST = ("last_image_source", "last_image_clip", "last_image_moment")
@@ -43,36 +46,71 @@ class FLF2VPanel(Panel):
                     self._draw_maker()
 
     def _draw_maker(self) -> None:
-        words = gr.Textbox(label="End frame", lines=3, placeholder="A penguin in mid-air, wings spread wide")
-        make = gr.Button("Make the end frame", size="sm")
-        said = gr.HTML('<p class="dim">A still from Text to Video, at the size chosen below.</p>')
-        self._maker = (words, make, said)
+        self._words = gr.Textbox(
+            label="End frame", lines=3, placeholder="A penguin in mid-air, wings spread wide"
+        )
+        with gr.Row(elem_classes="actions"):
+            self._make = gr.Button("Make the end frame", size="sm", scale=3)
+            self._halt = gr.Button("Stop", variant="stop", size="sm", visible=False, scale=1)
+        self._said = gr.HTML(_dim("A still from Text to Video, at the size chosen below."))
 
     def wire_more(self) -> None:
-        words, make, said = self._maker
-        make.click(
+        job = gr.Textbox(visible=False)
+        strip = [self._said, self._make, self._halt]
+        at_once = json.dumps(_strip(Card.clicked().card(), busy=True))
+        self._make.click(
+            None, None, [job, *strip],
+            js=f"() => [Date.now().toString(36) + Math.random().toString(36).slice(2), ...{at_once}]", **QUIET,
+        ).then(
             self._make_end,
-            [words, self.inputs.components["resolution"]],
-            [said, *[self.inputs.components[name] for name in LAST]],
-            **QUIET,
-        )
+            [job, self._words, self.inputs.components["resolution"]],
+            [*strip, *[self.inputs.components[name] for name in LAST]],
+            show_progress="hidden", api_visibility="private", concurrency_limit=None,
+        )  # fmt: skip
+        self._halt.click(
+            None, None, [self._said, self._halt],
+            js=f"() => {json.dumps([Card.stopping().card(), gr.update(interactive=False)])}", **QUIET,
+        )  # fmt: skip
+        self._halt.click(self._stop_end, job, strip, **QUIET)
 
-    async def _make_end(self, words: str, resolution: str, request: gr.Request) -> list[Any]:
-        nothing = [gr.skip()] * len(LAST)
+    async def _make_end(
+        self, job: str, words: str, resolution: str, request: gr.Request
+    ) -> AsyncGenerator[list[Any], None]:
+        card, slot = Card.clicked(), [gr.skip()] * len(LAST)
+        stop = self.stops.begin(job)
         try:
-            still = await self._still(words, widgets.read_resolution({"resolution": resolution}), request)
+            async with aclosing(until(stop, self._still(words, resolution, request))) as stills:
+                async for video, event in stills:
+                    if isinstance(event, Done) and video is not None:
+                        said, slot = _dim("The end frame is under Upload."), ["clip", video, "last"]
+                        break
+                    card = card.after(event)
+                    yield [card.card(), gr.skip(), gr.skip(), *slot]
+                else:
+                    raise StudioError("Text to Video ended without a still")
+        except Cancelled:
+            said = card.stopped().card()
         except Exception as error:
-            known = explain(error)
-            return [f'<p class="notice" role="alert">{escape(known.text)}</p>', *nothing]
-        return ['<p class="dim">The end frame is under Upload.</p>', "clip", still, "last"]
+            said = f'<p class="notice" role="alert">{escape(explain(error).text)}</p>'
+        finally:
+            self.stops.end(job)
+        yield [*_strip(said), *slot]
 
-    async def _still(self, words: str, size: Mapping[str, int], request: gr.Request) -> Any:
+    def _still(self, words: str, resolution: str, request: gr.Request) -> AsyncGenerator[Progress, None]:
         if self.neighbour is None:
             raise UnavailableError("Stills come from Text to Video, which is another Space; open the Studio")
+        size = widgets.read_resolution({"resolution": resolution})
         values = {"prompt": words, "num_frames": 1, **size}
-        stills = self.neighbour("t2v").stream(values, dict(request.headers))
-        async with aclosing(stills):
-            async for video, event in stills:
-                if isinstance(event, Done) and video is not None:
-                    return video
-        raise StudioError("Text to Video ended without a still")
+        return self.neighbour("t2v").stream(values, dict(request.headers))
+
+    async def _stop_end(self, job: str) -> list[Any]:
+        return [gr.skip()] * 3 if self.stops.stop(job) else _strip(Card.clicked().stopped().card())
+
+
+def _dim(text: str) -> str:
+    return f'<p class="dim">{text}</p>'
+
+
+def _strip(said: str, *, busy: bool = False) -> list[Any]:
+    """What stands under the words, and its two buttons."""
+    return [said, gr.update(interactive=not busy), gr.update(visible=busy, interactive=True)]

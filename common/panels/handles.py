@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 from gradio.component_meta import ComponentMeta
 from gradio.data_classes import FileData, ImageData
+from pydantic import ValidationError
 
 from common.contract import MediaHandle
 
@@ -67,3 +68,33 @@ class HandleImage(_ByHandle, gr.Image, metaclass=NoStub):  # type: ignore[misc]
         return "image"
 
     get_block_class = get_block_name
+
+
+class ClipFigures(gr.JSON, metaclass=NoStub):  # type: ignore[misc]
+    """What the browser says of a clip: `{clip, width, height, seconds}` of `common/clips.js`.
+
+    A handle with these figures is for words before Generate alone; a job measures the file itself.
+    """
+
+    is_template = True
+
+    def preprocess(self, payload: Any) -> MediaHandle | None:
+        if not isinstance(payload, dict) or not isinstance(payload.get("clip"), dict):
+            return None
+        known = {name: payload.get(name) for name in ("width", "height", "seconds")}
+        try:
+            return MediaHandle.model_validate({"path": payload["clip"].get("path"), **known})
+        except ValidationError:
+            return None
+
+    def get_block_name(self) -> str:
+        return "json"
+
+    get_block_class = get_block_name
+
+
+def measured(handle: MediaHandle, figures: MediaHandle | None) -> MediaHandle:
+    """The handle with what the browser saw, where that was this very clip."""
+    if figures is None or figures.path != handle.path:
+        return handle
+    return handle.model_copy(update={name: getattr(figures, name) for name in ("width", "height", "seconds")})

@@ -1,4 +1,4 @@
-"""The mask of VACE: a picture, a clip, or drawn in the browser on a frame of the source video."""
+"""The mask and the boxes of VACE: given as a file or in words, or drawn in the browser on a frame."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 import html
 import io
 from dataclasses import dataclass
+from functools import partial
 from math import isqrt
 from typing import Any
 
@@ -26,35 +27,42 @@ from common.panels.widgets import Inputs, Raw
 MAX_SIDE = isqrt(BUDGETS.drawing_pixels)
 MAX_TEXT = 2 * BUDGETS.drawing_pixels
 """Characters of a frame sent as base64: a JPEG takes less than a byte a pixel, even of noise."""
+NO_FRAME = "Give what is drawn on first; a file from another site cannot be drawn on: upload it instead."
+NOTHING = "Nothing is painted yet: open the frame and paint on it."
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 ONE_BY_ONE: dict[str, Any] = QUIET | {"queue": True, "concurrency_limit": 1, "concurrency_id": "drawing"}
 """For what decodes a picture: a hundred visitors wait in line, and do not decode at once."""
 
-# The browser has the video already: no Space has to open it, and the router must not.
-GRAB = """(...args) => {
-    const video = document.querySelector('#%s video');
-    if (!video || !video.videoWidth) return [''];
-    const scale = Math.min(1, %d / Math.max(video.videoWidth, video.videoHeight));
-    const canvas = document.createElement('canvas');
-    canvas.width = Math.round(video.videoWidth * scale);
-    canvas.height = Math.round(video.videoHeight * scale);
-    canvas.getContext('2d').drawImage(video, 0, 0, canvas.width, canvas.height);
-    try { return [canvas.toDataURL('image/jpeg', 0.9)]; } catch (error) { return ['']; }
-}"""
-
 
 @dataclass
-class MaskInput:
-    """The parts of the mask's input that others wire or show."""
+class Pad:
+    """A frame to draw on, opened by a button, and words about it."""
 
     draw: gr.Button
     editor: DrawingPad
-    use: gr.Button
-    box: gr.Button
     said: gr.HTML
 
+    def opens(self, frame: str, inputs: list[Any], also: list[Any] | None = None) -> None:
+        """Wires the button. `frame` is a script that makes a data URL of `inputs`; `also` is shown with the pad.
 
-def draw_mask(inputs: Inputs, source_id: str) -> MaskInput:
+        The browser has the picture already: no Space has to open it, and the router must not.
+        """
+        also, grabbed = also or [], gr.Textbox(visible=False)
+        shown = [self.editor, self.said, *also]
+        self.draw.click(None, inputs, grabbed, js=frame, **QUIET).then(
+            partial(_show_frame, also=len(also)), grabbed, shown, **ONE_BY_ONE
+        )
+
+
+def _editor(name: str, label: str) -> DrawingPad:
+    return DrawingPad(
+        label=label, type="pil", visible=False, height=380, layers=False, transforms=(),
+        brush=gr.Brush(colors=["#ffffff"], color_mode="fixed", default_size=24), sources=(),
+        elem_id=f"{name}-editor",
+    )  # fmt: skip
+
+
+def draw_mask(inputs: Inputs, source_id: str) -> None:
     """The slot: upload a picture or a clip, or draw on the frame that the source video shows."""
     kind = gr.Radio(
         [("Picture", "picture"), ("Clip", "clip")], value="picture", label="Mask: white is made anew",
@@ -70,35 +78,36 @@ def draw_mask(inputs: Inputs, source_id: str) -> MaskInput:
         kind, [picture, clip], **QUIET,
     )  # fmt: skip
     draw = gr.Button("Draw on the video's frame", size="sm", elem_id=f"{source_id}-draw")
-    editor = DrawingPad(
-        label="Paint what is made anew", type="pil", visible=False, height=380, layers=False, transforms=(),
-        brush=gr.Brush(colors=["#ffffff"], color_mode="fixed", default_size=24), sources=(),
-        elem_id=f"{source_id}-editor",
-    )  # fmt: skip
+    pad = Pad(draw, _editor(source_id, "Paint what is made anew"), gr.HTML(""))
+    use = gr.Button("Use the drawing as mask", size="sm", visible=False, elem_id=f"{source_id}-use")
+    pad.opens(f"() => [window.wanClips.frame('#{source_id} video', {MAX_SIDE})]", [], [use])
+    use.click(_as_mask, pad.editor, [kind, picture, pad.said, pad.editor, use], **ONE_BY_ONE)
+
+
+def draw_box(inputs: Inputs, name: str, label: str, example: str) -> Pad:
+    """A box in words, and beside it the means to draw it; the caller says what the pad opens on."""
+    field = inputs.add(name, gr.Textbox(label=label, placeholder=example))
+    page = f"{inputs.page}-{name}"
     with gr.Row(elem_classes="tight"):
-        use = gr.Button("Use the drawing as mask", size="sm", visible=False, elem_id=f"{source_id}-use")
-        box = gr.Button("Use its bounds as box", size="sm", visible=False, elem_id=f"{source_id}-box")
-    said = gr.HTML("")
-    grabbed = gr.Textbox(visible=False)
-    draw.click(None, None, grabbed, js=GRAB % (source_id, MAX_SIDE), **QUIET).then(
-        _show_frame, grabbed, [editor, use, box, said], **ONE_BY_ONE
-    )
-    use.click(_as_mask, editor, [kind, picture, said, editor, use, box], **ONE_BY_ONE)
-    return MaskInput(draw, editor, use, box, said)
+        draw = gr.Button("Draw it on the frame", size="sm", elem_id=f"{page}-draw")
+        use = gr.Button("Use its bounds", size="sm", elem_id=f"{page}-use")
+    pad = Pad(draw, _editor(page, "Paint over it: the box lies around what you paint"), gr.HTML(""))
+    use.click(_as_box, pad.editor, [field, pad.said, pad.editor], **ONE_BY_ONE)
+    return pad
 
 
 def _read(raw: Raw) -> dict[str, Any]:
     return {"mask": raw["mask_clip"] if raw["mask_kind"] == "clip" else raw["mask_picture"]}
 
 
-def _show_frame(data: str | None) -> list[Any]:
+def _show_frame(data: str | None, also: int = 0) -> list[Any]:
     try:
         image = grabbed_frame(data or "")
     except (MediaError, ValueError) as error:
-        text = "Load a source video first; one from another site cannot be drawn on: upload a mask instead."
-        return [gr.skip(), gr.skip(), gr.skip(), _note(str(error) if isinstance(error, MediaError) else text)]
+        text = str(error) if isinstance(error, MediaError) else NO_FRAME
+        return [gr.skip(), _note(text), *[gr.skip()] * also]
     shown = {"background": image, "layers": [], "composite": None}
-    return [gr.update(value=shown, visible=True), gr.update(visible=True), gr.update(visible=True), ""]
+    return [gr.update(value=shown, visible=True), "", *(gr.update(visible=True) for _ in range(also))]
 
 
 def grabbed_frame(data: str) -> Image.Image:
@@ -124,10 +133,16 @@ def painted(value: dict[str, Any] | None) -> Image.Image | None:
 def _as_mask(value: dict[str, Any] | None) -> list[Any]:
     mask = painted(value)
     if mask is None:
-        return [gr.skip(), gr.skip(), _note("Nothing is painted yet."), *[gr.skip()] * 3]
+        return [gr.skip(), gr.skip(), _note(NOTHING), gr.skip(), gr.skip()]
+    everything = _note("All of it is painted: nothing of the video is kept.") if mask.getextrema()[0] else ""
     path = save_pil_to_cache(mask, str(cache.root()), format="png")
-    hidden = [gr.update(visible=False) for _ in range(3)]
-    return ["picture", MediaHandle(path=path, mime="image/png", orig_name="mask.png"), "", *hidden]
+    hidden = [gr.update(visible=False) for _ in range(2)]
+    return ["picture", MediaHandle(path=path, mime="image/png", orig_name="mask.png"), everything, *hidden]
+
+
+def _as_box(value: dict[str, Any] | None) -> list[Any]:
+    box = bounds(value)
+    return [box, "", gr.update(visible=False)] if box else [gr.skip(), _note(NOTHING), gr.skip()]
 
 
 def bounds(value: dict[str, Any] | None) -> str:

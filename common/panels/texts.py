@@ -77,4 +77,4 @@ def result(done: Done) -> str:
     ]
     if done.lineage.parents:
         parts.append("from " + ", ".join(p.mode or p.role for p in done.lineage.parents))
-    return " · ".join(escape(p) for p in parts)
+    return " · ".join(f'<span class="fact">{escape(p)}</span>' for p in parts)

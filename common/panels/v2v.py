@@ -12,6 +12,7 @@ class V2VPanel(Panel):
     """A source clip with a strength; the result is as long as the clip unless asked otherwise."""
 
     prompt_placeholder = "A soft watercolour painting, visible brush strokes, paper grain"
+    aspect_from = "video"
 
     def draw_slots(self) -> None:
         super().draw_slots()

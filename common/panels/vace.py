@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
 import gradio as gr
 
+from common.catalog import ANNOTATORS, Weights
 from common.contract import MediaHandle, Plan
 from common.modes.submodes import FAMILIES, MASK_SOURCES, MAX_REFERENCES, SUBMODES, SubMode, family
 from common.panels import mask, widgets
@@ -16,9 +18,10 @@ from common.panels.handles import HandleVideo
 from common.runner import explain
 
 SOURCE_ID = "vace-source"
+REFERENCES_ID = "vace-references"
 FIRST = "inpainting_mask"
 
-_DETAILS = ("mask_shape", "mask_grow", "fit")
+_DETAILS = ("mask_shape", "mask_grow", "keep_source", "fit")
 """Of these, the ones under Advanced."""
 _SHAPED = (
     "video", "whole_clip", "last_video", "image", "last_image", "mask", "bbox", "bbox_to", "label", "caption",
@@ -33,6 +36,8 @@ OWN = '<p class="dim">Not right? Download both, change them, and give them back 
 class VACEPanel(Panel):
     """Two-level choice above inputs that reshape; the control can be looked at before Generate."""
 
+    aspect_from = "video"
+
     def draw_slots(self) -> None:
         add = self.inputs.add
         row = SUBMODES[FIRST]
@@ -46,12 +51,13 @@ class VACEPanel(Panel):
             )
             for f in FAMILIES
         ]  # fmt: skip
-        self.about = gr.HTML(_about(row))
+        self.about = gr.HTML(_about(row, None, self.initial.weights))
         add(
             "mask_source",
             gr.Radio(_sources(MASK_SOURCES), label="Mask source", visible=False, elem_classes="families"),
         )
         self.groups: dict[str, Any] = {}
+        self.boxes: list[mask.Pad] = []
         for name in _SHAPED[: -len(_DETAILS)]:
             with gr.Column(visible=name in _visible(row), elem_classes="shaped") as self.groups[name]:
                 self._draw(name)
@@ -60,22 +66,22 @@ class VACEPanel(Panel):
         add, slots = self.inputs.add, {slot.name: slot for slot in self.mode.slots}
         match name:
             case "video":
-                add(name, _clip("Source video", height=220, elem_id=SOURCE_ID))
+                widgets.clip_input(self.inputs, name, "Source video", height=220, elem_id=SOURCE_ID)
             case "whole_clip":
                 widgets.whole_clip(self.inputs)
             case "last_video":
-                add(name, _clip("Closing clip", height=180))
+                widgets.clip_input(self.inputs, name, "Closing clip", height=180)
             case "image" | "last_image":
                 widgets.media_slot(self.inputs, slots[name], frame_choice=True)
             case "mask":
-                self.mask = mask.draw_mask(self.inputs, SOURCE_ID)
+                mask.draw_mask(self.inputs, SOURCE_ID)
             case "reference_images":
                 add(
                     name,
                     gr.Gallery(
-                        label=f"Reference images (0 to {MAX_REFERENCES})", columns=3, rows=1, height=150,
+                        label=_references_label(SUBMODES[FIRST]), columns=3, rows=1, height=150,
                         sources=["upload"], type="filepath", file_types=["image"], interactive=True,
-                        object_fit="contain",
+                        object_fit="contain", elem_id=REFERENCES_ID,
                     ),
                 )  # fmt: skip
                 self.inputs.readers.append(_references)
@@ -83,6 +89,8 @@ class VACEPanel(Panel):
                 add(name, gr.Radio(["original", "hull", "bbox"], value="original", label="Shape of the mask"))
             case "mask_grow":
                 add(name, gr.Slider(0, 64, 0, step=1, label="Grow the mask (px)", buttons=[]))
+            case "keep_source":
+                add(name, gr.Checkbox(True, label="Put the source back outside the mask"))
             case "fit":
                 add(
                     name, gr.Radio([("Crop", "crop"), ("Pad", "pad")], value="crop", label="Fit to the frame")
@@ -94,6 +102,9 @@ class VACEPanel(Panel):
                 side = name.removeprefix("expand_")
                 start = 0.25 if side in ("left", "right") else 0
                 add(name, gr.Slider(0, 1, start, step=0.05, label=f"Grow {side}", buttons=[]))
+            case "bbox" | "bbox_to":
+                self.boxes.append(mask.draw_box(self.inputs, name, *_TEXTS[name]))
+                self.inputs.readers.append(lambda raw, n=name: {n: raw[n] or None})
             case _:
                 label, example = _TEXTS[name]
                 add(name, gr.Textbox(label=label, placeholder=example))
@@ -167,7 +178,8 @@ class VACEPanel(Panel):
     def wire_more(self) -> None:
         parts = self.inputs.components
         widgets.wire_whole_clip(self.inputs)
-        shape = [self.about, parts["mask_source"], parts["prompt"], *self.groups.values()]
+        shape = [self.about, parts["mask_source"], parts["prompt"], parts["reference_images"]]
+        shape += self.groups.values()
         parts["family"].input(lambda name: family(name)[0].key, parts["family"], parts["submode"], **QUIET)
         for menu in self.menus:
             menu.input(lambda key: key, menu, parts["submode"], **QUIET)
@@ -175,13 +187,17 @@ class VACEPanel(Panel):
         parts["submode"].change(_menus, parts["submode"], [parts["family"], *self.menus], **QUIET)
         gr.on(
             [parts["submode"].change, parts["mask_source"].input],
-            _reshape, [parts["submode"], parts["mask_source"]], shape, **QUIET,
+            self._reshaped, [parts["submode"], parts["mask_source"], parts["checkpoint"]], shape, **QUIET,
         )  # fmt: skip
-        self.mask.box.click(mask.bounds, self.mask.editor, parts["bbox"], **mask.ONE_BY_ONE)
+        for pad in self.boxes:
+            pad.opens(_FRAME, [parts["submode"], parts["resolution"], parts["fit"]])
         self.look.click(
             self._prepare, list(parts.values()), [self.said, self.shown, self.control, self.control_mask],
             show_progress="minimal", api_visibility="private", concurrency_limit=None,
         )  # fmt: skip
+
+    async def _reshaped(self, key: str, source: str | None, checkpoint: str | None) -> list[Any]:
+        return _reshape(key, source, (await self.runner.manifest(checkpoint)).weights)
 
     async def _prepare(self, request: gr.Request, *raw: Any) -> list[Any]:
         values = {"prompt": "-", **{n: v for n, v in self.values(raw).items() if n != "prompt"}}
@@ -207,22 +223,50 @@ _STAND_INS: Mapping[str, Any] = {
 }  # fmt: skip
 
 
+def _drawn_on(row: SubMode) -> tuple[str, bool]:
+    """What a box of a sub-mode lies on, as a CSS selector; and whether it is shares of the finished frame."""
+    if row.maker == "references":
+        return f"#{REFERENCES_ID} .thumbnail-item img", False
+    if "video" in row.needs:
+        return f"#{SOURCE_ID} video", True
+    if "image" in row.needs:
+        return "#vace-image-clip video, #vace-image-picture img", True
+    return "", True
+
+
+_DRAWN_ON = json.dumps({key: _drawn_on(row) for key, row in SUBMODES.items()})
+_FRAME = f"""(key, size, fit) => {{
+    const [selector, finished] = {_DRAWN_ON}[key];
+    return [window.wanClips.frame(selector, {mask.MAX_SIDE}, finished ? size : '', fit)];
+}}"""
+
+
 def _visible(row: SubMode, source: str | None = None) -> set[str]:
     """The inputs that a sub-mode shows."""
     follows = "video" in row.needs and row.maker != "extend"
     return {*row.fields(source), *(["whole_clip"] if follows else [])}
 
 
-def _clip(label: str, **options: Any) -> HandleVideo:
-    return HandleVideo(label=label, sources=["upload"], **options)
-
-
 def _sources(keys: Iterable[str]) -> list[tuple[str, str]]:
     return [(MASK_SOURCES[key].label, key) for key in keys]
 
 
-def _about(row: SubMode) -> str:
-    return f'<p class="dim">{escape(row.about)}</p>'
+def _about(row: SubMode, source: str | None, weights: Weights) -> str:
+    """What a sub-mode does, and under the demo weights which model it lacks."""
+    about = f'<p class="dim">{escape(row.about)}</p>'
+    models = " and ".join(ANNOTATORS[key].name for key in row.models(source))
+    if weights != "nano" or not models:
+        return about
+    text = (
+        f"Needs {models}, which the demo weights do not bring: unless it is on this machine, start with "
+        "--weights wan, or give a control of your own under Control · As given."
+    )
+    return f'{about}<p class="notice">{escape(text)}</p>'
+
+
+def _references_label(row: SubMode) -> str:
+    least = 1 if "reference_images" in row.needs else 0
+    return f"Reference images ({least} to {MAX_REFERENCES})"
 
 
 def _menus(key: str) -> list[Any]:
@@ -231,17 +275,18 @@ def _menus(key: str) -> list[Any]:
     return [row.family, *updates]
 
 
-def _reshape(key: str, source: str | None) -> list[Any]:
+def _reshape(key: str, source: str | None, weights: Weights) -> list[Any]:
     row = SUBMODES.get(key, SUBMODES[FIRST])
     source = source if source in row.mask_sources else None
     read = _visible(row, source)
     several = len(row.mask_sources) > 1
     return [
-        _about(row),
+        _about(row, source, weights),
         gr.update(choices=_sources(row.mask_sources), value=source or row.mask_sources[0], visible=True)
         if several
         else gr.update(value=None, visible=False),
         gr.update(placeholder=row.placeholder),
+        gr.update(label=_references_label(row)),
         *[gr.update(visible=name in read) for name in _SHAPED],
     ]
 

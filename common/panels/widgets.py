@@ -15,7 +15,8 @@ from common.errors import MediaError
 from common.modes import rules
 from common.modes.base import MediaSlot, Mode
 from common.opening import open_picture, upright_size
-from common.panels.handles import HandleImage, HandleVideo
+from common.panels.handles import ClipFigures, HandleImage, HandleVideo, measured
+from common.panels.numbers import Number, Slider
 
 Raw = Mapping[str, Any]
 """What the page holds, by component name."""
@@ -23,8 +24,12 @@ Raw = Mapping[str, Any]
 
 @dataclass
 class Inputs:
-    """The inputs of one panel in drawing order, and how they become request values."""
+    """The inputs of one panel in drawing order, and how they become request values.
 
+    `page` begins the element ids of what the browser must find: the Studio has several panels.
+    """
+
+    page: str = ""
     components: dict[str, Any] = field(default_factory=dict[str, Any])  # Gradio adds events at run time
     readers: list[Callable[[Raw], dict[str, Any]]] = field(
         default_factory=list[Callable[[Raw], dict[str, Any]]]
@@ -43,6 +48,12 @@ class Inputs:
             values |= reader(named)
         return {name: value for name, value in values.items() if value is not None}
 
+    def measured(self, values: Mapping[str, Any], raw: Sequence[Any]) -> dict[str, Any]:
+        """Request values whose clips have the browser's figures: for what is said before Generate, not for a job."""
+        named = dict(zip(self.components, raw, strict=True))
+        figures = {name: named.get(f"{name}_seen") for name in values}
+        return {n: measured(value, figures[n]) if figures[n] else value for n, value in values.items()}
+
 
 NO_FILE = MediaHandle(path="-")
 """Stands in for a file that is still to be given; a plan opens none."""
@@ -59,6 +70,19 @@ def frames_for(seconds: float, checkpoint: Checkpoint) -> int:
     """The 4k+1 nearest to a duration."""
     frames = max(1, round((seconds * checkpoint.fps - 1) / 4) * 4 + 1)
     return min(frames, checkpoint.max_frames)
+
+
+def carried_frames(
+    frames: float | None, seconds: float | None, rows: Sequence[Checkpoint], to: Checkpoint, weights: Weights
+) -> int:
+    """How many frames a page asks for once its model is `to`: a duration that somebody chose is kept.
+
+    `rows` are the models that may have stood there before: where it is the default of one, nobody chose it.
+    """
+    defaults = {(n := row.default_frames(weights), seconds_of(n, row.fps)) for row in rows}
+    if frames is None or seconds is None or (frames, seconds) in defaults:
+        return to.default_frames(weights)
+    return frames_for(seconds, to)
 
 
 # ------------------------------------------------------------------ resolution
@@ -99,29 +123,32 @@ def read_resolution(raw: Raw) -> dict[str, Any]:
 def media_slot(inputs: Inputs, slot: MediaSlot, *, frame_choice: bool) -> None:
     """A slot for a file. With `frame_choice` an image slot takes a clip too, and says which frame of it."""
     if slot.kind == "video":
-        inputs.add(slot.name, HandleVideo(label=slot.label, sources=["upload"], height=190))
+        clip_input(inputs, slot.name, slot.label, height=190)
         return
     if slot.kind == "audio":
         inputs.add(slot.name, gr.Audio(label=slot.label, sources=["upload", "microphone"], type="filepath"))
         return
     if not frame_choice:
-        inputs.add(slot.name, _picture(slot))
+        inputs.add(slot.name, _picture(inputs, slot))
         return
     with gr.Group(elem_classes="slot"):
         source = gr.Radio(
             [("Picture", "picture"), ("Frame of a clip", "clip")],
             value="picture", label=slot.label, elem_classes="segmented",
         )  # fmt: skip
-        picture = _picture(slot, show_label=False)
+        picture = _picture(inputs, slot, show_label=False)
+        clip_id = f"{inputs.page}-{slot.name}-clip"
         clip = HandleVideo(
-            label=slot.label, sources=["upload"], height=190, visible=False, show_label=False, autoplay=False
-        )
+            label=slot.label, sources=["upload"], height=190, visible=False, show_label=False, autoplay=False,
+            elem_id=clip_id,
+        )  # fmt: skip
+        words = gr.HTML("", elem_classes="moment", visible=False)
         with gr.Row(visible=False) as which:
             moment = gr.Radio(
                 [("First", "first"), ("Last", "last"), ("At second", "at")],
                 value="first", label="Which frame", elem_classes="segmented", scale=3,
             )  # fmt: skip
-            second = gr.Number(0, label="Second", minimum=0, step=0.1, visible=False, scale=1, min_width=90)
+            second = Number(0, label="Second", minimum=0, step=0.1, visible=False, scale=1, min_width=90)
     names = [f"{slot.name}_{part}" for part in ("source", "picture", "clip", "moment", "second")]
     for name, component in zip(names, (source, picture, clip, moment, second), strict=True):
         inputs.add(name, component)
@@ -136,11 +163,18 @@ def media_slot(inputs: Inputs, slot: MediaSlot, *, frame_choice: bool) -> None:
 
     def show(kind: str) -> list[Any]:
         clips = kind == "clip"
-        return [gr.update(visible=not clips), gr.update(visible=clips), gr.update(visible=clips)]
+        return [gr.update(visible=not clips), *(gr.update(visible=clips) for _ in range(3))]
 
     source.change(
-        show, source, [picture, clip, which], queue=False, show_progress="hidden", api_visibility="private"
-    )
+        show, source, [picture, clip, words, which],
+        queue=False, show_progress="hidden", api_visibility="private",
+    )  # fmt: skip
+    _see(inputs, slot.name, clip)
+    gr.on(
+        [clip.change, moment.change, second.change], None, [clip, moment, second], words,
+        js=f"(...now) => window.wanClips.show('{clip_id}', ...now)",
+        queue=False, show_progress="hidden", api_visibility="private",
+    )  # fmt: skip
     for component, kind in ((picture, "picture"), (clip, "clip")):
         # An example, or a video sent here from another mode, brings its side of the slot to the front.
         component.change(
@@ -153,10 +187,26 @@ def media_slot(inputs: Inputs, slot: MediaSlot, *, frame_choice: bool) -> None:
     )  # fmt: skip
 
 
-def _picture(slot: MediaSlot, *, show_label: bool = True) -> HandleImage:
+def clip_input(inputs: Inputs, name: str, label: str, **options: Any) -> HandleVideo:
+    """A slot for a clip, which the browser measures as soon as it is there."""
+    clip = inputs.add(name, HandleVideo(label=label, sources=["upload"], **options))
+    _see(inputs, name, clip)
+    return clip
+
+
+def _see(inputs: Inputs, name: str, clip: HandleVideo) -> None:
+    figures = inputs.add(f"{name}_seen", ClipFigures(visible=False))
+    clip.change(
+        None, clip, figures, js="(clip) => window.wanClips.measure(clip)",
+        queue=False, show_progress="hidden", api_visibility="private",
+    )  # fmt: skip
+
+
+def _picture(inputs: Inputs, slot: MediaSlot, *, show_label: bool = True) -> HandleImage:
     return HandleImage(
-        label=slot.label, show_label=show_label, sources=["upload", "clipboard"], height=190, image_mode=None
-    )
+        label=slot.label, show_label=show_label, sources=["upload", "clipboard"], height=190, image_mode=None,
+        elem_id=f"{inputs.page}-{slot.name}-picture",
+    )  # fmt: skip
 
 
 # ------------------------------------------------------------------ settings
@@ -187,7 +237,7 @@ def settings(inputs: Inputs, mode: Mode, rows: Sequence[Checkpoint], weights: We
     if "num_frames" in mode.request_type.model_fields:
         inputs.add(
             "duration",
-            gr.Slider(
+            Slider(
                 0.1, seconds_of(checkpoint.max_frames, checkpoint.fps), step=0.1, label="Duration (s)",
                 value=seconds_of(shown.num_frames, checkpoint.fps), buttons=[],
             ),
@@ -207,16 +257,16 @@ def advanced(
         with gr.Row(elem_classes="tight"):
             inputs.add(
                 "num_inference_steps",
-                gr.Slider(1, MAX_STEPS, shown.num_inference_steps, step=1, label="Steps", buttons=[]),
+                Slider(1, MAX_STEPS, shown.num_inference_steps, step=1, label="Steps", buttons=[]),
             )
             inputs.add(
                 "flow_shift",
-                gr.Slider(*rules.FLOW_SHIFTS, shown.flow_shift, step=0.1, label="Flow shift", buttons=[]),
+                Slider(*rules.FLOW_SHIFTS, shown.flow_shift, step=0.1, label="Flow shift", buttons=[]),
             )
         with gr.Row(elem_classes="tight"):
             inputs.add(
                 "guidance_scale",
-                gr.Slider(
+                Slider(
                     0,
                     rules.MAX_GUIDANCE,
                     shown.guidance_scale,
@@ -227,7 +277,7 @@ def advanced(
             )
             inputs.add(
                 "guidance_scale_2",
-                gr.Slider(
+                Slider(
                     0, rules.MAX_GUIDANCE, shown.guidance_scale_2 if moe else 1, step=0.1, label="CFG, low noise",
                     buttons=[], visible=moe,
                 ),
@@ -235,11 +285,9 @@ def advanced(
         with gr.Row(elem_classes="tight"):
             inputs.add(
                 "num_frames",
-                gr.Number(
-                    shown.num_frames, label="Frames", info="4k+1; 1 is a still", precision=0, minimum=1
-                ),
+                Number(shown.num_frames, label="Frames", info="4k+1; 1 is a still", precision=0, minimum=1),
             )
-            inputs.add("seed", gr.Slider(0, MAX_SEED, 0, step=1, label="Seed", buttons=[]))
+            inputs.add("seed", Slider(0, MAX_SEED, 0, step=1, label="Seed", buttons=[], elem_classes="seed"))
         inputs.add("randomize", gr.Checkbox(True, label="Randomize seed"))
         more()
     inputs.readers.append(lambda raw: {"seed": -1} if raw["randomize"] else {})

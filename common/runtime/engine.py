@@ -12,6 +12,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from common import cache, cost
 from common.catalog import CHECKPOINTS, Checkpoint
 from common.contract import (
@@ -26,9 +29,10 @@ from common.contract import (
     Plan,
     Request,
 )
-from common.errors import InputError, StudioError, UnavailableError, disk_error
+from common.errors import DiskError, InputError, StudioError, UnavailableError
 from common.lineage import read_lineage
 from common.modes.base import PRESETS, MediaSlot, Mode
+from common.runner import explain
 from common.runtime import backend as machine
 from common.runtime import generate, load, lora, media, preview, weights
 from common.runtime.job import Job, Made, stream
@@ -36,6 +40,7 @@ from common.runtime.reader import Reader
 from common.runtime.residency import HOUSE
 from common.runtime.turns import LINE, Turns
 from common.runtime.video import write_video
+from common.runtime.zerogpu import Carried, followed
 from common.service import Ready
 from common.settings import SpaceSettings, git_sha
 
@@ -45,10 +50,6 @@ Inputs = Callable[[Any, Plan, Reader], dict[str, Any]]
 
 DESK = Turns()
 """One job's media are opened at a time, whatever the mode: they may take a gigabyte before they are scaled."""
-
-Carried = tuple[str | None, Event | StudioError]
-"""What crosses from a GPU worker. Errors travel as values: raised, ZeroGPU keeps only their class name and
-kills the worker with everything that it had loaded."""
 
 
 class Engine:
@@ -96,7 +97,7 @@ class Engine:
 
     def generate(self, ready: Ready) -> Iterator[tuple[str | None, Event]]:
         """Makes the video through the Space's GPU function; raises what went wrong there."""
-        carried = self.on_gpu(ready)
+        carried = followed(lambda: self.on_gpu(ready)) if self.backend.gpu_size else self.on_gpu(ready)
         try:
             for path, item in carried:
                 if isinstance(item, StudioError):
@@ -140,15 +141,15 @@ class Engine:
     def run(self, ready: Ready) -> Iterator[Carried]:
         """The body of the GPU function. Closing it stops the job within a step."""
         try:
-            for text in (*ready.plan.notices, *ready.notices):
+            for text in dict.fromkeys((*ready.plan.notices, *ready.notices)):
                 yield None, Notice(text=text, t=0.0)
             yield from stream(lambda job: self._work(ready, job), LINE)
         except StudioError as error:
             yield None, error
-        except OSError as error:
-            if (known := disk_error(error)) is None:
-                raise
-            yield None, known
+        except Exception as error:
+            yield None, (told := explain(error))
+            if not isinstance(told, DiskError):
+                raise  # nobody knows in what state this worker is: ZeroGPU ends it for that
 
     def warm(self) -> None:
         """Imports diffusers in the background (about 6 s), so that the first video need not wait for it."""
@@ -193,7 +194,7 @@ class Engine:
         job.check()
         lora.apply(pipe, plan, checkpoint, self.settings.weights, job.note)
         steps = self.mode.denoising_steps(request, plan.num_inference_steps)
-        frames = generate.make(pipe, request.prompt, plan, ready.inputs, steps, job)
+        frames = self.make(pipe, ready, steps, job)
         job.stage("save", "Writing the video")
         lineage = self._lineage(ready)
         # In a folder that nobody can guess: who can name a result may use it.
@@ -205,6 +206,10 @@ class Engine:
             plan=plan, seed=plan.seed, seconds=job.seconds(), lineage=lineage, sha256=digest, t=job.seconds()
         )
         return Made(path, done)
+
+    def make(self, pipe: Any, ready: Ready, steps: int, job: Job) -> NDArray[np.uint8]:
+        """The frames [frames, height, width, 3] of a job; a mode may do something to them here."""
+        return generate.make(pipe, ready.request.prompt, ready.plan, ready.inputs, steps, job)
 
     def _check_memory(self, checkpoint: Checkpoint) -> None:
         weights, backend = self.settings.weights, self.backend

@@ -5,11 +5,11 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.contract import Done, Event, Notice, Queued, Stage
+from common.contract import Done, Event, Heartbeat, Notice, Queued, Stage
 from common.errors import Cancelled
 from common.runtime.turns import Turns
 
@@ -56,7 +56,7 @@ class Job:
             raise Cancelled()
 
 
-def stream(work: Callable[[Job], Made], line: Turns) -> Iterator[tuple[str | None, Event]]:
+def stream(work: Callable[[Job], Made], line: Turns) -> Generator[tuple[str | None, Event], None, None]:
     """Waits in line, runs `work`, yields its events. Closing it stops the work and waits for its end."""
     job = Job()
     ticket = line.enter()
@@ -84,18 +84,15 @@ def _run(work: Callable[[Job], Made], job: Job) -> Iterator[tuple[str | None, Ev
     # Daemon: a Ctrl-C must not wait for a 30-step job.
     thread = threading.Thread(target=target, name="wan-job", daemon=True)
     thread.start()
-    last: Event = Stage(name="load", text="Starting", t=0.0)
     try:
         while True:
             try:
                 event = job.events.get(timeout=HEARTBEAT)
             except queue.Empty:
-                yield None, last.model_copy(update={"t": job.seconds()})
+                yield None, Heartbeat(t=job.seconds())
                 continue
             if event is None:
                 break
-            if isinstance(event, Stage):
-                last = event
             yield None, event
     finally:
         job.stop.set()

@@ -62,7 +62,7 @@ class Reader:
     def picture(self, handle: MediaHandle, field: str, need: Size | None = None) -> Frame:
         """An upright RGB picture, no larger than it takes to cover `need`."""
         with self.watch.decoding(field):
-            return media.open_image(handle, field, need)
+            return media.open_image(handle, field, need, self.note)
 
     def frame(
         self, handle: MediaHandle, field: str, image_from: ImageFrom = "first", need: Size | None = None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,19 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 import numpy as np  # noqa: E402
+from numpy.typing import NDArray  # noqa: E402
 from PIL import Image  # noqa: E402
 
 import spaces  # noqa: E402 - the ZeroGPU package; it must come before torch
 from common.annotate import cache  # noqa: E402
 from common.annotate.makers import Material, make  # noqa: E402
+from common.annotate.put_back import put_back  # noqa: E402
 from common.cache import results  # noqa: E402
 from common.contract import MediaHandle, Plan, Prepared  # noqa: E402
 from common.modes.vace import MODE, Request, submode_of  # noqa: E402
 from common.runtime import media  # noqa: E402
 from common.runtime.engine import Carried, Engine  # noqa: E402
+from common.runtime.job import Job  # noqa: E402
 from common.runtime.reader import Reader  # noqa: E402
 from common.runtime.video import write_video  # noqa: E402
 from common.service import Ready  # noqa: E402
@@ -40,6 +44,13 @@ CLOSER = 4
 
 class VaceEngine(Engine):
     """An engine that can show what it will give to the model."""
+
+    def make(self, pipe: Any, ready: Ready, steps: int, job: Job) -> NDArray[np.uint8]:
+        """The pipeline's frames, with what the mask keeps as it was in the source."""
+        given = dict(ready.inputs)
+        whole = given.pop("put_back")
+        frames = super().make(pipe, replace(ready, inputs=given), steps, job)
+        return put_back(frames, given["video"], given["mask"]) if whole else frames
 
     def prepare(self, ready: Ready) -> Prepared:
         """Control video, mask and references of a job whose media were opened."""
@@ -74,13 +85,16 @@ def inputs(request: Request, plan: Plan, reader: Reader) -> dict[str, Any]:
         "mask": control.mask,
         "reference_images": control.references or None,
         "conditioning_scale": request.conditioning_scale,
+        "put_back": control.kept and request.keep_source,
     }
 
 
 def kept_in(request: Request, plan: Plan) -> Path:
     """The folder of a request's control, named after all that it is made from."""
     submode = submode_of(request)
-    read = {*submode.fields(request.mask_source), "mask_source", "image_from", "last_image_from"}
+    read = {*submode.fields(request.mask_source), "mask_source", "image_from", "last_image_from"} - {
+        "keep_source"
+    }
     files = {f"{slot.name}-{i}": handle.sha256
              for i, (slot, handle) in enumerate(MODE.media(request)) if slot.name in read}  # fmt: skip
     slots = {slot.name for slot in MODE.slots}

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+from common.modes import MODES
+from tests import tools
+from tests.fleet import end, free_port, start
+
 expect.set_options(timeout=120_000)  # the first job loads the model, on a busy machine too
 
 
@@ -17,6 +19,38 @@ expect.set_options(timeout=120_000)  # the first job loads the model, on a busy 
 def browser() -> Iterator[Any]:
     """Headless; without Chromium the tests fail rather than pass unseen."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=tools.chromium(), args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Studio over all modes, each with a pretended engine and also under `/<mode>/`."""
+    port = free_port()
+    env = {"GRADIO_TEMP_DIR": str(tmp_path_factory.mktemp("fleet"))}
+    process = start(port, "--modes", *MODES, "--router", "--pause", "0.3", env=env)
+    yield f"http://127.0.0.1:{port}/"
+    end(process)
+
+
+@pytest.fixture
+def visit(browser: Any) -> Iterator[Any]:
+    """Opens a page of a new visitor; fails the test at its end when any page had a script error."""
+    pages: list[Any] = []
+    problems: list[str] = []
+
+    def open_page(url: str, size: tuple[int, int] = (1440, 900)) -> Any:
+        page = browser.new_page(viewport={"width": size[0], "height": size[1]})
+        pages.append(page)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.goto(url)
+        expect(
+            page.locator(".stage:visible, .grid:visible, .empty-page:visible, .settings:visible").first
+        ).to_be_visible()
+        return page
+
+    yield open_page
+    for page in pages:
+        page.close()
+    assert not problems

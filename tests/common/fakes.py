@@ -55,11 +55,13 @@ def manifest(mode: Mode, *, backend: Backend | None = None, weights: str = "nano
     )
 
 
-def clip(path: Path, width: int, height: int, frames: int, fps: int, comment: str = "") -> None:
+def clip(
+    path: Path, width: int, height: int, frames: int, fps: int, comment: str = "", codec: str = "libx264"
+) -> None:
     """A bar that moves one step a frame."""
     with av.open(str(path), "w") as out:
         out.metadata["comment"] = comment
-        stream = out.add_stream("libx264", rate=fps)
+        stream = out.add_stream(codec, rate=fps)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for i in range(frames):
             picture = np.zeros((height, width, 3), np.uint8)

@@ -81,3 +81,17 @@ def test_what_is_cut_and_resampled_is_said() -> None:
 def test_fastwan_runs_three_steps_without_a_lora() -> None:
     p = plan(checkpoint="fastwan2.1-t2v-1.3b")
     assert (p.preset, p.num_inference_steps, p.guidance_scale, p.loras) == ("fast", 3, 1.0, [])
+
+
+def test_what_becomes_of_a_long_clip_is_told_as_soon_as_its_seconds_are_known() -> None:
+    notices = plan(video={"path": "a.mp4", "mime": "video/mp4", "seconds": 30.0}).notices
+    assert "video has 480 frames at 16 fps; the first 81 are used." in notices
+
+
+def test_what_is_cut_away_is_told_as_soon_as_the_size_is_known() -> None:
+    # 832 x 480 of 12000 x 80: 1 - (832 / 480) / (12000 / 80) = 98.8%.
+    said = "video is 12000x80; its centre is cut out for 832x480 (99% of it is lost)."
+    assert said in plan(video={"path": "a.mp4", "width": 12000, "height": 80}).notices
+    for width, height in ((832, 480), (850, 480)):  # 2% is not worth a word
+        notices = plan(video={"path": "a.mp4", "width": width, "height": height}).notices
+        assert not any("cut out" in text for text in notices)

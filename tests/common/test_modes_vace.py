@@ -157,3 +157,13 @@ def test_a_submode_with_models_says_which_and_how_large() -> None:
 def test_a_longer_clip_is_cut_with_a_notice() -> None:
     p = plan(submode="gray", video={**CLIP, "frames": 200})
     assert p.num_frames == 81 and "video has 200 frames at 16 fps; the first 81 are used." in p.notices
+
+
+def test_only_what_is_cropped_is_called_cropped() -> None:
+    wide = {"path": "a.mp4", "mime": "video/mp4", "width": 1280, "height": 400}
+
+    def cut(**values) -> bool:
+        return any("video is 1280x400; its centre is cut out" in text for text in plan(**values).notices)
+
+    assert cut(submode="gray", video=wide)
+    assert not cut(submode="gray", video=wide, fit="pad") and not cut(submode="outpainting", video=wide)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -27,12 +26,12 @@ from deploy.local import LocalFederation
 from deploy.push import Push
 from deploy.targets import Target
 from router.chaining import meanings
+from tests import tools
 from tests.deploy.test_deploy_local import eventually, free_ports
 from tests.hub_stand_in import Hub as StandIn
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PROMPT = "a red circle moving right on a black background"
 READ_TOKEN = "hf_read"
 START_SECONDS = 240
@@ -126,7 +125,7 @@ def page(world: World) -> Iterator[Any]:
 
     api.expect.set_options(timeout=150_000)
     with api.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = p.chromium.launch(executable_path=tools.chromium(), args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.set_default_timeout(120_000)
         page.goto(world.local.url("router"))

@@ -108,10 +108,10 @@ class Repo:
             old = [s for s in self.stages[-1:] if s[0].endswith("_ERROR")]
             self.stages = [*old, *old, ("APP_STARTING", self.head.id), (self.outcome, self.head.id)]
 
-    def runtime(self) -> dict[str, Any]:
-        """The runtime as the API tells it; every look moves a build one stage on."""
+    def runtime(self, *, moves: bool = True) -> dict[str, Any]:
+        """The runtime as the API tells it; every look `moves` a build one stage on."""
         stage, sha = self.stages[0] if self.stages else ("NO_APP_FILE", self.head.id)
-        if len(self.stages) > 1:
+        if moves and len(self.stages) > 1:
             self.stages.pop(0)
         return {
             "stage": stage,

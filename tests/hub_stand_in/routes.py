@@ -126,7 +126,7 @@ def info(repo: Repo, ref: str | None) -> dict[str, Any]:
         "host": repo.host,
         "subdomain": repo.id.replace("/", "-"),
         "siblings": [{"rfilename": f} for f in commit.tree],
-        "runtime": {**repo.runtime()} if ref is None else None,
+        "runtime": repo.runtime(moves=False) if ref is None else None,
         "tags": [],
         "likes": 0,
     }
@@ -137,9 +137,7 @@ def space(hub: Hub, call: Call, repo: Repo, sub: str) -> Reply:
     head, _, rest = sub.partition("/")
     if head in ("", "revision"):
         return (
-            Reply(200, info(repo, rest or "main"))
-            if repo.find(rest or "main")
-            else missing("RevisionNotFound")
+            Reply(200, info(repo, rest or None)) if repo.find(rest or "main") else missing("RevisionNotFound")
         )
     if head in ("preupload", "commit", "tree", "paths-info"):
         return git_route(hub, call, repo, head, rest)

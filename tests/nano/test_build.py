@@ -161,16 +161,39 @@ def test_an_unknown_kind_is_answered_with_the_known_ones():
         nano.find("t2v")
 
 
-def test_the_tokenizer_survives_any_text():
-    from transformers import T5TokenizerFast
+def own_tokenizer():
+    from transformers import PreTrainedTokenizerFast
 
-    tokenizer = T5TokenizerFast.from_pretrained(nano.find("dense") / "tokenizer")
+    return PreTrainedTokenizerFast.from_pretrained(nano.find("dense") / "tokenizer")
+
+
+def test_the_tokenizer_survives_any_text():
+    tokenizer = own_tokenizer()
     texts = ["", PROMPT, "🎬🔴➡️", CHINESE_JUNK, "word " * 600, "A Red circle, moving right."]
     ids = tokenizer(texts, padding="max_length", max_length=512, truncation=True, return_tensors="pt")
     assert ids.input_ids.shape == (len(texts), 512)
     assert ids.input_ids.max() < len(tokenizer)
     known = ids.input_ids[1][: int(ids.attention_mask[1].sum())]
     assert tokenizer.unk_token_id not in known
+    assert (
+        ids.input_ids[5]
+        == tokenizer(texts[5].lower(), padding="max_length", max_length=512, return_tensors="pt").input_ids
+    ).all()
+
+
+def test_the_words_that_the_page_calls_unknown_are_those_of_the_tokenizer():
+    from common import nano_words
+
+    tokenizer = own_tokenizer()
+    for text in (
+        "A RED circle, moving right.",
+        "a fox in the snow",
+        "狐狸在雪地里",
+        "🎬 red circle",
+        "red-circle",
+    ):
+        strange = tokenizer.unk_token_id in tokenizer(text).input_ids
+        assert strange == bool(nano_words.unknown(text)), text
 
 
 def test_another_cache_folder_gives_the_same_bytes(tmp_path, monkeypatch):

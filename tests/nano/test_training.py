@@ -71,7 +71,9 @@ def test_the_fast_blocks_are_the_real_ones(name):
     assert torch.allclose(real, fast, atol=1e-4)
 
 
-@pytest.mark.parametrize("task", ["inpaint", "outpaint", "extend", "control", "reference", "free", "box"])
+@pytest.mark.parametrize(
+    "task", ["inpaint", "half", "large", "outpaint", "extend", "control", "reference", "free", "box"]
+)
 def test_vace_conditions_are_the_pipelines(task):
     from nano import conditions
     from nano.whole_clip import WholeClip
@@ -209,3 +211,33 @@ def test_a_short_lightning_run_lowers_the_loss_and_its_file_is_read_back(monkeyp
         down, up = again[name]
         whole = (layer.up @ layer.down).detach()
         assert len(down) == 4 and (up @ down - whole).norm() < 0.7 * whole.norm()
+
+
+def test_vace_learns_to_keep_one_half_with_its_shape_and_to_make_the_other():
+    from nano.conditions import beside_another, half_mask
+    from nano.world import random_scenes
+
+    torch.manual_seed(0)
+    random.seed(0)
+    for _ in range(4):
+        clip, cover = beside_another(random_scenes(3), 5, 64, 64)
+        mask = half_mask(cover)
+        assert clip.shape == (3, 3, 5, 64, 64) and 0.35 < mask.mean() < 0.65
+        assert (cover * (1 - mask)).max() == 0 and (cover.amax((1, 2, 3, 4)) > 0.5).all()
+        kept = clip[(mask == 0).expand_as(clip)].reshape(3, 3, -1)
+        assert (kept.amax(2) - kept.amin(2) > 0.3).any(1).all()  # another shape on its floor
+
+
+def test_large_masks_hold_the_whole_way_of_a_shape_and_begin_at_an_edge():
+    from nano.controls import side_masks
+    from nano.world import random_scenes, render
+
+    torch.manual_seed(0)
+    random.seed(0)
+    _, cover = render(random_scenes(12), 5, 64, 64)
+    masks = side_masks(cover)
+    assert (cover * (1 - masks)).max() < 0.02
+    for mask in masks[:, 0]:
+        edges = (mask[:, 0], mask[:, -1], mask[:, :, 0], mask[:, :, -1])
+        assert mask.mean() == 1 or sum(bool((edge == 1).all()) for edge in edges) == 1
+        assert (mask == mask[:1]).all()

@@ -15,6 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 from gradio.utils import get_upload_folder
 
+from common import theme
 from common.door import Door, own_names
 from common.modes import MODES
 from common.space import build_space
@@ -37,7 +38,7 @@ def main() -> None:
     app.add_middleware(Door, names=own_names())
     for key in args.modes:
         service = FakeService(MODES[key], folder, pause=args.pause)
-        app = gr.mount_gradio_app(app, build_space(service), path=f"/{key}")
+        app = gr.mount_gradio_app(app, build_space(service), path=f"/{key}", **theme.page_options())
     if args.router:
         table = federation.from_env() or federation.mounted(f"http://127.0.0.1:{args.port}", args.modes)
         app = gr.mount_gradio_app(app, build_studio(Studio.over(table)), path="/", **shell.page_options())

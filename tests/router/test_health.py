@@ -29,13 +29,11 @@ def until(condition, seconds: float = 5.0) -> None:
 def test_a_mode_that_is_down_comes_back_by_itself_and_failover_prefers_the_first() -> None:
     up: set[str] = {"http://b/"}
 
-    def fake(place: Place) -> Status:
+    def fake(place: Place, known: Status | None) -> Status:
         return Status(place, "ready" if place.where in up else "down", "", manifest())
 
-    watcher = Watcher(
-        parse('{"t2v": ["http://a", "http://b"]}'), probe=fake, ready_seconds=0.02, retry_seconds=0.02
-    )
-    watcher.start()
+    watcher = Watcher(parse('{"t2v": ["http://a", "http://b"]}'), probe=fake, pause=lambda *_: 0.02)
+    watcher.look()
     try:
         assert watcher.wait_asked(5), "every place is asked once at the start"
         until(lambda: [s.place.where for s in watcher.ready("t2v")] == ["http://b/"])

@@ -214,9 +214,9 @@ def test_a_job_for_a_model_whose_only_place_is_away_says_so() -> None:
     studio.watcher.note(
         Status(large, "ready", "", carried("t2v", "wan2.2-t2v-a14b", size="xlarge"), "https://l/")
     )
-    studio.watcher.note(Status(large, "asleep", "is asleep; opening its page wakes it"))
+    studio.watcher.note(Status(large, "paused", "is paused by its owner"))
     runner = FederatedRunner(MODES["t2v"], studio)
-    with pytest.raises(UnavailableError, match="Text to Video is asleep; opening its page wakes it"):
+    with pytest.raises(UnavailableError, match="Text to Video is paused by its owner"):
         asyncio.run(runner._ready({"prompt": "a", "checkpoint": "wan2.2-t2v-a14b"}))
     with pytest.raises(InputError, match="checkpoint must be one that t2v runs"):
         asyncio.run(runner._ready({"prompt": "a", "checkpoint": "wan9"}))

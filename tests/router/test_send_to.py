@@ -10,7 +10,7 @@ from common.modes import MODES
 from common.modes.submodes import SUBMODES
 from common.panels import PANELS
 from common.runner import FakeRunner
-from router import chaining, gating
+from router import chaining
 from tests.common.fakes import manifest
 
 CLIP = MediaHandle(path="/x.mp4", mime="video/mp4")
@@ -28,12 +28,6 @@ def test_meanings_name_real_inputs(source) -> None:
         sent = dict(zip(names, values, strict=True))
         assert CLIP in values
         assert sent.get("submode", "plain") in SUBMODES
-
-
-def test_a_mode_of_another_generation_takes_the_header_along() -> None:
-    fits = gating.fitting(MODES["vace"])
-    assert fits("2.2") == "2.1" and fits("2.1") == "2.1"
-    assert gating.fitting(MODES["i2v"])("2.2") == "2.2"
 
 
 def test_a_clip_goes_on_in_its_own_mode() -> None:

@@ -63,7 +63,7 @@ def test_a_cut_is_told(make, tmp_path):
     wide = tmp_path / "wide.png"
     Image.new("RGB", (300, 100)).save(wide)
     _, events = make("i2v", image={"path": str(wide)}, num_frames=1)
-    assert any("centre was cut out for 128x128" in e.text for e in events if e.type == "notice")
+    assert any("centre is cut out for 128x128" in e.text for e in events if e.type == "notice")
 
 
 @pytest.mark.parametrize("name", ["missing", "corrupt", "bomb"])

@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from common.modes.flf2v import MODE as FLF2V
 from nano.measure import Seen, look, psnr
 from tests.spaces import media_for_modes as media
 
@@ -111,6 +112,16 @@ def test_both_ends_are_those_that_were_given(seen, mode, submode):
     assert psnr(clip[0], START) > psnr(clip[0], END) + 8
     assert psnr(clip[-1], END) > psnr(clip[-1], START) + 5
     assert (saw.colour, saw.motion) == ("red", "moving right")
+
+
+@pytest.mark.parametrize("preset", ["fast", "quality"])
+@pytest.mark.parametrize("example", FLF2V.nano_examples, ids=lambda e: e.label)
+def test_the_shipped_examples_reach_their_end_frame(make, example, preset):
+    """With nothing chosen but the example: the checkpoint is the mode's own."""
+    names = {n: handle(v) if n.endswith("image") else v for n, v in example.values.items()}
+    path, events = make("flf2v", preset=preset, num_frames=None, num_inference_steps=None, **names)
+    assert events[-1].plan.checkpoint == "wan2.1-flf2v-14b-720p"
+    assert psnr(media.read(path)[-1] / 255, still(example.values["last_image"])) > 28
 
 
 @pytest.mark.parametrize("strength", [0.5, 0.8])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 
+import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from common.errors import InputError, MediaError, WeightsError
 from common.runtime.residency import HOUSE
@@ -97,3 +99,43 @@ def test_a_mask_of_another_shape_is_refused(make, files, tmp_path):
     media.frame().resize((256, 128)).save(tmp_path / "wide.png")
     with pytest.raises(InputError, match="mask must have the shape of the video"):
         make("vace", video=files["video"], mask={"path": str(tmp_path / "wide.png")}, width=192, height=128)
+
+
+def test_what_a_hard_mask_keeps_is_the_source(make, files):
+    """All but the pixels beside the mask's edge, as near as the codec comes."""
+    values = {"submode": "inpainting_mask", "video": files["video"], "mask": files["mask"]}
+    source = media.read(files["video"]["path"])[:, :, 68:].astype(float)
+    path, events = make("vace", **values)
+    assert np.abs(media.read(path)[:, :, 68:] - source).mean() < 2
+    assert any("put back" in text for text in events[-1].plan.notices)
+    path, events = make("vace", **values, keep_source=False)
+    assert np.abs(media.read(path)[:, :, 68:] - source).mean() > 4
+    assert not any("put back" in text for text in events[-1].plan.notices)
+
+
+def test_a_mask_that_is_soft_or_all_white_says_what_becomes_of_it(make, files, tmp_path):
+    values = {"submode": "inpainting_mask", "video": files["video"]}
+    ramp = np.tile(np.linspace(0, 255, 128).astype(np.uint8), (128, 1))
+    Image.fromarray(ramp).save(tmp_path / "soft.png")
+    path, events = make("vace", **values, mask={"path": str(tmp_path / "soft.png")})
+    said = [e.text for e in events if e.type == "notice"]
+    assert sum("mask has grays" in text for text in said) == 1
+    kept = media.read(path)[:, :, :60] - media.read(files["video"]["path"])[:, :, :60].astype(float)
+    assert np.abs(kept).mean() > 4
+    Image.new("L", (128, 128), 255).save(tmp_path / "white.png")
+    for _ in range(2):  # the second time its control comes from the cache
+        _, events = make("vace", **values, mask={"path": str(tmp_path / "white.png")})
+        assert any("white all over" in e.text for e in events if e.type == "notice")
+
+
+def test_the_flow_of_a_clip_that_stands_still_is_empty_and_says_so(make, tmp_path):
+    with av.open(str(tmp_path / "flat.mp4"), "w") as out:
+        stream = out.add_stream("libx264", rate=16)
+        stream.width = stream.height = 128
+        stream.pix_fmt = "yuv420p"
+        for _ in range(5):
+            out.mux(stream.encode(av.VideoFrame.from_image(Image.new("RGB", (128, 128), "gray"))))
+        out.mux(stream.encode())
+    flat = {"path": str(tmp_path / "flat.mp4"), "mime": "video/mp4"}
+    _, events = make("vace", submode="flow", video=flat)
+    assert any("Nothing moves in video" in e.text for e in events if e.type == "notice")

@@ -98,6 +98,12 @@ def test_flow_is_white_where_nothing_moves() -> None:
     assert flow.colour(field)[2, 2].tolist() == [255, 255, 255]
 
 
+def test_the_noise_of_a_clip_that_stands_still_has_no_colour() -> None:
+    field = np.zeros((4, 4, 2), np.float32)
+    field[0, 0] = (0.01, -0.01)
+    assert flow.colour(field).min() >= 245
+
+
 def test_first_flow_map_is_shown_twice() -> None:
     moving = [solid(0, 64, 64) for _ in range(3)]
     for i, image in enumerate(moving):

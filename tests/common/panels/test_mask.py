@@ -54,8 +54,8 @@ def undecoded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_grabbed_frame_becomes_the_background() -> None:
     assert mask.grabbed_frame(as_url(png())).size == (64, 48)
-    shown, use, box, said = mask._show_frame(as_url(png()))
-    assert shown["value"]["background"].size == (64, 48) and use["visible"] and box["visible"] and said == ""
+    shown, said, use = mask._show_frame(as_url(png()), also=1)
+    assert shown["value"]["background"].size == (64, 48) and use["visible"] and said == ""
 
 
 def test_a_bomb_of_26_kb_costs_its_header(undecoded: None) -> None:
@@ -63,7 +63,7 @@ def test_a_bomb_of_26_kb_costs_its_header(undecoded: None) -> None:
     assert len(content) < 30_000
     with pytest.raises(MediaError, match=r"frame must be at most 1\.64 megapixels; got 13000x13000"):
         mask.grabbed_frame(as_url(content))
-    assert "got 13000x13000" in mask._show_frame(as_url(content))[-1]
+    assert "got 13000x13000" in mask._show_frame(as_url(content))[1]
     with pytest.raises(MediaError, match="megapixels"):  # beyond what Pillow itself allows
         mask.grabbed_frame(as_url(bomb(40_000)))
 
@@ -81,7 +81,7 @@ def test_a_long_text_is_not_even_read(monkeypatch: pytest.MonkeyPatch) -> None:
     "data", [None, "", "x", "data:,", "data:image/png;base64,####", as_url(b"hello"), "\ud800,é"]
 )
 def test_what_is_no_frame_asks_for_a_video(data: str) -> None:
-    skipped, *_, said = mask._show_frame(data)
+    skipped, said = mask._show_frame(data)
     assert skipped == gr.skip() and "notice" in said
 
 
@@ -90,6 +90,32 @@ def test_the_largest_frame_that_a_browser_sends_is_taken() -> None:
     side = mask.MAX_SIDE
     Image.effect_noise((side, side), 200).convert("RGB").save(buffer, "JPEG", quality=90)
     assert mask.grabbed_frame(as_url(buffer.getvalue())).size == (side, side)
+
+
+def drawing_of(area: tuple[int, int, int, int] | None, size: tuple[int, int] = (64, 48)) -> dict[str, Any]:
+    """What the pad hands on once `area` was painted."""
+    layer = Image.new("RGBA", size, (0, 0, 0, 0))
+    if area:
+        layer.paste((255, 255, 255, 255), area)
+    return {"background": None, "composite": None, "layers": [layer]}
+
+
+def test_a_box_lies_around_what_is_painted() -> None:
+    box, said, editor = mask._as_box(drawing_of((16, 12, 48, 36)))
+    assert (box, said, editor["visible"]) == ("0.250,0.250,0.750,0.750", "", False)
+
+
+@pytest.mark.parametrize("used", [mask._as_mask, mask._as_box])
+@pytest.mark.parametrize("value", [None, drawing_of(None)])
+def test_an_empty_drawing_is_not_used(used: Any, value: Any) -> None:
+    updates = used(value)
+    notes = [u for u in updates if u != gr.skip()]
+    assert len(notes) == 1 and "Nothing is painted yet" in notes[0]
+
+
+def test_a_mask_that_is_white_all_over_says_that_nothing_is_kept() -> None:
+    assert "nothing of the video is kept" in mask._as_mask(drawing_of((0, 0, 64, 48)))[2]
+    assert mask._as_mask(drawing_of((0, 0, 64, 47)))[2] == ""
 
 
 # ---------------------------------------------------------------------- the pad
@@ -157,12 +183,15 @@ def test_unused_drawings_do_not_pile_up(pad: DrawingPad) -> None:
     assert list(pad.blob_storage)[-1] == "39" and "0" not in pad.blob_storage
 
 
+DECODES = (mask._show_frame, mask._as_mask, mask._as_box)
+
+
 def test_what_decodes_pictures_waits_in_one_line(tmp_path) -> None:
     from common.space import build_space
 
     app = build_space(FakeService(MODES["vace"], tmp_path))
-    decoding = [f for f in app.fns.values() if f.fn in (mask._show_frame, mask._as_mask, mask.bounds)]
-    assert len(decoding) == 3
+    decoding = [f for f in app.fns.values() if getattr(f.fn, "func", f.fn) in DECODES]
+    assert len(decoding) == 6, "a mask and two boxes, each opened and used"
     for event in decoding:
         assert event.queue is not False and (event.concurrency_limit, event.concurrency_id) == (1, "drawing")
     editors = [b for b in app.blocks.values() if isinstance(b, DrawingPad)]

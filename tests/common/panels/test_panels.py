@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 import pytest
 
+from common import nano_words
 from common.catalog import CHECKPOINTS, NEGATIVE_PROMPT
 from common.contract import Backend, MediaHandle, Preview, Queued, Stage, Step
 from common.errors import Cancelled, GpuError, InputError
@@ -50,6 +51,12 @@ def test_every_value_of_a_fresh_page_is_a_request_field_and_makes_the_default_pl
         panel.preview_plan(panel.initial, {"prompt": "a"}),
     )
     assert shown.model_copy(update={"seed": 0}) == default.model_copy(update={"seed": 0})
+
+
+@pytest.mark.parametrize("mode", list(PANELS))
+def test_an_empty_prompt_suggests_what_the_weights_know(mode: str) -> None:
+    prompts = {w: drawn(mode, weights=w).inputs.components["prompt"].placeholder for w in ("nano", "wan")}
+    assert nano_words.notice(prompts["nano"]) is None and prompts["wan"] != prompts["nano"]
 
 
 def test_seed_is_random_unless_told_otherwise() -> None:
@@ -176,10 +183,10 @@ def test_banner_only_where_there_is_something_to_say() -> None:
 
 def test_preset_sets_what_the_plan_says() -> None:
     panel = drawn(weights="wan")
-    updates = asyncio.run(panel._preset_changed("wan2.2-t2v-a14b", "quality"))
+    updates = asyncio.run(panel.preset_changed("wan2.2-t2v-a14b", "quality"))
     assert (updates[0], updates[1]) == (30, 12.0)
     assert (updates[2]["value"], updates[3]["value"], updates[3]["visible"]) == (4.0, 3.0, True)
-    assert asyncio.run(panel._preset_changed("wan2.1-t2v-1.3b", "fast"))[3]["visible"] is False
+    assert asyncio.run(panel.preset_changed("wan2.1-t2v-1.3b", "fast"))[3]["visible"] is False
 
 
 # ------------------------------------------------------------------ a job
@@ -188,7 +195,7 @@ def test_preset_sets_what_the_plan_says() -> None:
 def run(panel: Any, **changes: Any) -> list[list[Any]]:
     async def go() -> list[list[Any]]:
         request = SimpleNamespace(headers={})
-        return [u async for u in panel._generate(request, *page(panel, prompt="a", **changes))]
+        return [u async for u in panel._generate(request, "job", False, *page(panel, prompt="a", **changes))]
 
     return asyncio.run(go())
 
@@ -223,4 +230,4 @@ def test_generate_shows_the_same_message_as_the_label() -> None:
 def test_cancelled_is_no_error() -> None:
     card = Card().after(Step(index=2, total=4)).failed(Cancelled())
     assert card.state == "stopped" and "Generate to preview here" in card.screen()
-    assert Card().stopped(had_video=True).screen() == ""
+    assert Card.clicked(had_video=True).stopped().screen() == ""

@@ -157,7 +157,7 @@ def test_a_broken_preview_does_not_cost_the_job(run, monkeypatch):
 
 def test_residency_jobs_wait_in_line_and_can_leave_it(t2v):
     ahead = LINE.enter()
-    request = t2v.mode.parse({"prompt": "p", "checkpoint": MOE, "seed": 1})
+    request = t2v.mode.parse({"prompt": "a red circle", "checkpoint": MOE, "seed": 1})
     job = t2v.generate(ready(t2v, request))
     events = [next(job)[1], next(job)[1]]
     assert [(e.type, e.position) for e in events] == [("queued", 1), ("queued", 1)]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import closing
 from typing import Any
 
 import pytest
 
+from common.contract import Step
 from common.errors import Cancelled, WeightsError
+from common.panels.card import Card
 from common.runtime.job import HEARTBEAT, Job, Made, stream
 from common.runtime.turns import Turns
 
@@ -25,7 +28,28 @@ def test_silent_work_still_yields_twice_a_second():
         for _, event in stream(work, Turns()):
             seen.append(event)
     # 2 s hold four; counting them, not timing them, keeps a busy machine from failing this.
-    assert [e.name for e in seen if e.type == "stage"].count("load") >= 4
+    assert [e.type for e in seen].count("heartbeat") >= 4
+    assert [e.type for e in seen].count("stage") == 1, "a stage is told when it begins, and once"
+
+
+def test_a_long_step_is_not_undone_by_the_heartbeats_after_it():
+    card = Card.clicked()
+    beats = 0
+
+    def work(job: Job) -> Made:
+        job.stage("denoise", "Denoising, 24 steps")
+        job.say(Step(index=5, total=24, t=job.seconds()))
+        job.stop.wait(60)
+        raise Cancelled()
+
+    with closing(stream(work, Turns())) as running:
+        for _, event in running:
+            card = card.after(event)
+            beats += event.type == "heartbeat"
+            if beats == 2:
+                break
+    assert "Step 5 of 24" in card.card() and "Denoising" not in card.card()
+    assert card.elapsed >= 2 * HEARTBEAT, "the time goes on"
 
 
 def test_closing_stops_the_work_and_waits_for_its_end():

@@ -263,3 +263,40 @@ def test_bad_clips(tmp_path, clip):
     cut.write_bytes(clip.read_bytes()[:400])
     with pytest.raises(MediaError, match=r"not a readable clip|no frames"):
         Reader().measured(handle(cut), "video")
+
+
+@pytest.mark.parametrize(
+    ("values", "mode", "middle", "white"),
+    [
+        (np.array([[0, 32768, 65535]], np.uint16), "png", 128, 65535),
+        (np.array([[0, 2048, 4095]], np.uint16), "png", 128, 4095),  # 12 bits in 16
+        (np.array([[0, 32768, 65535]], np.int32), "tiff", 128, 65535),
+        (np.array([[0, 0.5, 1]], np.float32), "tiff", 128, 1),
+        (np.array([[0, 100, 200]], np.int32), "tiff", 100, 255),
+    ],
+)
+def test_fine_grays_keep_their_range_and_say_so(tmp_path, values, mode, middle, white):
+    said: list[str] = []
+    Image.fromarray(values).save(tmp_path / f"gray.{mode}")
+    image = media.open_image(MediaHandle(path=str(tmp_path / f"gray.{mode}")), "image", say=said.append)
+    dark, gray, light = np.asarray(image)[0, :, 0].tolist()
+    assert (dark, gray, light) == (0, middle, 200 if middle == 100 else 255)
+    assert said == [f"image has finer grays than a video; 0 to {white} became 0 to 255."]
+
+
+@pytest.mark.parametrize("mode", ["gif", "webp", "png"])
+def test_an_animated_picture_says_that_its_first_is_used(tmp_path, mode):
+    said: list[str] = []
+    frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / f"a.{mode}", save_all=True, append_images=frames[1:])
+    image = media.open_image(MediaHandle(path=str(tmp_path / f"a.{mode}")), "image", say=said.append)
+    assert np.abs(np.asarray(image)[8, 8].astype(int) - (255, 0, 0)).max() < 12
+    assert said == ["image is animated; its first picture is used."]
+
+
+def test_transparency_is_told_only_where_something_is_transparent(tmp_path):
+    said: list[str] = []
+    for name, alpha in (("whole", 255), ("glass", 100)):
+        Image.new("RGBA", (8, 8), (255, 0, 0, alpha)).save(tmp_path / f"{name}.png")
+        media.open_image(MediaHandle(path=str(tmp_path / f"{name}.png")), name, say=said.append)
+    assert said == ["glass is transparent in places; they are white now."]

@@ -1,4 +1,4 @@
-"""A stand-in for ZeroGPU's device API on loopback: grants at once, remembers calls and idle workers."""
+"""A stand-in for ZeroGPU's device API on loopback: grants at once or after a wait, remembers calls and workers."""
 
 from __future__ import annotations
 
@@ -24,6 +24,11 @@ class DeviceApi:
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
+        self.line = threading.Event()
+        """While it is cleared, who asks for a GPU waits in line."""
+        self.line.set()
+        self.full = False
+        """Whether the line ends without a GPU."""
         self._workers: dict[str, int] = {}  # task → pid
         self._tasks: dict[str, str] = {}  # token → task
         self._tokens = itertools.count()
@@ -66,6 +71,9 @@ class DeviceApi:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 url = urlsplit(self.path)
+                if url.path == "/schedule" and not (api.line.is_set() and not api.full):
+                    self._stand_in_line(dict(parse_qsl(url.query)))
+                    return
                 body = json.dumps(api.answer(url.path, dict(parse_qsl(url.query)))).encode()
                 self.send_response(200)
                 self.send_header("Content-Type", "application/json")
@@ -74,6 +82,19 @@ class DeviceApi:
                 self.wfile.write(body)
 
             do_GET = do_POST
+
+            def _stand_in_line(self, values: dict[str, str]) -> None:
+                self.send_response(200)
+                self.send_header("Content-Type", "text/event-stream")
+                self.send_header("X-Queuing-Reason", "node")
+                self.end_headers()
+                while not api.line.wait(0.5):
+                    self.wfile.write(b"event: ping\n\n")
+                if api.full:
+                    self.wfile.write(b"event: failed\n\n")
+                    return
+                granted = json.dumps(api.answer("/schedule", values))
+                self.wfile.write(f"event: succeeded\ndata: {granted}\n\n".encode())
 
             def log_message(self, *_: Any) -> None:
                 return

@@ -69,7 +69,7 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Space]:
         )  # fmt: skip
         try:
             url = f"http://127.0.0.1:{port}"
-            for _ in range(240):
+            for _ in range(960):
                 if child.poll() is not None or (api.of("/startup-report") and _up(url)):
                     break
                 time.sleep(0.25)
@@ -142,3 +142,54 @@ def test_zerogpu_cancel_frees_the_gpu_and_the_next_job_is_as_new(space):
         time.sleep(0.02)
     assert time.monotonic() - asked < 5, "the GPU was not given back"
     assert np.array_equal(fresh, frames(space.submit().result(timeout=120)))
+
+
+def until(job: Any, what: Any) -> None:
+    """Waits for an event of a job."""
+    deadline = time.monotonic() + 60
+    while not any(what(event) for _, event in job.outputs()):
+        assert time.monotonic() < deadline and not job.done(), job.outputs()
+        time.sleep(0.02)
+
+
+def in_line(event: Any) -> bool:
+    return event["type"] == "stage" and event["text"] == "Waiting for a ZeroGPU"
+
+
+def test_zerogpu_a_wait_in_line_is_told_and_its_stop_lets_the_next_one_in(space):
+    space.api.line.clear()
+    try:
+        waiting = space.submit()
+        until(waiting, in_line)
+        until(waiting, lambda event: event["type"] == "heartbeat")
+        waiting.cancel()
+        after = space.submit()
+        until(
+            after, in_line
+        )  # one job at a time runs here: the first has gone, though its line has not moved
+    finally:
+        space.api.line.set()
+    assert after.result(timeout=120)[1]["type"] == "done"
+
+
+def test_zerogpu_a_line_without_a_gpu_ends_in_words(space):
+    from gradio_client import Client
+
+    visitor = Client(space.url, verbose=False, headers={"x-ip-token": "visitor"})
+    space.api.full = True
+    try:
+        with pytest.raises(Exception, match="no GPU was free for a minute; try again in") as refused:
+            visitor.predict(prompt="a red circle", num_frames=1, api_name="/generate")
+    finally:
+        space.api.full = False
+    assert refused.value.title == "ZeroGPU is busy" and "<" not in str(refused.value)
+
+
+def test_zerogpu_a_killed_worker_is_said_in_words_and_the_next_job_has_a_new_one(space):
+    job = space.submit(num_frames=17, num_inference_steps=50)
+    until(job, lambda event: event["type"] == "step")
+    os.kill(int(space.api.of("/allow")[-1]["pid"]), signal.SIGKILL)
+    with pytest.raises(Exception, match="the GPU process was ended in the middle of the job") as killed:
+        job.result(timeout=60)
+    assert killed.value.title == "ZeroGPU ended the job"
+    assert space.submit().result(timeout=120)[1]["type"] == "done"
