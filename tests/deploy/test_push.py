@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import pytest
@@ -175,10 +174,8 @@ def test_push_stopped_by_ctrl_c_does_not_wait_for_the_others(
     def stop(_: Hub, target: Target) -> str:
         raise KeyboardInterrupt
 
-    started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         Push(hub, root=desk.root, probe=stop).run(desk.targets())
-    assert time.monotonic() - started < 30
     assert desk.server.repos["ada/wan-studio-demo-i2v"].writes == ["create", "commit"]
     assert "ada/wan-studio-demo" not in desk.server.repos  # the router comes after all modes
     desk.server.repos["ada/wan-studio-demo-i2v"].outcome = "RUNNING"

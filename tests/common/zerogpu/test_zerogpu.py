@@ -137,10 +137,10 @@ def test_zerogpu_cancel_frees_the_gpu_and_the_next_job_is_as_new(space):
     while sum(o[1]["type"] == "step" for o in job.outputs()) < 2 and time.monotonic() < deadline:
         time.sleep(0.02)
     job.cancel()
-    asked = time.monotonic()
-    while len(space.api.of("/release")) == released and time.monotonic() < asked + 20:
+    while len(space.api.of("/release")) == released and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert time.monotonic() - asked < 5, "the GPU was not given back"
+    assert len(space.api.of("/release")) > released, "the GPU was not given back"
+    assert not any(o[1]["type"] == "done" for o in job.outputs()), "the job was made to its end"
     assert np.array_equal(fresh, frames(space.submit().result(timeout=120)))
 
 
