@@ -26,11 +26,14 @@ studio: setup
 tools: setup
 	$(BIN)/python -m tests.tools
 
+# Files of tests side by side, in their order: the browser's, which take longest, come first.
+SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
 test: tools
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" $(SIDE_BY_SIDE)
 
 test-slow: tools
-	$(BIN)/pytest -m slow --timeout 1200
+	$(BIN)/pytest -m slow --timeout 1200 $(SIDE_BY_SIDE)
 
 lint: setup
 	$(BIN)/ruff check .

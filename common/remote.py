@@ -24,6 +24,7 @@ from gradio_client.exceptions import AppError
 from gradio_client.utils import QueueError, Status, TooManyRequestsError
 from pydantic import BaseModel, ValidationError
 
+from common import pulse
 from common.contract import EVENTS, Event, Manifest, MediaHandle, Notice, Plan, Prepared, Queued
 from common.errors import GpuError, InputError, MediaError, StudioError, UnavailableError, WeightsError
 from common.modes.base import Mode
@@ -34,8 +35,6 @@ log = logging.getLogger(__name__)
 Answer = TypeVar("Answer", bound=BaseModel)
 
 POLL_SECONDS = 0.02
-SILENCE_SECONDS = 5.0
-"""A mode at work says something twice a second; one that is silent this long is asked whether it lives."""
 LIFE_SECONDS = 4.0
 QUEUED_SECONDS = 0.5
 CANCEL_SECONDS = 60.0
@@ -94,6 +93,7 @@ class RemoteRunner:
         self._deliver = deliver
         self._manifest = manifest
         self._executor = executor
+        self._pulse = pulse.of(url)
 
     async def manifest(self, checkpoint: str | None = None) -> Manifest:
         if self._manifest is None:
@@ -206,6 +206,7 @@ class RemoteRunner:
             # What `deliver` returns is final; the client would upload any path a second time.
             for endpoint in client.endpoints.values():
                 endpoint._upload_file = lambda f, data_index: f
+        self._pulse.beat()  # it has told what it offers
         return client
 
     def _media(self, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -220,8 +221,7 @@ class RemoteRunner:
         return found
 
     def _poll(self, job: Job, tell: Callable[[Progress | Exception], None], stop: threading.Event) -> None:
-        seen, heard, strikes, ahead = 0, time.monotonic(), 0, None
-        start = heard
+        seen, ahead, start = 0, None, time.monotonic()
         while not stop.is_set():
             done = job.done()
             waited = time.monotonic() - start
@@ -235,18 +235,16 @@ class RemoteRunner:
                 if (event := _event(self.mode, raw)) is not None:
                     tell((video and _received(self.mode, MediaHandle, video), event))
             if fresh:
-                seen, heard, strikes = seen + len(fresh), time.monotonic(), 0
+                seen += len(fresh)
+                self._pulse.beat()
             if done:
                 _result(self.mode, job)
                 return
-            if time.monotonic() - heard > SILENCE_SECONDS:
-                strikes = 0 if self._alive() else strikes + 1
-                heard = time.monotonic()
-                if strikes >= 2:
-                    raise UnavailableError(f"{self.mode.title} stopped answering; try again in a minute")
+            if self._pulse.lost(self._answers):
+                raise UnavailableError(f"{self.mode.title} stopped answering; try again in a minute")
             time.sleep(POLL_SECONDS)
 
-    def _alive(self) -> bool:
+    def _answers(self) -> bool:
         try:
             ask_manifest(self.url, self._headers(), httpx.Timeout(LIFE_SECONDS))
         except (httpx.HTTPError, ValueError):

@@ -11,7 +11,7 @@ import pytest
 from gradio_client.exceptions import AppError
 from gradio_client.utils import QueueError, TooManyRequestsError
 
-from common import remote
+from common import pulse, remote
 from common.contract import Notice, Step
 from common.errors import InputError, StudioError, UnavailableError
 from common.modes import MODES
@@ -125,10 +125,10 @@ def test_a_job_is_cancelled_whatever_ends_its_polling(
 ) -> None:
     job = FakeJob(coming, ends=False)
     client = SimpleNamespace(submit=lambda **_: job, close=lambda: None)
-    runner, stop, told = RemoteRunner(MODE, "http://x/"), threading.Event(), []
+    runner, stop, told = RemoteRunner(MODE, "http://silent/"), threading.Event(), []
     monkeypatch.setattr(runner, "_ready_client", lambda visitor: client)
-    monkeypatch.setattr(runner, "_alive", lambda: False)
-    monkeypatch.setattr(remote, "SILENCE_SECONDS", 0.05)
+    monkeypatch.setattr(runner, "_answers", lambda: False)
+    monkeypatch.setattr(pulse, "SILENCE_SECONDS", 0.05)
     runner._follow({"prompt": "a"}, {}, told.append, stop)
     assert job.cancelled_with == "an event"
     assert isinstance(told[-1], UnavailableError)

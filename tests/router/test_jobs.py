@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from common import remote
+from common import pulse
 from common.contract import Backend, Done, Manifest, MediaHandle, Step
 from common.errors import GpuError, InputError, MediaError, UnavailableError
 from common.modes import MODES
@@ -190,7 +190,7 @@ def test_a_mode_that_dies_or_freezes_mid_job_fails_clearly(
     lonely: tuple[subprocess.Popen, Studio], how: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     process, studio = lonely
-    monkeypatch.setattr(remote, "SILENCE_SECONDS", 1.0)
+    monkeypatch.setattr(pulse, "SILENCE_SECONDS", 1.0)
 
     async def job() -> None:
         values = {**VALUES, "num_inference_steps": 50}
