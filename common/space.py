@@ -34,7 +34,8 @@ def build_space(service: Service) -> gr.Blocks:
     runner = LocalRunner(service)
     title = f"Wan Studio · {service.mode.title}"
     with StudioBlocks(title=title, fill_width=True, look=page_options()) as blocks:
-        PANELS[service.mode.key](runner, service.manifest(), queue=GPU_QUEUE).draw()
+        line = {**GPU_QUEUE, "show_progress": "minimal"}  # the place in the line, while it is not one's turn
+        PANELS[service.mode.key](runner, service.manifest(), queue=line, rank=1).draw()
         add_api(runner, blocks.gate)
         if isinstance(service, Administered) and service.admin:
             add_admin(service)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, ClassVar
@@ -47,7 +47,8 @@ REFUSED = StudioError("The message at the side says why.", title="The job was no
 class Panel:
     """One mode's panel. Draw it inside a Blocks context; subclasses add what is special about a mode.
 
-    `queue` goes to the generation's event (a Space: one at a time; the Studio: no limit of its own).
+    `queue` goes to the generation's event (a Space: one at a time; the Studio: no limit of its own), `rank` is
+    the heading's: 1 where the panel is the whole page.
     After `draw`, `inputs`, `video` and `below` are there for whoever adds to the page.
     """
 
@@ -58,11 +59,14 @@ class Panel:
     neighbour: Callable[[ModeKey], Runner] | None = None
     """In the Studio: the runner of another mode, for what this one borrows from it."""
 
-    def __init__(self, runner: Runner, manifest: Manifest, *, queue: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, runner: Runner, manifest: Manifest, *, queue: Mapping[str, Any] | None = None, rank: int = 2
+    ) -> None:
         self.runner = runner
         self.mode: Mode = runner.mode
         self.initial = manifest
-        self.queue = dict(queue or {"concurrency_limit": None})
+        self.queue = {"show_progress": "hidden", **(queue or {"concurrency_limit": None})}
+        self.rank = rank
         self.inputs = Inputs(self.mode.key)
         self.stops = Stops()
 
@@ -72,7 +76,7 @@ class Panel:
         """Draw and wire everything."""
         shown = self.preview_plan(self.initial, {})
         self.banner = gr.HTML(texts.banner(self.initial), elem_classes="banner")
-        self.heading = gr.HTML(self._heading(), elem_classes="heading")
+        self.heading = gr.HTML(self._heading(shown.checkpoint), elem_classes="heading")
         with gr.Row(elem_classes="two-columns", equal_height=False):
             with gr.Column(scale=2, min_width=320, elem_classes="inputs"):
                 self.draw_inputs(shown)
@@ -146,8 +150,11 @@ class Panel:
     def _component(self, name: str) -> Any:
         return self.inputs.components.get(name) or self.inputs.components[f"{name}_picture"]
 
-    def _heading(self) -> str:
-        return f"<h2>{self.mode.title}</h2><p>{self.mode.about}</p>"
+    def _heading(self, key: str) -> str:
+        rank, model = f"h{self.rank}", CHECKPOINTS[key].name
+        return (
+            f'<{rank}>{self.mode.title} <span class="model">{model}</span></{rank}><p>{self.mode.about}</p>'
+        )
 
     # ------------------------------------------------------------------ plans
 
@@ -177,11 +184,23 @@ class Panel:
         try:
             return texts.label(self.preview_plan(manifest, values), manifest.backend, todo)
         except StudioError as error:
-            return texts.broken(error)
+            return texts.broken(self._in_words(error))
 
     def _label_of(self, name: str) -> str:
         slots = {slot.name: slot.label.lower() for slot in self.mode.slots}
         return slots.get(name, self.mode.prompt_label.lower())
+
+    def words(self) -> dict[str, str]:
+        """What the page calls the fields of the API."""
+        fields = {name: name.replace("_", " ").capitalize() for name in self.mode.request_type.model_fields}
+        parts = self.inputs.components.items()
+        labels = {name: part.label for name, part in parts if name in fields and part.label}
+        return fields | labels | {slot.name: slot.label for slot in self.mode.slots}
+
+    def _in_words(self, error: StudioError) -> StudioError:
+        if not isinstance(error, InputError):
+            return error
+        return StudioError(texts.in_words(error.text, self.words()), title=error.title)
 
     # ------------------------------------------------------------------ events
 
@@ -200,6 +219,10 @@ class Panel:
             None, self.stale, self.stale, js=LOOKED_AT % f"{self.mode.key}-output", **QUIET,
         )  # fmt: skip
         self.stale.change(self._relabel, everything, self.label, trigger_mode="always_last", **QUIET)
+        headings = {row.key: self._heading(row.key) for row in self.mode.rows()}
+        parts["checkpoint"].change(
+            None, parts["checkpoint"], self.heading, js=f"(key) => ({json.dumps(headings)})[key]", **QUIET
+        )
         # Not `change`: who sets the model from outside (Studio, restored file) sets the rest too. Not `input`: a menu
         # that was only opened says that as well.
         parts["checkpoint"].select(
@@ -236,7 +259,7 @@ class Panel:
         # Not "once": the browser would drop a click that comes while it still waits for a Stop to end.
         running = self.go.click(
             self._generate, [job, earlier, *everything], outputs, js=BEGIN % f"{self.mode.key}-output",
-            show_progress="hidden", api_visibility="private", trigger_mode="multiple", **self.queue,
+            show_progress_on=self.card, api_visibility="private", trigger_mode="multiple", **self.queue,
         )  # fmt: skip
         # What Gradio itself refuses (a full queue, a value that no page sends) never reaches `_generate`.
         running.failure(self._refused, earlier, stage, **QUIET)
@@ -316,7 +339,8 @@ class Panel:
     async def _generate(
         self, request: gr.Request, job: str, had_video: bool, *raw: Any
     ) -> AsyncGenerator[list[Any], None]:
-        card, video, seed = Card.clicked(had_video=had_video), None, gr.skip()
+        told = await self._told(raw)
+        card, video, seed = Card.clicked(had_video=had_video, told=told), None, gr.skip()
         stop = self.stops.begin(job)
         try:
             values = self.values(raw)
@@ -333,13 +357,21 @@ class Panel:
             if not card.ended:
                 card = card.failed(StudioError("The job ended without a video.", title="Nothing came back"))
         except Exception as error:
-            card = card.failed(explain(error))
+            card = card.failed(self._in_words(explain(error)))
         finally:
             self.stops.end(job)
         yield [
             gr.skip() if video is None else video, card.screen(), card.card(),
             *_buttons(busy=False), seed,
         ]  # fmt: skip
+
+    async def _told(self, raw: tuple[Any, ...]) -> Sequence[str]:
+        """The notices that the label gives for these values."""
+        try:
+            values = self.inputs.measured(self.values(raw), raw)
+            return self.preview_plan(await self.runner.manifest(values.get("checkpoint")), values).notices
+        except StudioError:
+            return ()
 
     async def _stop(self, job: str, had_video: bool) -> list[Any]:
         if self.stops.stop(job):

@@ -7,6 +7,7 @@ while a job runs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from typing import Literal
@@ -38,11 +39,13 @@ class Card:
     notices: tuple[str, ...] = ()
     title: str = ""
     had_video: bool = False
+    told: tuple[str, ...] = ()
+    """Notices that stand under Generate already."""
 
     @classmethod
-    def clicked(cls, *, had_video: bool = False) -> Card:
+    def clicked(cls, *, had_video: bool = False, told: Sequence[str] = ()) -> Card:
         """The card between the click and the first event."""
-        return cls(state="waiting", text="Starting", had_video=had_video)
+        return cls(state="waiting", text="Starting", had_video=had_video, told=tuple(told))
 
     @classmethod
     def stopping(cls) -> Card:
@@ -73,6 +76,8 @@ class Card:
                 )  # fmt: skip
             case Preview():
                 return replace(now, state="running", preview=event.webp_base64)
+            case Notice() if event.text in (*self.told, *self.notices):
+                return now
             case Notice():
                 return replace(now, notices=(*self.notices, event.text))
             case Heartbeat():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from common.contract import Backend, Done, Manifest, Plan
@@ -42,6 +43,18 @@ def label(plan: Plan, backend: Backend, todo: Sequence[str] = ()) -> str:
         rows.append(f'<p class="todo">{escape("Still needed: " + ", ".join(todo))}</p>')
     rows += [f'<p class="notice">{escape(text)}</p>' for text in plan.notices]
     return '<div class="label-card" role="status">' + "".join(rows) + "</div>"
+
+
+def in_words(text: str, names: Mapping[str, str]) -> str:
+    """A sentence with the page's words for what the API names: "Frames must be 4k+1" for "num_frames must be …".
+
+    Names of one word, such as `image`, are replaced at the beginning alone, where an InputError has its field.
+    """
+    first, space, rest = text.partition(" ")
+    if first in names:
+        text = f"{names[first]}{space}{rest}"
+    long = "|".join(sorted((re.escape(name) for name in names if "_" in name), key=len, reverse=True))
+    return re.sub(rf"\b({long})\b", lambda name: names[name[0]], text) if long else text
 
 
 def broken(error: StudioError) -> str:

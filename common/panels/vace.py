@@ -169,6 +169,10 @@ class VACEPanel(Panel):
     def _label_of(self, name: str) -> str:
         return _TEXTS[name][0].lower() if name in _TEXTS else super()._label_of(name)
 
+    def words(self) -> dict[str, str]:
+        submodes = {row.key: f"{row.family} · {row.label}" for row in SUBMODES.values()}
+        return {**super().words(), **{name: text[0] for name, text in _TEXTS.items()}, **submodes}
+
     def _label_html(self, manifest: Any, values: Mapping[str, Any]) -> str:
         # The page opens with a sub-mode chosen; an empty one is not something to ask for.
         return super()._label_html(manifest, {"submode": FIRST, **values})

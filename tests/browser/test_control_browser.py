@@ -140,7 +140,7 @@ def test_v2v_refuses_a_strength_that_changes_nothing(page: Any, address: str, tm
     slider = page.get_by_label("number input for Strength")
     slider.fill("0.2")
     slider.press("Tab")
-    expect(page.locator(".broken")).to_contain_text("strength x num_inference_steps must be at least 1")
+    expect(page.locator(".broken")).to_contain_text("Strength x Steps must be at least 1")
 
 
 def test_vace_inputs_reshape_with_the_submode(page: Any, address: str):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from playwright.sync_api import expect
 
 PROMPT = "a red circle moving right on a black background"
@@ -71,6 +72,29 @@ def test_facts_of_a_result_are_not_broken_between_number_and_unit(visit: Any, fl
         assert fact.evaluate("e => e.getClientRects().length") == 1, fact.inner_text()
 
 
-def test_one_heading_of_the_first_rank_in_the_studio(visit: Any, fleet: str) -> None:
-    page = visit(fleet)
-    expect(page.get_by_role("heading", level=1)).to_have_text("Wan Studio")
+def test_a_second_visitor_of_a_space_sees_the_place_in_its_line(visit: Any, fleet: str) -> None:
+    pages = [visit(f"{fleet}t2v/") for _ in range(2)]
+    for page, prompt in zip(pages, ("a red circle", "a blue square"), strict=True):
+        page.locator(".prompt textarea").fill(prompt)
+        page.get_by_role("button", name="Generate", exact=True).click()
+        if page is pages[0]:
+            expect(page.locator(".screen img.live")).to_be_visible()
+    expect(pages[1].locator(".progress-text:visible")).to_contain_text("queue: 1/1")
+    for page in pages:
+        expect(page.locator(".progress.done")).to_be_visible()
+        expect(page.locator(".progress-text:visible")).to_have_count(0)
+
+
+@pytest.mark.parametrize(("where", "name"), [("", "Wan Studio"), ("t2v/", "Text to Video Wan 2.")])
+def test_one_heading_of_the_first_rank(visit: Any, fleet: str, where: str, name: str) -> None:
+    heading = visit(f"{fleet}{where}").get_by_role("heading", level=1)
+    expect(heading).to_have_count(1)
+    expect(heading).to_contain_text(name)
+
+
+def test_the_heading_names_the_model_and_follows_it(visit: Any, fleet: str) -> None:
+    page = visit(f"{fleet}t2v/")
+    expect(page.locator(".heading h1")).to_contain_text("Wan 2.2")
+    page.get_by_label("Model").click()
+    page.get_by_role("option", name="Wan 2.1 T2V-1.3B").click()
+    expect(page.locator(".heading h1")).to_contain_text("Wan 2.1 T2V-1.3B")

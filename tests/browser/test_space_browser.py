@@ -105,7 +105,7 @@ def test_browser_broken_rule_shows_under_generate_and_as_the_error(page: Any, ur
     page.get_by_label("Prompt", exact=True).fill(PROMPT)
     page.get_by_text("Advanced").click()
     page.get_by_label("Frames").fill("18")
-    text = "num_frames must be 4k+1; got 18, try 17 or 21"
+    text = "Frames must be 4k+1; got 18, try 17 or 21"
     expect(page.locator(".label-card.broken")).to_contain_text(text)
     button(page, "Generate").click()
     expect(page.locator(".screen .error")).to_contain_text(text)

@@ -11,7 +11,7 @@ import pytest
 
 from common import nano_words
 from common.catalog import CHECKPOINTS, NEGATIVE_PROMPT
-from common.contract import Backend, MediaHandle, Preview, Queued, Stage, Step
+from common.contract import Backend, MediaHandle, Notice, Preview, Queued, Stage, Step
 from common.errors import Cancelled, GpuError, InputError
 from common.modes import MODES
 from common.panels import PANELS, texts, widgets
@@ -148,7 +148,7 @@ def test_label_follows_the_page() -> None:
 
     fast, slow = label(), label(num_inference_steps=50, guidance_scale=5)
     assert "ZeroGPU" in fast and fast != slow
-    assert "num_frames must be 4k+1; got 18, try 17 or 21" in label(num_frames=18)
+    assert "Frames must be 4k+1; got 18, try 17 or 21" in label(num_frames=18)
     assert "Lightning unavailable" in label(checkpoint="wan2.1-t2v-1.3b", resolution="832x480")
 
 
@@ -224,10 +224,68 @@ def test_job_that_fails_says_so_where_the_video_would_be() -> None:
 
 def test_generate_shows_the_same_message_as_the_label() -> None:
     panel = drawn(script=[InputError("num_frames", "must be 4k+1", got=18, hint="try 17 or 21")])
-    assert "num_frames must be 4k+1; got 18, try 17 or 21" in run(panel, num_frames=18)[-1][1]
+    assert "Frames must be 4k+1; got 18, try 17 or 21" in run(panel, num_frames=18)[-1][1]
 
 
 def test_cancelled_is_no_error() -> None:
     card = Card().after(Step(index=2, total=4)).failed(Cancelled())
     assert card.state == "stopped" and "Generate to preview here" in card.screen()
     assert Card.clicked(had_video=True).stopped().screen() == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("num_frames must be 4k+1; got 80, try 77 or 81", "Frames must be 4k+1; got 80, try 77 or 81"),
+        ("image is required; give source image", "Source image is required; give source image"),
+        ("checkpoint must be chosen; choose a model", "Model must be chosen; choose a model"),
+        ("prompt must not hold the image", "Motion prompt must not hold the image"),
+    ],
+)
+def test_an_error_uses_the_words_of_the_page(text: str, said: str) -> None:
+    assert texts.in_words(text, drawn("i2v").words()) == said
+
+
+def test_no_panel_shows_an_internal_name() -> None:
+    for mode in PANELS:
+        panel = drawn(mode)
+        for name in panel.mode.request_type.model_fields:
+            assert "_" not in panel.words()[name], name
+    words = drawn("vace").words()
+    assert (
+        texts.in_words("mask is required for layout_track", words)
+        == "Mask is required for Layout · Tracked outline"
+    )
+
+
+def test_a_broken_rule_is_told_in_the_pages_words_before_and_after_generate() -> None:
+    panel = drawn()
+    values = page(panel, prompt="a", num_frames=80)
+    assert "Frames must be 4k+1" in panel._label_html(panel.initial, panel.values(values))
+    last = asyncio.run(_last(panel._generate(SimpleNamespace(headers={}), "", False, *values)))
+    assert "num_frames" not in str(last)
+
+
+async def _last(updates: Any) -> Any:
+    return [update async for update in updates][-1]
+
+
+def test_a_notice_that_the_label_gives_is_not_repeated_under_the_video() -> None:
+    card = Card.clicked(told=["uses Quality"]).after(Notice(text="uses Quality", t=0))
+    assert card.notices == ()
+    card = card.after(Notice(text="the clip was cut", t=0)).after(Notice(text="the clip was cut", t=0))
+    assert card.notices == ("the clip was cut",)
+
+
+@pytest.mark.parametrize("rank", [1, 2])
+def test_the_heading_names_the_model_and_follows_it(rank: int) -> None:
+    m = MODES["t2v"]
+    panel = PANELS["t2v"](FakeRunner(m, manifest(m), []), manifest(m), rank=rank)
+    with gr.Blocks() as blocks:
+        panel.draw()
+    assert (
+        f"<h{rank}>Text to Video" in panel.heading.value
+        and CHECKPOINTS[m.checkpoints[0]].name in panel.heading.value
+    )
+    follows = [f for f in blocks.fns.values() if f.outputs == [panel.heading]]
+    assert len(follows) == 1 and all(CHECKPOINTS[key].name in follows[0].js for key in m.checkpoints)
