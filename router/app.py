@@ -26,7 +26,7 @@ from common.gate import Gate  # noqa: E402
 from common.modes import MODES  # noqa: E402
 from common.modes.base import PRESETS  # noqa: E402
 from common.panels import PANELS  # noqa: E402
-from common.panels.base import QUIET, Panel  # noqa: E402
+from common.panels.base import QUIET, TOLD, Panel  # noqa: E402
 from router import chaining, federation, gallery, gating, restore, settings, shell  # noqa: E402
 from router.jobs import FIRST_ANSWERS_SECONDS, FederatedRunner, Studio  # noqa: E402
 
@@ -198,7 +198,7 @@ class _Page:
                 head = gr.Number(0, visible=False)
                 sent = chip.click(
                     _send(meaning), [panel.video, head], [target.inputs.components[n] for n in names],
-                    js=_PLAYHEAD % f"{key}-output", **QUIET,
+                    js=_PLAYHEAD % f"{key}-output", **TOLD,
                 )  # fmt: skip
                 go = f"() => window.wanStudio.go('{meaning.target}')"
                 sent.then(None, None, None, js=go, **QUIET)
@@ -245,8 +245,8 @@ class _Page:
                 return refill(lineage)
 
         for filled in (
-            self.drop.upload(dropped, self.drop, [*outputs, self.drop], **QUIET),
-            self.gallery.click(again, self.results, outputs, **QUIET),
+            self.drop.upload(dropped, self.drop, [*outputs, self.drop], **TOLD),
+            self.gallery.click(again, self.results, outputs, **TOLD),
         ):
             filled.success(*self.regating, **QUIET).then(
                 None, went, None, js="(mode) => window.wanStudio.go(mode)", **QUIET

@@ -26,6 +26,9 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 QUIET: Mapping[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 """For quick events of the page itself: no place in the line, no spinner, not part of the API."""
 
+TOLD: Mapping[str, Any] = {**QUIET, "queue": True, "concurrency_limit": None}
+"""For those that may refuse in words: Gradio's page shows no error of an event that had no queue."""
+
 BEGIN = """(job, earlier, ...args) => {
     const output = document.querySelector('#%s');
     output.querySelector('.stage').scrollIntoView({behavior: 'smooth', block: 'nearest'});
@@ -184,7 +187,7 @@ class Panel:
         try:
             return texts.label(self.preview_plan(manifest, values), manifest.backend, todo)
         except StudioError as error:
-            return texts.broken(self._in_words(error))
+            return texts.broken(self.in_words(error))
 
     def _label_of(self, name: str) -> str:
         slots = {slot.name: slot.label.lower() for slot in self.mode.slots}
@@ -197,7 +200,7 @@ class Panel:
         labels = {name: part.label for name, part in parts if name in fields and part.label}
         return fields | labels | {slot.name: slot.label for slot in self.mode.slots}
 
-    def _in_words(self, error: StudioError) -> StudioError:
+    def in_words(self, error: StudioError) -> StudioError:
         if not isinstance(error, InputError):
             return error
         return StudioError(texts.in_words(error.text, self.words()), title=error.title)
@@ -219,7 +222,7 @@ class Panel:
             None, self.stale, self.stale, js=LOOKED_AT % f"{self.mode.key}-output", **QUIET,
         )  # fmt: skip
         self.stale.change(self._relabel, everything, self.label, trigger_mode="always_last", **QUIET)
-        headings = {row.key: self._heading(row.key) for row in self.mode.rows()}
+        headings = {key: self._heading(key) for key in CHECKPOINTS}  # also what only a federation's file names
         parts["checkpoint"].change(
             None, parts["checkpoint"], self.heading, js=f"(key) => ({json.dumps(headings)})[key]", **QUIET
         )
@@ -357,7 +360,7 @@ class Panel:
             if not card.ended:
                 card = card.failed(StudioError("The job ended without a video.", title="Nothing came back"))
         except Exception as error:
-            card = card.failed(self._in_words(explain(error)))
+            card = card.failed(self.in_words(explain(error)))
         finally:
             self.stops.end(job)
         yield [

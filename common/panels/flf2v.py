@@ -91,7 +91,7 @@ class FLF2VPanel(Panel):
         except Cancelled:
             said = card.stopped().card()
         except Exception as error:
-            said = f'<p class="notice" role="alert">{escape(explain(error).text)}</p>'
+            said = f'<p class="notice" role="alert">{escape(self.in_words(explain(error)).text)}</p>'
         finally:
             self.stops.end(job)
         yield [*_strip(said), *slot]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import gradio as gr
-
 from common.panels import widgets
 from common.panels.base import Panel
+from common.panels.numbers import Slider
 
 
 class V2VPanel(Panel):
@@ -18,7 +17,7 @@ class V2VPanel(Panel):
         super().draw_slots()
         self.inputs.add(
             "strength",
-            gr.Slider(
+            Slider(
                 0.05, 1, 0.7, step=0.05, label="Strength", buttons=[],
                 info="How much changes: 0.3 touches up, 0.7 restyles, 1 forgets the clip",
             ),

@@ -15,6 +15,7 @@ from common.modes.submodes import FAMILIES, MASK_SOURCES, MAX_REFERENCES, SUBMOD
 from common.panels import mask, widgets
 from common.panels.base import QUIET, Panel
 from common.panels.handles import HandleVideo
+from common.panels.numbers import Slider
 from common.runner import explain
 
 SOURCE_ID = "vace-source"
@@ -88,7 +89,7 @@ class VACEPanel(Panel):
             case "mask_shape":
                 add(name, gr.Radio(["original", "hull", "bbox"], value="original", label="Shape of the mask"))
             case "mask_grow":
-                add(name, gr.Slider(0, 64, 0, step=1, label="Grow the mask (px)", buttons=[]))
+                add(name, Slider(0, 64, 0, step=1, label="Grow the mask (px)", buttons=[]))
             case "keep_source":
                 add(name, gr.Checkbox(True, label="Put the source back outside the mask"))
             case "fit":
@@ -101,7 +102,7 @@ class VACEPanel(Panel):
             case _ if name.startswith("expand_"):
                 side = name.removeprefix("expand_")
                 start = 0.25 if side in ("left", "right") else 0
-                add(name, gr.Slider(0, 1, start, step=0.05, label=f"Grow {side}", buttons=[]))
+                add(name, Slider(0, 1, start, step=0.05, label=f"Grow {side}", buttons=[]))
             case "bbox" | "bbox_to":
                 self.boxes.append(mask.draw_box(self.inputs, name, *_TEXTS[name]))
                 self.inputs.readers.append(lambda raw, n=name: {n: raw[n] or None})
@@ -118,7 +119,7 @@ class VACEPanel(Panel):
                 self._draw(name)
         self.inputs.add(
             "conditioning_scale",
-            gr.Slider(0, 2, 1, step=0.05, label="Control strength (conditioning scale)", buttons=[]),
+            Slider(0, 2, 1, step=0.05, label="Control strength (conditioning scale)", buttons=[]),
         )
 
     def draw_inputs(self, shown: Plan) -> None:
@@ -208,7 +209,7 @@ class VACEPanel(Panel):
         try:
             made = await self.runner.prepare(values, dict(request.headers))
         except Exception as error:
-            text = escape(explain(error).text)
+            text = escape(self.in_words(explain(error)).text)
             return [f'<p class="notice" role="alert">{text}</p>', gr.update(visible=False), None, None]
         notes = "".join(f'<p class="notice">{escape(t)}</p>' for t in made.notices if "Lightning" not in t)
         return [notes + OWN, gr.update(visible=True), made.video, made.mask]

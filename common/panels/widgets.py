@@ -49,10 +49,19 @@ class Inputs:
         return {name: value for name, value in values.items() if value is not None}
 
     def measured(self, values: Mapping[str, Any], raw: Sequence[Any]) -> dict[str, Any]:
-        """Request values whose clips have the browser's figures: for what is said before Generate, not for a job."""
+        """Request values whose media have their figures: for what is said before Generate, not for a job.
+
+        Those of a clip are the browser's, those of a picture its header's.
+        """
         named = dict(zip(self.components, raw, strict=True))
-        figures = {name: named.get(f"{name}_seen") for name in values}
-        return {n: measured(value, figures[n]) if figures[n] else value for n, value in values.items()}
+        return {n: _known(value, named.get(f"{n}_seen")) for n, value in values.items()}
+
+
+def _known(value: Any, figures: MediaHandle | None) -> Any:
+    if not isinstance(value, MediaHandle) or figures is not None:
+        return measured(value, figures) if figures else value
+    size = picture_size(value)
+    return value.model_copy(update={"width": size[0], "height": size[1]}) if size else value
 
 
 NO_FILE = MediaHandle(path="-")

@@ -15,7 +15,7 @@ from playwright.sync_api import expect, sync_playwright
 
 from common.modes import MODES
 from router.shell import EXTRA_PAGES
-from tests.browser.conftest import CHROMIUM
+from tests import tools
 
 SIZES = {"desk": (1440, 900), "phone": (390, 844)}
 
@@ -50,7 +50,7 @@ def main(url: str, folder: Path) -> None:
     """All of them, into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = driver.chromium.launch(executable_path=tools.chromium(), args=["--no-sandbox"])
         for theme in ("dark", "light"):
             for size, (width, height) in SIZES.items():
                 page = browser.new_page(viewport={"width": width, "height": height})

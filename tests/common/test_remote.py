@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from gradio_client.exceptions import AppError
-from gradio_client.utils import QueueError, TooManyRequestsError
+from gradio_client.utils import QueueError, Status, TooManyRequestsError
 
 from common import pulse, remote
 from common.contract import Notice, Step
@@ -132,3 +132,29 @@ def test_a_job_is_cancelled_whatever_ends_its_polling(
     runner._follow({"prompt": "a"}, {}, told.append, stop)
     assert job.cancelled_with == "an event"
     assert isinstance(told[-1], UnavailableError)
+
+
+def test_a_job_that_waits_says_how_many_are_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "QUEUED_SECONDS", -1.0)
+    ranks = iter([2, 2, 1, 0, 0])
+    job: Any = SimpleNamespace(
+        done=lambda: False,
+        outputs=list,
+        status=lambda: SimpleNamespace(code=Status.IN_QUEUE, rank=next(ranks)),
+    )
+    stop, told = threading.Event(), []
+
+    def tell(item: Any) -> None:
+        told.append(item)
+        if len(told) == 3:
+            stop.set()
+
+    RemoteRunner(MODE, "http://waiting/")._poll(job, tell, stop)
+    assert [event.position for _, event in told] == [3, 2, 1]
+
+
+def test_a_job_at_work_is_told_no_place_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "QUEUED_SECONDS", -1.0)
+    job: Any = FakeJob([(None, {"type": "notice", "text": "made", "t": 0})])
+    job.status = lambda: SimpleNamespace(code=Status.ITERATING, rank=None)
+    assert [event.type for _, event in poll(job)] == ["notice"]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
 import pytest
+from PIL import Image
 
 from common import nano_words
 from common.catalog import CHECKPOINTS, NEGATIVE_PROMPT
@@ -262,12 +264,12 @@ def test_a_broken_rule_is_told_in_the_pages_words_before_and_after_generate() ->
     panel = drawn()
     values = page(panel, prompt="a", num_frames=80)
     assert "Frames must be 4k+1" in panel._label_html(panel.initial, panel.values(values))
-    last = asyncio.run(_last(panel._generate(SimpleNamespace(headers={}), "", False, *values)))
-    assert "num_frames" not in str(last)
+    last = asyncio.run(_all(panel._generate(SimpleNamespace(headers={}), "", False, *values)))
+    assert "num_frames" not in str(last[-1])
 
 
-async def _last(updates: Any) -> Any:
-    return [update async for update in updates][-1]
+async def _all(updates: Any) -> list[Any]:
+    return [update async for update in updates]
 
 
 def test_a_notice_that_the_label_gives_is_not_repeated_under_the_video() -> None:
@@ -275,6 +277,22 @@ def test_a_notice_that_the_label_gives_is_not_repeated_under_the_video() -> None
     assert card.notices == ()
     card = card.after(Notice(text="the clip was cut", t=0)).after(Notice(text="the clip was cut", t=0))
     assert card.notices == ("the clip was cut",)
+
+
+def test_a_pictures_loss_is_told_before_generate(tmp_path: Path) -> None:
+    Image.new("RGB", (12000, 80)).save(tmp_path / "strip.png")
+    panel = drawn("i2v")
+    values = page(panel, prompt="a", image_picture=MediaHandle(path=str(tmp_path / "strip.png")))
+    assert "12000x80" in asyncio.run(panel._relabel(*values))
+
+
+def test_what_the_label_says_is_not_said_again_while_the_job_runs() -> None:
+    panel = drawn(script=[(None, Notice(text="softer", t=0)), (None, Notice(text="new", t=0))])
+    panel.preview_plan = lambda *_: SimpleNamespace(notices=["softer"])
+    updates = asyncio.run(
+        _all(panel._generate(SimpleNamespace(headers={}), "", False, *page(panel, prompt="a")))
+    )
+    assert "new" in str(updates) and "softer" not in str(updates)
 
 
 @pytest.mark.parametrize("rank", [1, 2])
