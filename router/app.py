@@ -26,7 +26,7 @@ from common.gate import Gate  # noqa: E402
 from common.modes import MODES  # noqa: E402
 from common.modes.base import PRESETS  # noqa: E402
 from common.panels import PANELS  # noqa: E402
-from common.panels.base import QUIET, TOLD, Panel  # noqa: E402
+from common.panels.base import QUIET, TOLD, Panel, told  # noqa: E402
 from router import chaining, federation, gallery, gating, restore, settings, shell  # noqa: E402
 from router.jobs import FIRST_ANSWERS_SECONDS, FederatedRunner, Studio  # noqa: E402
 
@@ -122,8 +122,9 @@ class _Page:
                 updates += await gating.gate(panel, generation, preset, now)
             return updates
 
-        async def chosen(choice: gr.SelectData, *now: Any) -> list[Any]:
-            wish = str(choice.value)
+        async def chosen(event: gr.EventData, *now: Any) -> list[Any]:
+            wish = told(event, "value")
+            wish = wish if wish in tuple(GENERATIONS) else ""
             return [wish, *await regate(wish, *now)]
 
         now = [page, self.preset, *held]
@@ -133,10 +134,9 @@ class _Page:
         self.preset.input(*self.regating, **QUIET)
 
         async def arrive(wish: str, event: gr.EventData) -> list[Any]:
-            told = event._data if isinstance(event._data, dict) else {}
-            where = told.get("page")
+            where = told(event, "page")
             for mode in self.panels:
-                if mode == where and told.get("clicked"):
+                if mode == where and told(event, "clicked"):
                     self.watcher.wake(mode)  # where it sleeps; a page that is only opened wakes nobody
             stale = [time.monotonic() if key == where else gr.skip() for key in self.panels]
             return [str(where), gating.header(str(where), wish, self.watcher), *stale]
@@ -236,7 +236,7 @@ class _Page:
 
         def again(kept: object, event: gr.EventData) -> list[Any]:
             items = gallery.read(kept)
-            clicked = event._data.get("index") if isinstance(event._data, dict) else None
+            clicked = told(event, "index")
             index = clicked if isinstance(clicked, int) else -1
             lineage = items[index].lineage if 0 <= index < len(items) else None
             if lineage is None:

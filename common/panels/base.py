@@ -294,9 +294,9 @@ class Panel:
         ]
 
     async def _checkpoint_chosen(
-        self, preset: str, resolution: str, seconds: float | None, frames: float | None, chosen: gr.SelectData
+        self, preset: str, resolution: str, seconds: float | None, frames: float | None, event: gr.EventData
     ) -> list[Any]:
-        key = _chosen(chosen.value).key
+        key = _chosen(told(event, "value")).key
         return await self.checkpoint_changed(key, preset, resolution, seconds, frames)
 
     async def checkpoint_changed(
@@ -385,6 +385,11 @@ class Panel:
     def _refused(self, had_video: bool) -> list[Any]:
         card = Card.clicked(had_video=had_video).failed(REFUSED)
         return [card.screen(), card.card(), *_buttons(busy=False)]
+
+
+def told(event: gr.EventData, name: str) -> Any:
+    """What the browser says of an event; None where a program asks, which can send anything or nothing."""
+    return event._data.get(name) if isinstance(event._data, dict) else None
 
 
 def _frames_follow(key: str, seconds: float | None, frames: float | None) -> Any:
