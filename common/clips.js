@@ -9,7 +9,7 @@
     const late = setTimeout(end, PATIENCE, null);
     video.addEventListener('error', () => end(null), {once: true});
     video.addEventListener('loadedmetadata', () => end({
-      clip: {path: clip.path, meta: clip.meta}, width: video.videoWidth, height: video.videoHeight,
+      clip: clip.path, width: video.videoWidth, height: video.videoHeight,
       seconds: Number.isFinite(video.duration) ? video.duration : null,
     }), {once: true});
     video.preload = 'metadata';

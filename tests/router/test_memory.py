@@ -65,10 +65,16 @@ class Visitor(Attacker):
     def open(self) -> None:
         session = secrets.token_hex(6)
         assert self.http.get(self.url).status_code == 200
+        begun: set[int] = set()
         for dependency in self.wiring["dependencies"]:
-            if any(event == "load" for _, event in dependency["targets"]) and dependency["backend_fn"]:
-                body = {"fn_index": dependency["id"], "data": [], "session_hash": session}
-                assert self.http.post(f"{self.url}gradio_api/run/predict", json=body).status_code == 200
+            loads = any(event == "load" for _, event in dependency["targets"])
+            if not (loads or dependency["trigger_after"] in begun) or not dependency["backend_fn"]:
+                continue
+            begun.add(dependency["id"])
+            data = [self.parts[i]["props"].get("value") for i in dependency["inputs"]]
+            body = {"fn_index": dependency["id"], "data": data, "session_hash": session}
+            assert self.http.post(f"{self.url}gradio_api/run/predict", json=body).status_code == 200
+        assert len(begun) >= 3, "a page asks for what it kept, for what is up, and for its menus"
 
     def generate(self, prompt: str) -> str:
         for dependency in self.wiring["dependencies"]:

@@ -12,7 +12,7 @@ from common.panels.handles import ClipFigures, measured
 from tests.common.panels.test_panels import drawn, page
 
 CLIP = MediaHandle(path="/c.mp4", mime="video/mp4")
-SENT = {"clip": {"path": "/c.mp4"}, "width": 640, "height": 360, "seconds": 30.0}
+SENT = {"clip": "/c.mp4", "width": 640, "height": 360, "seconds": 30.0}
 
 
 @pytest.fixture
@@ -37,7 +37,9 @@ def test_figures_belong_to_their_clip(figures: ClipFigures) -> None:
         {},
         {"clip": "x"},
         {"clip": {}},
-        {**SENT, "clip": {"path": None}},
+        {**SENT, "clip": None},
+        {**SENT, "clip": {"path": "/c.mp4"}},
+        {**SENT, "width": None},
         {**SENT, "width": -1},
         {**SENT, "height": "wide"},
         {**SENT, "seconds": 1e99},
