@@ -18,8 +18,11 @@ LOCAL_TORCH = "torch==2.13.0"
 """The CPU build that constraints.txt names; the platform's 2.11.0 brings three gigabytes of CUDA."""
 
 
-def test_bundle_starts_in_a_clean_venv_and_knows_its_commit(tmp_path: Path) -> None:
+def test_bundle_starts_in_a_clean_venv_and_knows_its_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One venv for each distinct set of requirements; started from outside of this checkout."""
+    monkeypatch.setenv("PIP_NO_COMPILE", "1")  # most of what is installed is never imported
     wanted = targets.resolve(federation.load(profile="demo"), "ada")
     cache = os.environ.get("WAN_TEST_VENVS")  # kept between runs where somebody says so
     folder = Path(cache) if cache else tmp_path / "venvs"

@@ -132,7 +132,7 @@ def test_zerogpu_lora_toggles_on_a_reused_worker(space):
 def test_zerogpu_cancel_frees_the_gpu_and_the_next_job_is_as_new(space):
     fresh = frames(space.submit().result(timeout=120))
     released = len(space.api.of("/release"))
-    job = space.submit(num_frames=17, num_inference_steps=50)
+    job = space.submit(num_frames=81, num_inference_steps=50)
     deadline = time.monotonic() + 60
     while sum(o[1]["type"] == "step" for o in job.outputs()) < 2 and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -186,7 +186,7 @@ def test_zerogpu_a_line_without_a_gpu_ends_in_words(space):
 
 
 def test_zerogpu_a_killed_worker_is_said_in_words_and_the_next_job_has_a_new_one(space):
-    job = space.submit(num_frames=17, num_inference_steps=50)
+    job = space.submit(num_frames=81, num_inference_steps=50)
     until(job, lambda event: event["type"] == "step")
     os.kill(int(space.api.of("/allow")[-1]["pid"]), signal.SIGKILL)
     with pytest.raises(Exception, match="the GPU process was ended in the middle of the job") as killed:
