@@ -41,7 +41,7 @@ def test_back_and_forward_go_through_the_pages(visit: Any, fleet: str) -> None:
     here(page, "i2v")
 
 
-@pytest.mark.parametrize("mode", ["vace", "v2v"])
+@pytest.mark.parametrize("mode", ["vace", "v2v", "flf2v"])
 def test_the_address_opens_a_mode_and_its_generation(visit: Any, fleet: str, mode: str) -> None:
     page = visit(f"{fleet}#{mode}")
     expect(generation(page)).to_have_value("Wan 2.1")

@@ -13,7 +13,7 @@ from PIL import Image
 
 from common import nano_words
 from common.catalog import CHECKPOINTS, NEGATIVE_PROMPT
-from common.contract import Backend, MediaHandle, Notice, Preview, Queued, Stage, Step
+from common.contract import Backend, Done, Lineage, MediaHandle, Notice, Preview, Queued, Stage, Step
 from common.errors import Cancelled, GpuError, InputError
 from common.modes import MODES
 from common.panels import PANELS, texts, widgets
@@ -307,3 +307,61 @@ def test_the_heading_names_the_model_and_follows_it(rank: int) -> None:
     )
     follows = [f for f in blocks.fns.values() if f.outputs == [panel.heading]]
     assert len(follows) == 1 and all(CHECKPOINTS[key].name in follows[0].js for key in m.checkpoints)
+
+
+# ------------------------------------------------------------------ Stop
+
+
+def done(mode: str = "t2v") -> Any:
+    """A video and the event that brings it."""
+    m = MODES[mode]  # type: ignore[index]
+    plan = m.plan(m.parse({"prompt": "a", "seed": 7}))
+    made = Lineage(request={}, plan=plan, seed=7, versions={}, git_sha="", created="")
+    return MediaHandle(path="/a.mp4"), Done(plan=plan, seed=7, seconds=1, lineage=made, sha256="0" * 64)
+
+
+def stopped_at(panel: Any, text: str) -> list[list[Any]]:
+    """A job whose Stop is clicked when its card first says `text`."""
+
+    async def go() -> list[list[Any]]:
+        seen = []
+        request = SimpleNamespace(headers={})
+        async for update in panel._generate(request, "job", False, *page(panel, prompt="a")):
+            seen.append(update)
+            if text in update[2]:
+                assert await panel._stop("job", False) == [gr.skip()] * 4, "the job says it itself"
+        return seen
+
+    return asyncio.run(go())
+
+
+def is_stopped(update: list[Any]) -> bool:
+    return (
+        update[0] == gr.skip()  # no video
+        and '<p class="line">Stopped.</p>' in update[2]
+        and update[3]["interactive"] is True
+        and update[4]["visible"] is False
+    )
+
+
+@pytest.mark.parametrize("pause", [0, 0.05])
+@pytest.mark.parametrize("late", ["event", "video", "error"])
+def test_a_stop_at_decoding_ends_as_stopped_whatever_comes_late(late: str, pause: float) -> None:
+    came = {
+        "event": (None, Step(index=4, total=4)),
+        "video": done(),
+        "error": GpuError("aborted"),
+    }[late]
+    panel = drawn(script=[(None, Stage(name="decode", text="Decoding")), came])
+    panel.runner.pause = pause
+    updates = stopped_at(panel, "Decoding")
+    assert len(updates) == 2 and is_stopped(updates[-1])
+
+
+def test_a_stop_told_before_the_job_begins_stops_it_and_no_other() -> None:
+    panel = drawn(script=[(None, Stage(name="load", text="Loading")), done()])
+    answer = asyncio.run(panel._stop("job", False))
+    assert "Stopped." in answer[1] and answer[2]["interactive"] is True, "nobody else would say so yet"
+    updates = run(panel)
+    assert len(updates) == 1 and is_stopped(updates[0])
+    assert run(panel)[-1][0] == done()[0], "the next job of this page is another"

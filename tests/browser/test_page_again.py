@@ -1,0 +1,78 @@
+"""Settings of an earlier video come back, in the mode that made it and under its own generation."""
+
+from __future__ import annotations
+
+import base64
+import re
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import expect
+
+from common.contract import Backend, Lineage
+from common.modes import MODES
+from tests.common.fakes import clip
+
+DROP = """([name, data]) => {
+    const bytes = Uint8Array.from(atob(data), c => c.charCodeAt(0));
+    const files = new DataTransfer();
+    files.items.add(new File([bytes], name, {type: 'video/mp4'}));
+    const stage = document.querySelector('.page-t2v .stage');
+    stage.dispatchEvent(new DragEvent('drop', {dataTransfer: files, bubbles: true, cancelable: true}));
+}"""
+
+
+def here(page: Any, name: str) -> None:
+    expect(page.locator(f".nav [data-page={name}]")).to_have_class(re.compile(r"\bhere\b"))
+
+
+def model(page: Any, mode: str) -> Any:
+    return page.locator(f".page-{mode}").get_by_label("Model").first
+
+
+def wish(page: Any, name: str) -> None:
+    generation = page.locator(".studio-header .generation input")
+    expect(page.locator(".nav [data-page=t2v]")).not_to_have_class(re.compile(r"\boff\b"))
+    generation.click()
+    page.get_by_role("option", name=name).click()
+    expect(page.locator(".nav [data-page=v2v]")).to_contain_text(f"no {name} here; runs Wan 2.1")
+
+
+def test_use_again_opens_a_mode_that_lacks_the_generation_wished_for(visit: Any, fleet: str) -> None:
+    page = visit(fleet)
+    wish(page, "Wan 2.2")
+    panel = page.locator(".page-v2v")
+    page.locator(".nav [data-page=v2v]").click()
+    panel.locator(".examples button:visible").first.click()
+    expect(panel.locator(".todo")).to_have_count(0)
+    prompt = panel.locator(".prompt textarea").input_value()
+    panel.locator(".actions button.primary").click()
+    expect(panel.locator(".progress.done")).to_be_visible()
+    panel.locator(".prompt textarea").fill("something else")
+    page.locator(".nav [data-page=t2v]").click()
+    expect(model(page, "t2v")).to_have_value(re.compile("Wan 2.2"))
+    page.locator(".nav [data-page=gallery]").click()
+    page.locator(".page-gallery [data-again]").click()
+    here(page, "v2v")
+    expect(panel.locator(".prompt textarea")).to_have_value(prompt)
+    expect(model(page, "v2v")).to_have_value("Wan 2.1 T2V-14B")
+    expect(page.locator(".studio-header .generation input")).to_have_value("Wan 2.1")
+
+
+def test_a_dropped_video_opens_a_mode_that_lacks_the_generation_wished_for(
+    visit: Any, fleet: str, tmp_path: Path
+) -> None:
+    mode = MODES["v2v"]
+    request = {"prompt": "a blue square", "checkpoint": "wan2.1-t2v-1.3b", "preset": "quality", "seed": 4711}
+    plan = mode.plan(mode.parse({**request, "video": {"path": "x.mp4"}, "num_frames": 9}), Backend())
+    lineage = Lineage(request=request, plan=plan, seed=4711, versions={}, git_sha="", created="")
+    file = tmp_path / "clip.mp4"
+    clip(file, 64, 64, 5, 16, comment=lineage.model_dump_json())
+    page = visit(fleet)
+    wish(page, "Wan 2.2")
+    page.evaluate(DROP, ["clip.mp4", base64.b64encode(file.read_bytes()).decode()])
+    here(page, "v2v")
+    expect(page.locator(".page-v2v .prompt textarea")).to_have_value("a blue square")
+    expect(model(page, "v2v")).to_have_value("Wan 2.1 T2V-1.3B")
+    expect(page.locator(".studio-header .preset label.selected")).to_have_text("Quality")
+    expect(page.locator(".studio-header .generation input")).to_have_value("Wan 2.1")
