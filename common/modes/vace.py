@@ -150,7 +150,9 @@ class VACE(Mode):
         else:
             notices += rules.clip_notices("video", request.video, num_frames, checkpoint)
         if request.keep_source and "keep_source" in submode.takes and (source or request.mask):
-            notices.append("Outside a mask without grays the source's own pixels are put back, blended at its edge.")
+            notices.append(
+                "Outside a mask without grays the source's own pixels are put back, blended at its edge."
+            )
         if models := submode.models(request.mask_source):
             names = ", ".join(f"{ANNOTATORS[m].name} ({ANNOTATORS[m].megabytes} MB)" for m in models)
             notices.append(f"{submode.label} uses {names}; downloaded once, with --weights wan.")

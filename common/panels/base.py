@@ -222,7 +222,9 @@ class Panel:
             None, self.stale, self.stale, js=LOOKED_AT % f"{self.mode.key}-output", **QUIET,
         )  # fmt: skip
         self.stale.change(self._relabel, everything, self.label, trigger_mode="always_last", **QUIET)
-        headings = {key: self._heading(key) for key in CHECKPOINTS}  # also what only a federation's file names
+        headings = {
+            key: self._heading(key) for key in CHECKPOINTS
+        }  # also what only a federation's file names
         parts["checkpoint"].change(
             None, parts["checkpoint"], self.heading, js=f"(key) => ({json.dumps(headings)})[key]", **QUIET
         )

@@ -169,7 +169,9 @@ def paint(page: Any, pad: str) -> None:
     """A stroke from the middle of an opened pad, to the right and down."""
     canvas = page.locator(f"{pad} canvas").first
     expect(canvas).to_be_visible(timeout=WAIT)
-    canvas.evaluate("canvas => canvas.scrollIntoView({block: 'center'})")  # a person scrolls it clear of Generate
+    canvas.evaluate(
+        "canvas => canvas.scrollIntoView({block: 'center'})"
+    )  # a person scrolls it clear of Generate
     page.wait_for_timeout(1500)  # the pad takes no stroke at first, and says nothing when it does
     box = canvas.bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
