@@ -222,21 +222,23 @@ class _Page:
         for panel in self.panels.values():
             outputs += panel.inputs.components.values()
 
-        def refill(lineage: Lineage) -> list[Any]:
-            plan = lineage.plan
-            updates: list[Any] = [plan.mode, restore.generation_of(lineage), plan.requested_preset]
+        def refill(lineage: Lineage, wish: str) -> list[Any]:
+            plan, made = lineage.plan, restore.generation_of(lineage)
+            # The other modes keep what was wished for, unless this one would then run another generation.
+            kept = gating.generation_of(MODES[plan.mode], wish, self.watcher) == made
+            updates: list[Any] = [plan.mode, gr.skip() if kept else made, plan.requested_preset]
             for key, panel in self.panels.items():
                 values = restore.refill(panel, lineage) if key == plan.mode else {}
                 updates += [values.get(name, gr.skip()) for name in panel.inputs.components]
             return updates
 
-        def dropped(path: str | None) -> list[Any]:
+        def dropped(path: str | None, wish: str) -> list[Any]:
             if path is None:
                 return [gr.skip()] * (len(outputs) + 1)
             with as_gradio_errors():
-                return [*refill(restore.lineage_of(path)), None]
+                return [*refill(restore.lineage_of(path), wish), None]
 
-        def again(kept: object, event: gr.EventData) -> list[Any]:
+        def again(kept: object, wish: str, event: gr.EventData) -> list[Any]:
             items = gallery.read(kept)
             clicked = told(event, "index")
             index = clicked if isinstance(clicked, int) else -1
@@ -244,11 +246,11 @@ class _Page:
             if lineage is None:
                 return [gr.skip()] * len(outputs)
             with as_gradio_errors():
-                return refill(lineage)
+                return refill(lineage, wish)
 
         for filled in (
-            self.drop.upload(dropped, self.drop, [*outputs, self.drop], **TOLD),
-            self.gallery.click(again, self.results, outputs, **TOLD),
+            self.drop.upload(dropped, [self.drop, self.wish], [*outputs, self.drop], **TOLD),
+            self.gallery.click(again, [self.results, self.wish], outputs, **TOLD),
         ):
             filled.success(*self.regating, **QUIET).then(
                 None, went, None, js="(mode) => window.wanStudio.go(mode)", **QUIET

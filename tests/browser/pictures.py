@@ -49,6 +49,7 @@ def job(page: Any, mode: str, folder: Path, name: str) -> None:
 def main(url: str, folder: Path) -> None:
     """All of them, into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
+    expect.set_options(timeout=60_000)
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=tools.chromium(), args=["--no-sandbox"])
         for theme in ("dark", "light"):

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.sync_api import expect
 
 from common.contract import Backend, Lineage
@@ -38,6 +39,12 @@ def wish(page: Any, name: str) -> None:
     expect(page.locator(".nav [data-page=v2v]")).to_contain_text(f"no {name} here; runs Wan 2.1")
 
 
+def still_wished(page: Any) -> None:
+    page.locator(".nav [data-page=t2v]").click()
+    expect(page.locator(".studio-header .generation input")).to_have_value("Wan 2.2")
+    expect(model(page, "t2v")).to_have_value(re.compile("Wan 2.2"))
+
+
 def test_use_again_opens_a_mode_that_lacks_the_generation_wished_for(visit: Any, fleet: str) -> None:
     page = visit(fleet)
     wish(page, "Wan 2.2")
@@ -57,6 +64,7 @@ def test_use_again_opens_a_mode_that_lacks_the_generation_wished_for(visit: Any,
     expect(panel.locator(".prompt textarea")).to_have_value(prompt)
     expect(model(page, "v2v")).to_have_value("Wan 2.1 T2V-14B")
     expect(page.locator(".studio-header .generation input")).to_have_value("Wan 2.1")
+    still_wished(page)
 
 
 def test_a_dropped_video_opens_a_mode_that_lacks_the_generation_wished_for(
@@ -76,3 +84,18 @@ def test_a_dropped_video_opens_a_mode_that_lacks_the_generation_wished_for(
     expect(model(page, "v2v")).to_have_value("Wan 2.1 T2V-1.3B")
     expect(page.locator(".studio-header .preset label.selected")).to_have_text("Quality")
     expect(page.locator(".studio-header .generation input")).to_have_value("Wan 2.1")
+    still_wished(page)
+
+
+@pytest.mark.parametrize("content", ["text", "stranger"])
+def test_a_file_that_is_no_studio_video_is_refused_in_words(
+    visit: Any, fleet: str, tmp_path: Path, content: str
+) -> None:
+    file = tmp_path / "clip.mp4"
+    if content == "text":
+        file.write_text("not a video at all")
+    else:
+        clip(file, 64, 64, 5, 16)
+    page = visit(fleet)
+    page.evaluate(DROP, ["clip.mp4", base64.b64encode(file.read_bytes()).decode()])
+    expect(page.locator(".toast-body.error")).to_contain_text("was not made by Wan Studio")

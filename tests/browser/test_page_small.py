@@ -96,5 +96,5 @@ def test_the_heading_names_the_model_and_follows_it(visit: Any, fleet: str) -> N
     page = visit(f"{fleet}t2v/")
     expect(page.locator(".heading h1")).to_contain_text("Wan 2.2")
     page.get_by_label("Model").click()
-    page.get_by_role("option", name="Wan 2.1 T2V-1.3B").click()
+    page.get_by_role("option", name="Wan 2.1 T2V-1.3B", exact=True).click()
     expect(page.locator(".heading h1")).to_contain_text("Wan 2.1 T2V-1.3B")
