@@ -98,6 +98,20 @@ def reservation(expected: float) -> int:
     return max(minimum, math.ceil(expected * factor))
 
 
+def billed(asked: int, size: GpuSize) -> int:
+    """GPU seconds of a visitor's day that a call for `asked` seconds on a tier of ZeroGPU takes."""
+    factors = _table()["billed_factor"]
+    assert isinstance(factors, dict)
+    return math.ceil(asked * factors[size])
+
+
+def free_day() -> int:
+    """GPU seconds a day of a free account on ZeroGPU."""
+    seconds_a_day = _table()["free_seconds_a_day"]
+    assert isinstance(seconds_a_day, int)
+    return seconds_a_day
+
+
 def profile(backend: Backend) -> str:
     """The rates' profile of a backend."""
     return f"zerogpu-{backend.gpu_size}" if backend.gpu_size else backend.device

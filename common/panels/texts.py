@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from common import cost
 from common.contract import Backend, Done, Manifest, Plan
 from common.errors import StudioError
 
@@ -33,6 +34,15 @@ def reservation(plan: Plan, backend: Backend) -> str:
     return f"⌚ about {seconds(plan.expected_seconds)} on {place(backend)}"
 
 
+def bill(plan: Plan) -> str:
+    """What a job takes of a visitor's day on ZeroGPU, which is more than is asked; empty elsewhere."""
+    if plan.gpu_size is None:
+        return ""
+    takes, day = cost.billed(plan.gpu_seconds, plan.gpu_size), cost.free_day()
+    more = f": more than the {day} s a day of a free account" if takes > day else " of your day"
+    return f"Billed as {takes} GPU seconds{more}."
+
+
 def label(plan: Plan, backend: Backend, todo: Sequence[str] = ()) -> str:
     """The line under Generate; `todo` names required inputs that are still empty."""
     head = f'<span class="eta">{escape(reservation(plan, backend))}</span>'
@@ -41,6 +51,8 @@ def label(plan: Plan, backend: Backend, todo: Sequence[str] = ()) -> str:
     rows = [f'<p class="line">{head}<span class="dim">{facts}</span></p>']
     if todo:
         rows.append(f'<p class="todo">{escape("Still needed: " + ", ".join(todo))}</p>')
+    if bill(plan):
+        rows.append(f'<p class="line dim">{escape(bill(plan))}</p>')
     rows += [f'<p class="notice">{escape(text)}</p>' for text in plan.notices]
     return '<div class="label-card" role="status">' + "".join(rows) + "</div>"
 

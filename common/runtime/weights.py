@@ -40,6 +40,14 @@ def resolve(checkpoint: Checkpoint, weights: Weights, say: Say) -> Path:
         mounted = Path(root) / checkpoint.key
         if is_complete(mounted):
             return mounted
+        # A volume that did not come, or not whole, is no reason to fill a Space's disk instead.
+        if mounted.exists() or not Path(root).is_dir():
+            what = "are not whole" if mounted.exists() else "are not there"
+            raise WeightsError(
+                f"{checkpoint.name}: the weights that should be mounted at {mounted} {what}; mount them again "
+                f"(`wan-studio deploy bake {checkpoint.key}` writes them), or take WAN_MODELS away to download "
+                f"about {_gb(cost.download_bytes(checkpoint))}"
+            )
     return _cached(checkpoint.repo) or _download(checkpoint, say)
 
 

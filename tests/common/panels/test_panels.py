@@ -132,6 +132,19 @@ def test_label_names_the_zerogpu_reservation_of_the_plan() -> None:
     plan = panel.preview_plan(panel.initial, {"prompt": "a"})
     assert texts.reservation(plan, ZERO).startswith(f"⌚ ZeroGPU: ~{plan.gpu_seconds}s")
     assert texts.reservation(plan, ZERO).endswith("xlarge")
+    assert f"Billed as {2 * plan.gpu_seconds} GPU seconds of your day." in texts.label(plan, ZERO)
+
+
+def test_label_says_when_a_job_takes_more_than_a_free_day() -> None:
+    panel = drawn(backend=ZERO, weights="wan")
+    plan = panel.preview_plan(panel.initial, {"prompt": "a"})
+    for asked, size, said in (
+        (200, "large", "300 GPU seconds of your day"),
+        (201, "large", "302 GPU seconds: more"),
+    ):
+        known = plan.model_copy(update={"gpu_seconds": asked, "gpu_size": size})
+        assert f"Billed as {said}" in texts.label(known, ZERO)
+    assert texts.bill(plan.model_copy(update={"gpu_size": None})) == ""
 
 
 def test_label_names_this_machine_elsewhere() -> None:

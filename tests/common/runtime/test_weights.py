@@ -119,3 +119,28 @@ def test_a_mounted_volume_is_taken_before_the_hub_is_asked(
     said: list[str] = []
     assert weights.resolve(checkpoint, "wan", said.append) == tmp_path / checkpoint.key
     assert said == []
+
+
+@pytest.mark.parametrize("how", ["cut short", "not mounted"])
+def test_a_mounted_volume_that_is_not_whole_is_no_reason_to_download(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    checkpoint = CHECKPOINTS["wan2.1-t2v-1.3b"]
+    root = tmp_path / "models"
+    if how == "cut short":
+        (root / checkpoint.key).mkdir(parents=True)
+        (root / checkpoint.key / "model_index.json").write_text('{"vae": ["diffusers", "AutoencoderKLWan"]}')
+    monkeypatch.setenv("WAN_MODELS", str(root))
+    said: list[str] = []
+    with pytest.raises(WeightsError, match=r"mounted at .* are not (whole|there); .* bake wan2.1-t2v-1.3b"):
+        weights.resolve(checkpoint, "wan", said.append)
+    assert said == []
+
+
+def test_what_is_not_mounted_beside_others_is_downloaded_with_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAN_MODELS", str(tmp_path))
+    monkeypatch.setattr(weights, "_cached", lambda repo: None)
+    monkeypatch.setattr(weights, "_download", lambda checkpoint, say: tmp_path)
+    assert weights.resolve(CHECKPOINTS["wan2.1-t2v-1.3b"], "wan", print) == tmp_path
