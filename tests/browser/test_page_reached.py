@@ -113,3 +113,16 @@ def test_settings_leads_to_the_api_of_every_mode_and_no_link_to_an_empty_one(vis
     api = opened.value
     expect(api.locator(".api-docs")).to_contain_text("API name: /generate")
     api.close()
+
+
+def test_a_preset_asks_for_what_it_changes_and_no_more(visit: Any, fleet: str) -> None:
+    """One request gates every panel; only the panel that is looked at asks for its label."""
+    page = visit(fleet)
+    expect(page.locator(".nav [data-page=t2v]:not(.off)")).to_be_attached()
+    label = page.locator(".page-t2v .dock .label-card")
+    expect(label).to_contain_text("4 steps")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/run/predict" in request.url else None)
+    page.locator(".studio-header .preset label", has_text="Quality").click()
+    expect(label).to_contain_text("24 steps")
+    assert 1 <= len(asked) <= 8, f"{len(asked)} requests"
