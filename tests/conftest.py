@@ -11,6 +11,7 @@ TOGETHER = ("tests/security",)
 """Folders whose files share what is dear to start; elsewhere each file starts its own."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One after the other what shares its servers, for `--dist loadgroup`."""
     for item in items:

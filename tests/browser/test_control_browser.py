@@ -228,6 +228,7 @@ def test_vace_box_is_drawn_on_what_the_submode_has(page: Any, address: str, tmp_
     expect(page.locator("#vace-image-picture img")).to_be_visible(timeout=WAIT)
     draw_box(page, "bbox")
     pick(page, "Reference")
+    expect(page.locator("#vace-references")).to_be_visible(timeout=WAIT)  # its own menu is there now
     pick(page, "Box")
     upload(page, page.locator("#vace-references"), tmp_path / "a.png")
     expect(page.locator("#vace-references .thumbnail-item img").first).to_be_visible(timeout=WAIT)

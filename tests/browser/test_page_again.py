@@ -97,5 +97,6 @@ def test_a_file_that_is_no_studio_video_is_refused_in_words(
     else:
         clip(file, 64, 64, 5, 16)
     page = visit(fleet)
+    expect(page.locator(".page-t2v .stage")).to_be_visible()
     page.evaluate(DROP, ["clip.mp4", base64.b64encode(file.read_bytes()).decode()])
     expect(page.locator(".toast-body.error")).to_contain_text("was not made by Wan Studio")

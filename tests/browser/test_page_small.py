@@ -76,12 +76,17 @@ def test_a_second_visitor_of_a_space_sees_the_place_in_its_line(visit: Any, flee
     pages = [visit(f"{fleet}t2v/") for _ in range(2)]
     for page, prompt in zip(pages, ("a red circle", "a blue square"), strict=True):
         page.locator(".prompt textarea").fill(prompt)
-        page.get_by_role("button", name="Generate", exact=True).click()
-        if page is pages[0]:
-            expect(page.locator(".screen img.live")).to_be_visible()
+        page.get_by_role("button", name="Advanced").click()
+        page.get_by_label("number input for Steps").fill("50")
+        page.keyboard.press("Tab")
+        expect(page.locator(".dock .label-card")).to_contain_text("50 steps")
+    pages[0].get_by_role("button", name="Generate", exact=True).click()
+    expect(pages[0].locator(".screen img.live")).to_be_visible()
+    pages[1].get_by_role("button", name="Generate", exact=True).click()
     expect(pages[1].locator(".progress-text:visible")).to_contain_text("queue: 1/1")
     for page in pages:
-        expect(page.locator(".progress.done")).to_be_visible()
+        page.get_by_role("button", name="Stop", exact=True).click()
+        expect(page.locator(".progress.stopped")).to_be_visible()
         expect(page.locator(".progress-text:visible")).to_have_count(0)
 
 
