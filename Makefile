@@ -26,8 +26,8 @@ studio: setup
 tools: setup
 	$(BIN)/python -m tests.tools
 
-# Files of tests side by side (tests/conftest.py), in their order: the browser's, which take longest, come first.
-SIDE_BY_SIDE := --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+# Files of tests side by side, in their order: the browser's, which take longest, come first.
+SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test: tools
 	$(BIN)/pytest -m "not slow" $(SIDE_BY_SIDE)

@@ -114,6 +114,14 @@ def test_a_body_without_end_is_not_read(house: House) -> None:
     assert httpx.get(url + "config").status_code == 200
 
 
+def dropped(attacker: Attacker, uploaded: str) -> str:
+    """What the page answers to a file that is dropped to be restored."""
+    (event,) = [e for e in attacker.events_with_files() if e[2][0]["type"] == "uploadbutton"]
+    number, _, inputs = event
+    rest = [part["props"].get("value") for part in inputs[1:]]
+    return attacker.call(number, [{"path": uploaded, **META}, *rest])
+
+
 def test_a_restored_file_brings_no_path_and_no_update(studio_house: House, tmp_path: Path) -> None:
     from common.contract import Lineage
     from common.modes import MODES
@@ -133,14 +141,7 @@ def test_a_restored_file_brings_no_path_and_no_update(studio_house: House, tmp_p
     file = tmp_path / "gift.mp4"
     clip(file, 64, 64, 5, 16, comment=lineage.model_dump_json())
     attacker = Attacker(studio_house.router)
-    uploaded = attacker.upload(file)
-    answers = [
-        attacker.call(number, [{"path": uploaded, **META}])
-        for number, _, inputs in attacker.events_with_files()
-        if [part["type"] for part in inputs] == ["uploadbutton"]
-    ]
-    assert len(answers) == 1
-    (answer,) = answers
+    answer = dropped(attacker, attacker.upload(file))
     assert "restored all the same" in answer
     assert (
         "relabelled" not in answer
@@ -162,8 +163,5 @@ def test_a_restored_file_that_breaks_a_rule_is_refused(studio_house: House, tmp_
     file = tmp_path / "gift.mp4"
     clip(file, 64, 64, 5, 16, comment=lineage.model_dump_json())
     attacker = Attacker(studio_house.router)
-    uploaded = attacker.upload(file)
-    for number, _, inputs in attacker.events_with_files():
-        if [part["type"] for part in inputs] == ["uploadbutton"]:
-            answer = json.dumps(attacker.call(number, [{"path": uploaded, **META}]))
-            assert "num_inference_steps must be between 1 and 50" in answer
+    answer = json.dumps(dropped(attacker, attacker.upload(file)))
+    assert "num_inference_steps must be between 1 and 50" in answer
