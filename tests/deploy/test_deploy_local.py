@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -142,8 +143,8 @@ def test_deploy_local_venv_replaces_torch_and_torchvision_alone() -> None:
 
 
 def free_ports(count: int) -> int:
-    """The first of `count` neighbouring free ports."""
-    for base in range(8100, 8800, count):
+    """The first of `count` neighbouring free ports, seldom those that another test has just found free."""
+    for base in random.sample(range(8100, 30_000, count), 50):
         sockets = [socket.socket() for _ in range(count)]
         try:
             for i, s in enumerate(sockets):
