@@ -26,8 +26,10 @@ studio: setup
 tools: setup
 	$(BIN)/python -m tests.tools
 
-# Files of tests side by side, in their order: the browser's, which take longest, come first.
-SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# `make test JOBS=2` runs files of tests side by side, in their order: the browser's, which take longest, come first.
+# One at a time by default: on two cores two browsers at once leave nothing for the servers that they wait for.
+JOBS ?= 1
+SIDE_BY_SIDE = $(if $(filter-out 1,$(JOBS)),--numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder)
 
 test: tools
 	$(BIN)/pytest -m "not slow" $(SIDE_BY_SIDE)

@@ -48,6 +48,7 @@ def visit(browser: Any) -> Iterator[Any]:
         expect(
             page.locator(".stage:visible, .grid:visible, .empty-page:visible, .settings:visible").first
         ).to_be_visible()
+        page.wait_for_function("() => window.wanClips")  # the page's own scripts come after what it shows
         return page
 
     yield open_page

@@ -14,6 +14,7 @@ def test_ctrl_enter_generates(visit: Any, fleet: str) -> None:
     page = visit(f"{fleet}t2v/")
     prompt = page.locator(".prompt textarea")
     prompt.fill(PROMPT)
+    expect(page.locator(".dock .todo")).to_have_count(0)
     prompt.press("Control+Enter")
     expect(page.locator(".progress.done")).to_be_visible()
     expect(prompt).to_have_value(PROMPT)
