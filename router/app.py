@@ -70,9 +70,8 @@ class _Page:
                 container=False, elem_classes=["segmented", "preset"], min_width=170, scale=0,
             )  # fmt: skip
             gr.HTML(shell.header_links(), elem_classes="links-box")
-            if os.environ.get(
-                "OAUTH_CLIENT_ID"
-            ):  # a Space with hf_oauth: shows who is there, changes no quota
+            # In a Space with hf_oauth: shows who is there, changes no quota.
+            if os.environ.get("OAUTH_CLIENT_ID"):
                 gr.LoginButton(size="sm", elem_classes="sign-in")
         for key, mode in MODES.items():
             with gr.Column(elem_classes=["page", f"page-{key}"]):

@@ -14,6 +14,11 @@ from tests.fleet import end, free_port, start
 
 expect.set_options(timeout=120_000)  # the first job loads the model, on a busy machine too
 
+_SCRIPTED = (
+    """() => window.wanClips && (!document.querySelector('.nav') || document.querySelector('.nav .here'))"""
+)
+"""The page's own scripts, and those of the Studio's sidebar, come after what a page shows."""
+
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
@@ -43,12 +48,13 @@ def visit(browser: Any) -> Iterator[Any]:
     def open_page(url: str, size: tuple[int, int] = (1440, 900)) -> Any:
         page = browser.new_page(viewport={"width": size[0], "height": size[1]})
         pages.append(page)
+        page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.goto(url)
         expect(
             page.locator(".stage:visible, .grid:visible, .empty-page:visible, .settings:visible").first
         ).to_be_visible()
-        page.wait_for_function("() => window.wanClips")  # the page's own scripts come after what it shows
+        page.wait_for_function(_SCRIPTED)
         return page
 
     yield open_page

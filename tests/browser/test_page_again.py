@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from pathlib import Path
 from typing import Any
@@ -12,15 +11,8 @@ from playwright.sync_api import expect
 
 from common.contract import Backend, Lineage
 from common.modes import MODES
+from tests.browser.dropping import drop
 from tests.common.fakes import clip
-
-DROP = """([name, data]) => {
-    const bytes = Uint8Array.from(atob(data), c => c.charCodeAt(0));
-    const files = new DataTransfer();
-    files.items.add(new File([bytes], name, {type: 'video/mp4'}));
-    const stage = document.querySelector('.page-t2v .stage');
-    stage.dispatchEvent(new DragEvent('drop', {dataTransfer: files, bubbles: true, cancelable: true}));
-}"""
 
 
 def here(page: Any, name: str) -> None:
@@ -78,7 +70,7 @@ def test_a_dropped_video_opens_a_mode_that_lacks_the_generation_wished_for(
     clip(file, 64, 64, 5, 16, comment=lineage.model_dump_json())
     page = visit(fleet)
     wish(page, "Wan 2.2")
-    page.evaluate(DROP, ["clip.mp4", base64.b64encode(file.read_bytes()).decode()])
+    drop(page, file)
     here(page, "v2v")
     expect(page.locator(".page-v2v .prompt textarea")).to_have_value("a blue square")
     expect(model(page, "v2v")).to_have_value("Wan 2.1 T2V-1.3B")
@@ -98,5 +90,5 @@ def test_a_file_that_is_no_studio_video_is_refused_in_words(
         clip(file, 64, 64, 5, 16)
     page = visit(fleet)
     expect(page.locator(".page-t2v .stage")).to_be_visible()
-    page.evaluate(DROP, ["clip.mp4", base64.b64encode(file.read_bytes()).decode()])
+    drop(page, file)
     expect(page.locator(".toast-body.error")).to_contain_text("was not made by Wan Studio")

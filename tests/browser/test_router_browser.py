@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import signal
@@ -13,10 +12,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.dropping import drop
 from tests.fleet import end, free_port, start
 
 PROMPT = "a red circle moving right on a black background"
-WAIT = 60_000
 
 
 @pytest.fixture(scope="module")
@@ -26,27 +25,6 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     process = start(port, "--modes", "t2v", "i2v", "--router", "--pause", "0.5", env=env)
     yield f"http://127.0.0.1:{port}/"
     end(process)
-
-
-@pytest.fixture
-def visit(browser: Any) -> Iterator[Any]:
-    """Opens a page of a new visitor; fails the test at its end when any page had a script error."""
-    pages: list[Any] = []
-    problems: list[str] = []
-
-    def open_page(url: str, width: int = 1360, height: int = 860) -> Any:
-        page = browser.new_page(viewport={"width": width, "height": height})
-        page.set_default_timeout(WAIT)
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.goto(url)
-        expect(page.locator(".nav [data-page=t2v]")).to_have_class(re.compile(r"\bhere\b"))
-        pages.append(page)
-        return page
-
-    yield open_page
-    for page in pages:
-        page.close()
-    assert not problems
 
 
 def generate(page: Any, mode: str, prompt: str = PROMPT) -> None:
@@ -135,7 +113,7 @@ def test_browser_studio_generation_and_preset_gate_modes_and_models(visit: Any, 
 
 @pytest.mark.slow
 def test_browser_studio_on_a_phone(visit: Any, url: str) -> None:
-    page = visit(url, 390, 844)
+    page = visit(url, (390, 844))
     ready(page, "t2v")
     wide = page.evaluate("document.documentElement.scrollWidth")
     assert wide <= 390, f"sideways scroll: {wide}"
@@ -170,14 +148,7 @@ def test_browser_studio_a_dropped_video_refills_its_panel(visit: Any, url: str, 
     clip(file, 64, 64, 5, 16, comment=lineage.model_dump_json())
     page = visit(url)
     ready(page, "i2v")
-    drop = """async ([name, data]) => {
-        const bytes = Uint8Array.from(atob(data), c => c.charCodeAt(0));
-        const files = new DataTransfer();
-        files.items.add(new File([bytes], name, {type: 'video/mp4'}));
-        const stage = document.querySelector('.page-t2v .stage');
-        stage.dispatchEvent(new DragEvent('drop', {dataTransfer: files, bubbles: true, cancelable: true}));
-    }"""
-    page.evaluate(drop, ["clip.mp4", base64.b64encode(file.read_bytes()).decode()])
+    drop(page, file)
     expect(page.locator(".nav [data-page=i2v]")).to_have_class(re.compile(r"\bhere\b"))
     panel = page.locator(".page-i2v")
     expect(panel.locator(".prompt textarea")).to_have_value("the star spins")
