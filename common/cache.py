@@ -127,13 +127,13 @@ def held(path: Path) -> bool:
 def sweep(folder: Path, budgets: Budgets = BUDGETS) -> int:
     """Deletes what is too old or too much; how many bytes that freed. Links are neither followed nor counted.
 
-    What is held is touched, so that whoever else sweeps the folder leaves it too.
+    What is held stays, and is touched, so that whoever else sweeps the folder leaves it too.
     """
     if folder.is_symlink():  # perhaps a stranger's, in a folder that all share, to have its target emptied
         return 0
     with _lock:
-        held = list(_held)
-    for path in held:
+        touched = list(_held)
+    for path in touched:
         used(path)
     now, freed = time.time(), 0
     files = sorted(_files(folder))
@@ -141,6 +141,8 @@ def sweep(folder: Path, budgets: Budgets = BUDGETS) -> int:
     for changed, size, path in files:
         age = now - changed
         if age < GRACE_SECONDS or (age < budgets.cache_seconds and total <= budgets.cache_bytes):
+            continue
+        if held(path):  # since then, or touched by somebody who gave it its old time back
             continue
         try:
             path.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 
 import gradio as gr
@@ -108,6 +109,20 @@ def test_what_a_job_has_yet_to_read_stays_for_every_process(tmp_path: Path) -> N
     assert not cache.held(waiting)
     os.utime(waiting, (time.time() - HOUR,) * 2)
     assert cache.sweep(tmp_path, Budgets(cache_bytes=1)) == 10
+
+
+def test_what_is_held_while_the_sweep_runs_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    late = file(tmp_path, "0a/late.mp4", 10, 99 * HOUR)
+    listed = cache._files
+    with ExitStack() as holding:
+
+        def files(folder: Path) -> list[tuple[float, int, Path]]:
+            found = list(listed(folder))
+            holding.enter_context(cache.holding([str(late)]))
+            return found
+
+        monkeypatch.setattr(cache, "_files", files)
+        assert cache.sweep(tmp_path, Budgets()) == 0 and late.exists()
 
 
 def test_a_folder_that_is_a_link_is_not_emptied(tmp_path: Path) -> None:
