@@ -38,6 +38,19 @@ def test_the_package_manager_gets_what_is_missing(alone: Path, monkeypatch: pyte
     assert (alone / "asked").read_text().splitlines() == ["update -qq", "install -y -qq ffmpeg"]
 
 
+def test_the_next_name_is_tried_where_a_system_has_not_the_first(
+    alone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    command(alone, "apt-get", f'echo "$@" >> {alone}/asked\n[ "$4" != chromium-headless-shell ]')
+    assert tools.from_packages("chromium")
+    assert [line.split()[-1] for line in (alone / "asked").read_text().splitlines()] == [
+        "-qq",
+        "chromium-headless-shell",
+        "chromium",
+    ]
+
+
 def test_without_rights_sudo_may_not_ask(alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     command(alone, "apt-get")

@@ -14,13 +14,15 @@ from collections.abc import Callable
 
 from playwright.sync_api import Error, sync_playwright
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+SHELL = "chromium-headless-shell"
+"""Chromium without its windows, which draws a page a fifth cheaper; Debian's name for it."""
+BROWSERS = (SHELL, "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 PACKAGES = {
-    "apt-get": (["install", "-y", "-qq"], {"chromium": "chromium", "ffmpeg": "ffmpeg"}),
-    "dnf": (["install", "-y", "-q"], {"chromium": "chromium", "ffmpeg": "ffmpeg-free"}),
-    "brew": (["install", "--quiet"], {"chromium": "chromium", "ffmpeg": "ffmpeg"}),
+    "apt-get": (["install", "-y", "-qq"], {"chromium": [SHELL, "chromium"], "ffmpeg": ["ffmpeg"]}),
+    "dnf": (["install", "-y", "-q"], {"chromium": ["chromium"], "ffmpeg": ["ffmpeg-free"]}),
+    "brew": (["install", "--quiet"], {"chromium": ["chromium"], "ffmpeg": ["ffmpeg"]}),
 }
-"""By package manager: how it installs, and what it calls what we need."""
+"""By package manager: how it installs, and what it calls what we need, the best first."""
 GETTING_SECONDS = 900
 
 
@@ -70,7 +72,7 @@ def from_packages(what: str) -> bool:
     rights = [] if manager == "brew" or os.geteuid() == 0 else ["sudo", "-n"]
     if manager == "apt-get":
         ran(*rights, manager, "update", "-qq")
-    return ran(*rights, manager, *install, names[what])
+    return any(ran(*rights, manager, *install, name) for name in names[what])
 
 
 def got(there: Callable[[], bool], *ways: Callable[[], bool]) -> bool:
