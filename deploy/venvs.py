@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -64,12 +65,30 @@ def venv(requirements: str, folder: Path, say: Callable[[str], None] = print) ->
     if done.is_file():
         return python
     say(f"making a venv in {home} (minutes the first time)")
-    _run([sys.executable, "-m", "venv", "--clear", str(home)])
+    shutil.rmtree(home, ignore_errors=True)
+    if base := _largest_part(requirements, folder):
+        # Files are shared, not copied: pip replaces one and never writes into it. Its scripts are the base's.
+        shutil.copytree(base, home, symlinks=True, copy_function=os.link)
+        (home / "done").unlink()
+    else:
+        _run([sys.executable, "-m", "venv", str(home)])
     wanted = home / "requirements.txt"
+    wanted.unlink(missing_ok=True)
     wanted.write_text(requirements)
     _run([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", str(wanted)])
     done.touch()
     return python
+
+
+def _largest_part(requirements: str, folder: Path) -> Path | None:
+    """The finished venv that lacks the least of these requirements and holds nothing beside them."""
+    lines = set(requirements.splitlines())
+    parts = {
+        done.parent: asked
+        for done in folder.glob("*/done")
+        if (asked := set((done.parent / "requirements.txt").read_text().splitlines())) <= lines
+    }
+    return max(parts, key=lambda home: len(parts[home]), default=None)
 
 
 def _run(command: list[str]) -> None:

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -140,6 +141,39 @@ def test_deploy_local_venv_replaces_torch_and_torchvision_alone() -> None:
     assert venvs.replace_torch(text, "torch==2.13.0") == "torch==2.13.0\ntorchao==0.18.0\nav==1\n"
     assert venvs.replace_torch("av==1\n", "torch==2.13.0") == "av==1\n"
     assert venvs.platform().splitlines()[0].startswith("gradio[oauth,mcp]==")
+
+
+def wheel(folder: Path, name: str) -> str:
+    """The path of a wheel that holds one module and says its own name."""
+    path = folder / f"{name}-1-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr(f"{name}.py", f"NAME = {name!r}")
+        file.writestr(f"{name}-1.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
+        file.writestr(f"{name}-1.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        file.writestr(f"{name}-1.dist-info/RECORD", "")
+    return str(path)
+
+
+def test_deploy_local_a_venv_starts_from_the_one_that_lacks_least(tmp_path: Path) -> None:
+    """What two Spaces both ask for is installed once."""
+    one, two, three = (wheel(tmp_path, name) for name in ("one", "two", "three"))
+    said: list[str] = []
+    folder = tmp_path / "venvs"
+
+    def make(*lines: str) -> Path:
+        python = venvs.venv("".join(f"{line}\n" for line in lines), folder, said.append)
+        site = next(python.parent.parent.glob("lib/python*/site-packages"))
+        assert {f.stem for f in site.glob("*.py")} == {Path(line).name.split("-")[0] for line in lines}
+        run = subprocess.run(
+            [python, "-c", "import sys, one; print(sys.prefix, one.NAME)"], capture_output=True, text=True
+        )
+        assert run.stdout.split() == [str(python.parent.parent), "one"], run.stderr
+        return site
+
+    first, both, apart = make(one), make(one, two), make(one, three)
+    assert (first / "one.py").samefile(both / "one.py") and (first / "one.py").samefile(apart / "one.py")
+    assert make(two, one) != both and len(said) == 4
+    assert make(one) == first and len(said) == 4, "a finished venv is used as it is"
 
 
 def free_ports(count: int) -> int:

@@ -50,7 +50,9 @@ def test_zerogpus_line_is_a_stage_with_heartbeats_and_the_clock_goes_on() -> Non
     beats = [coming(job, "heartbeat").t for _ in range(2)]
     assert beats[0] < beats[1]
     gpu.grant.set()
-    assert coming(job, "notice").t >= beats[1] + 0.999, "seconds since the start of the job, not of the worker"
+    assert coming(job, "notice").t >= beats[1] + 0.999, (
+        "seconds since the start of the job, not of the worker"
+    )
     job.close()
 
 
