@@ -26,7 +26,7 @@ from common.gate import Gate  # noqa: E402
 from common.modes import MODES  # noqa: E402
 from common.modes.base import PRESETS  # noqa: E402
 from common.panels import PANELS  # noqa: E402
-from common.panels.base import QUIET, TOLD, Panel, told  # noqa: E402
+from common.panels.base import EACH, QUIET, TOLD, Panel, told  # noqa: E402
 from router import chaining, federation, gallery, gating, restore, settings, shell  # noqa: E402
 from router.jobs import FIRST_ANSWERS_SECONDS, FederatedRunner, Studio  # noqa: E402
 
@@ -131,7 +131,7 @@ class _Page:
         now = [page, self.preset, *held]
         self.regating = (regate, [self.wish, *now], gated)
         # Not `input`: a menu that was only opened says that as well, and that is no wish.
-        self.generation.select(chosen, now, [self.wish, *gated], **QUIET)
+        self.generation.select(chosen, now, [self.wish, *gated], **EACH)
         self.preset.input(*self.regating, **QUIET)
 
         async def arrive(wish: str, event: gr.EventData) -> list[Any]:
@@ -143,12 +143,13 @@ class _Page:
             return [str(where), gating.header(str(where), wish, self.watcher), *stale]
 
         labels = [panel.stale for panel in self.panels.values()]
-        self.nav.click(arrive, self.wish, [page, self.generation, *labels], **QUIET)
+        self.nav.click(arrive, self.wish, [page, self.generation, *labels], **EACH)
         timer = gr.Timer(TICK_SECONDS)
         seen, known, healed = gr.State(""), gr.State(""), gr.Textbox("", visible=False)
         timer.tick(
-            self._tick, [self.wish, seen, known], [self.nav, self.settings, seen, known, healed], **QUIET
-        )
+            self._tick, [self.wish, seen, known], [self.nav, self.settings, seen, known, healed],
+            **{**QUIET, "trigger_mode": "once"},
+        )  # fmt: skip
         healed.change(*self.regating, **QUIET)
         # The page is drawn before any mode has answered; a visitor gets what is known by now.
         start = self._wire_reload().then(self._start, None, known, **QUIET)

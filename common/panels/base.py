@@ -23,10 +23,16 @@ from common.runner import Runner, explain
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
-QUIET: Mapping[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-"""For quick events of the page itself: no place in the line, no spinner, not part of the API."""
+_UNSEEN: Mapping[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
-TOLD: Mapping[str, Any] = {**QUIET, "queue": True, "concurrency_limit": None}
+QUIET: Mapping[str, Any] = {**_UNSEEN, "queue": False, "trigger_mode": "always_last"}
+"""For quick events of the page itself: no place in the line, no spinner, not part of the API; of what is chosen while
+the last choice is worked out, the last counts (by itself Gradio drops it)."""
+
+EACH: Mapping[str, Any] = {**QUIET, "trigger_mode": "multiple"}
+"""For those that are told by their event what was chosen, which Gradio forgets of one that waits."""
+
+TOLD: Mapping[str, Any] = {**_UNSEEN, "queue": True, "concurrency_limit": None}
 """For those that may refuse in words: Gradio's page shows no error of an event that had no queue."""
 
 BEGIN = """(job, earlier, ...args) => {
@@ -221,7 +227,7 @@ class Panel:
             [part.change for part in everything if hasattr(part, "change")],
             None, self.stale, self.stale, js=LOOKED_AT % f"{self.mode.key}-output", **QUIET,
         )  # fmt: skip
-        self.stale.change(self._relabel, everything, self.label, trigger_mode="always_last", **QUIET)
+        self.stale.change(self._relabel, everything, self.label, **QUIET)
         headings = {
             key: self._heading(key) for key in CHECKPOINTS
         }  # also what only a federation's file names
@@ -232,7 +238,7 @@ class Panel:
         # that was only opened says that as well.
         parts["checkpoint"].select(
             self._checkpoint_chosen, [parts["preset"], *shape],
-            [*presets, *shape], **QUIET,
+            [*presets, *shape], **EACH,
         )  # fmt: skip
         parts["preset"].input(
             self.preset_changed, [parts["checkpoint"], parts["preset"]], presets, **QUIET
@@ -240,12 +246,12 @@ class Panel:
         # `change`: what was typed out of bounds is put right by the page itself, which is no input.
         parts["duration"].change(
             _frames_follow, [parts["checkpoint"], parts["duration"], parts["num_frames"]], parts["num_frames"],
-            trigger_mode="always_last", **QUIET,
+            **QUIET,
         )  # fmt: skip
         parts["num_frames"].input(
             lambda key, frames: gr.skip() if frames is None else widgets.seconds_of(frames, _chosen(key).fps),
             [parts["checkpoint"], parts["num_frames"]], parts["duration"],
-            trigger_mode="always_last", **QUIET,
+            **QUIET,
         )  # fmt: skip
         for name in (f"{self.aspect_from}_picture", f"{self.aspect_from}_seen"):
             if name in parts:

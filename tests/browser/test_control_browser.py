@@ -56,7 +56,7 @@ def upload(page: Any, scope: Any, path: str | Path) -> None:
 
 def pick(page: Any, name: str) -> None:
     """Chooses an entry of a radio; its input is out of sight, so the label is clicked."""
-    page.locator("label:visible", has=page.get_by_text(name, exact=True)).last.click()
+    page.locator("label:visible:has(input[type=radio])", has=page.get_by_text(name, exact=True)).last.click()
 
 
 def result(page: Any) -> Any:

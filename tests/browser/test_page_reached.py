@@ -10,6 +10,13 @@ from playwright.sync_api import expect
 
 from common.modes import MODES
 
+HELD = """() => {
+    const ask = window.fetch, gone = new Promise((resolve) => { window.letGo = resolve; });
+    window.heldBack = 0;
+    window.fetch = async (...args) => { window.heldBack++; await gone; return ask(...args); };
+}"""
+"""A line that brings no answer until it is let go."""
+
 
 def here(page: Any, name: str) -> None:
     expect(page.locator(f".nav [data-page={name}]")).to_have_class(re.compile(r"\bhere\b"))
@@ -50,6 +57,19 @@ def test_the_address_opens_a_mode_and_its_generation(visit: Any, fleet: str, mod
     click(page, "t2v")
     expect(generation(page)).to_have_value("Wan 2.2")
     expect(page.locator(".page-t2v").get_by_label("Model").first).to_have_value(re.compile("Wan 2.2"))
+
+
+def test_of_two_rows_clicked_at_once_the_last_counts(visit: Any, fleet: str) -> None:
+    """An impatient visitor, or a slow line: the second click comes before the first is answered."""
+    page = visit(fleet)
+    expect(page.locator(".nav [data-page=vace]:not(.off)")).to_be_attached()
+    page.evaluate(HELD)
+    click(page, "i2v")
+    page.wait_for_function("window.heldBack > 0")
+    click(page, "vace")
+    page.evaluate("window.letGo()")
+    here(page, "vace")
+    expect(generation(page)).to_have_value("Wan 2.1")
 
 
 @pytest.mark.parametrize("address", ["nonsense", "s2v", "%22%5D"])
