@@ -26,16 +26,18 @@ studio: setup
 tools: setup
 	$(BIN)/python -m tests.tools
 
-# `make test JOBS=2` runs files of tests side by side, in their order: the browser's, which take longest, come first.
-# One at a time by default: on two cores two browsers at once leave nothing for the servers that they wait for.
-JOBS ?= 1
+# Two files of tests side by side, in their order; `JOBS=1` runs one at a time. The browser's come by themselves:
+# two browsers at once leave nothing of two cores for the servers that they wait for.
+JOBS ?= 2
 SIDE_BY_SIDE = $(if $(filter-out 1,$(JOBS)),--numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder)
 
 test: tools
-	$(BIN)/pytest -m "not slow" $(SIDE_BY_SIDE)
+	$(BIN)/pytest -m "not slow" --ignore tests/browser $(SIDE_BY_SIDE)
+	$(BIN)/pytest -m "not slow" tests/browser
 
 test-slow: tools
-	$(BIN)/pytest -m slow --timeout 1200 $(SIDE_BY_SIDE)
+	$(BIN)/pytest -m slow --timeout 1200 --ignore tests/browser $(SIDE_BY_SIDE)
+	$(BIN)/pytest -m slow --timeout 1200 tests/browser
 
 lint: setup
 	$(BIN)/ruff check .

@@ -1,7 +1,8 @@
-"""One Chromium for each file of browser tests."""
+"""One Chromium, and one Studio with pretended engines, for all browser tests."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 
 from common.modes import MODES
-from tests import tools
+from tests import studio, tools
 from tests.fleet import end, free_port, start
 
 expect.set_options(timeout=120_000)  # the first job loads the model, on a busy machine too
@@ -20,7 +21,7 @@ _SCRIPTED = (
 """The page's own scripts, and those of the Studio's sidebar, come after what a page shows."""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Any]:
     """Headless; without Chromium the tests fail rather than pass unseen."""
     with sync_playwright() as playwright:
@@ -29,7 +30,7 @@ def browser() -> Iterator[Any]:
         browser.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a Studio over all modes, each with a pretended engine and also under `/<mode>/`."""
     port = free_port()
@@ -37,6 +38,16 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     process = start(port, "--modes", *MODES, "--router", "--pause", "0.3", env=env)
     yield f"http://127.0.0.1:{port}/"
     end(process)
+
+
+@pytest.fixture(scope="package")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Studio with real pipelines; another's, where WAN_TEST_STUDIO says so."""
+    if given := os.environ.get("WAN_TEST_STUDIO"):
+        yield given
+        return
+    with studio.running(tmp_path_factory.mktemp("studio"), *MODES) as url:
+        yield url
 
 
 @pytest.fixture

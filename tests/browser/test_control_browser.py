@@ -15,23 +15,13 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from tests import studio
-from tests.browser import test_router_browser as fleet
+from tests import fleet
 from tests.common import fakes
 from tests.spaces import media_for_modes as media
 
 WAIT = int(os.environ.get("WAN_TEST_WAIT", "120000"))
 PROMPT = "a red circle moving right on a black background"
 SHOTS = os.environ.get("WAN_SCREENSHOTS")
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    if given := os.environ.get("WAN_TEST_STUDIO"):
-        yield given
-        return
-    with studio.running(tmp_path_factory.mktemp("studio"), "t2v", "flf2v", "v2v", "vace") as url:
-        yield url
 
 
 @pytest.fixture

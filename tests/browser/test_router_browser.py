@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +15,6 @@ from tests.browser.dropping import drop
 from tests.fleet import end, free_port, start
 
 PROMPT = "a red circle moving right on a black background"
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    port = free_port()
-    env = {"GRADIO_TEMP_DIR": str(tmp_path_factory.mktemp("fleet"))}
-    process = start(port, "--modes", "t2v", "i2v", "--router", "--pause", "0.5", env=env)
-    yield f"http://127.0.0.1:{port}/"
-    end(process)
 
 
 def generate(page: Any, mode: str, prompt: str = PROMPT) -> None:
@@ -50,8 +40,8 @@ def ready(page: Any, mode: str) -> None:
     expect(page.locator(f".nav [data-page={mode}]")).not_to_have_class(re.compile(r"\boff\b"))
 
 
-def test_browser_studio_chains_text_to_image_to_video_without_moving_a_byte(visit: Any, url: str) -> None:
-    page = visit(url)
+def test_browser_studio_chains_text_to_image_to_video_without_moving_a_byte(visit: Any, fleet: str) -> None:
+    page = visit(fleet)
     ready(page, "t2v")
     before = page.locator(".page-t2v .stage").bounding_box()
     generate(page, "t2v")
@@ -81,8 +71,8 @@ def test_browser_studio_chains_text_to_image_to_video_without_moving_a_byte(visi
 
 
 @pytest.mark.slow
-def test_browser_studio_one_visitor_stops_the_other_finishes(visit: Any, url: str) -> None:
-    first, second = visit(url), visit(url)
+def test_browser_studio_one_visitor_stops_the_other_finishes(visit: Any, fleet: str) -> None:
+    first, second = visit(fleet), visit(fleet)
     ready(first, "t2v")
     quality(first)  # 24 steps: long enough to be stopped
     generate(first, "t2v")
@@ -96,8 +86,8 @@ def test_browser_studio_one_visitor_stops_the_other_finishes(visit: Any, url: st
 
 
 @pytest.mark.slow
-def test_browser_studio_generation_and_preset_gate_modes_and_models(visit: Any, url: str) -> None:
-    page = visit(url)
+def test_browser_studio_generation_and_preset_gate_modes_and_models(visit: Any, fleet: str) -> None:
+    page = visit(fleet)
     ready(page, "t2v")
     model = page.locator(".page-t2v").get_by_label("Model").first
     expect(model).to_have_value("Wan 2.2 T2V-A14B (MoE)")
@@ -112,8 +102,8 @@ def test_browser_studio_generation_and_preset_gate_modes_and_models(visit: Any, 
 
 
 @pytest.mark.slow
-def test_browser_studio_on_a_phone(visit: Any, url: str) -> None:
-    page = visit(url, (390, 844))
+def test_browser_studio_on_a_phone(visit: Any, fleet: str) -> None:
+    page = visit(fleet, (390, 844))
     ready(page, "t2v")
     wide = page.evaluate("document.documentElement.scrollWidth")
     assert wide <= 390, f"sideways scroll: {wide}"
@@ -129,7 +119,7 @@ def test_browser_studio_on_a_phone(visit: Any, url: str) -> None:
 
 
 @pytest.mark.slow
-def test_browser_studio_a_dropped_video_refills_its_panel(visit: Any, url: str, tmp_path: Path) -> None:
+def test_browser_studio_a_dropped_video_refills_its_panel(visit: Any, fleet: str, tmp_path: Path) -> None:
     from common.contract import Backend, Lineage
     from common.modes import MODES
     from tests.common.fakes import clip
@@ -146,7 +136,7 @@ def test_browser_studio_a_dropped_video_refills_its_panel(visit: Any, url: str, 
     lineage = Lineage(request=request, plan=plan, seed=4711, versions={}, git_sha="", created="")
     file = tmp_path / "clip.mp4"
     clip(file, 64, 64, 5, 16, comment=lineage.model_dump_json())
-    page = visit(url)
+    page = visit(fleet)
     ready(page, "i2v")
     drop(page, file)
     expect(page.locator(".nav [data-page=i2v]")).to_have_class(re.compile(r"\bhere\b"))

@@ -9,15 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests import studio
-
 PROMPT = "a red circle moving right on a black background"
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with studio.running(tmp_path_factory.mktemp("studio"), "t2v", "i2v") as address:
-        yield address
 
 
 @pytest.fixture
@@ -35,8 +27,8 @@ def button(page: Any, name: str) -> Any:
     return page.get_by_role("button", name=name, exact=True)
 
 
-def open_mode(page: Any, url: str, mode: str) -> None:
-    page.goto(f"{url}/{mode}/")
+def open_mode(page: Any, address: str, mode: str) -> None:
+    page.goto(f"{address}/{mode}/")
     expect(button(page, "Generate")).to_be_visible()
     expect(page.get_by_label("Model").first).to_be_visible()
 
@@ -59,8 +51,8 @@ def decoded(page: Any, at: float) -> list[int]:
 
 
 @pytest.mark.timeout(600)
-def test_browser_type_generate_watch_stop_and_again(page: Any, url: str) -> None:
-    open_mode(page, url, "t2v")
+def test_browser_type_generate_watch_stop_and_again(page: Any, address: str) -> None:
+    open_mode(page, address, "t2v")
     expect(page.locator(".label-card")).to_contain_text("on this CPU")
     expect(page.locator(".todo")).to_have_text("Still needed: prompt")
     page.get_by_label("Prompt", exact=True).fill(PROMPT)
@@ -100,8 +92,8 @@ def test_browser_type_generate_watch_stop_and_again(page: Any, url: str) -> None
     assert page.locator(".result-video video").get_attribute("src") != before
 
 
-def test_browser_broken_rule_shows_under_generate_and_as_the_error(page: Any, url: str) -> None:
-    open_mode(page, url, "t2v")
+def test_browser_broken_rule_shows_under_generate_and_as_the_error(page: Any, address: str) -> None:
+    open_mode(page, address, "t2v")
     page.get_by_label("Prompt", exact=True).fill(PROMPT)
     page.get_by_text("Advanced").click()
     page.get_by_label("Frames").fill("18")
@@ -113,8 +105,8 @@ def test_browser_broken_rule_shows_under_generate_and_as_the_error(page: Any, ur
     assert page.get_by_label("Prompt", exact=True).input_value() == PROMPT
 
 
-def test_browser_settings_follow_each_other(page: Any, url: str) -> None:
-    open_mode(page, url, "t2v")
+def test_browser_settings_follow_each_other(page: Any, address: str) -> None:
+    open_mode(page, address, "t2v")
     page.get_by_text("Advanced").click()
     expect(page.get_by_label("CFG, low noise").first).to_be_visible()
     slider = page.get_by_label("range slider for Duration (s)")
@@ -128,8 +120,8 @@ def test_browser_settings_follow_each_other(page: Any, url: str) -> None:
     expect(page.locator(".notice")).to_contain_text("Lightning unavailable for Wan 2.1 T2V-1.3B")
 
 
-def test_browser_i2v_example_brings_its_picture(page: Any, url: str) -> None:
-    open_mode(page, url, "i2v")
+def test_browser_i2v_example_brings_its_picture(page: Any, address: str) -> None:
+    open_mode(page, address, "i2v")
     expect(page.locator(".todo")).to_have_text("Still needed: motion prompt, source image")
     page.get_by_text("Red circle", exact=True).click()
     expect(page.locator(".todo")).to_have_count(0)
@@ -137,9 +129,9 @@ def test_browser_i2v_example_brings_its_picture(page: Any, url: str) -> None:
     expect(page.locator(".progress.done")).to_be_visible()
 
 
-def test_browser_phone_width_has_no_sideways_scroll_and_shows_the_output(page: Any, url: str) -> None:
+def test_browser_phone_width_has_no_sideways_scroll_and_shows_the_output(page: Any, address: str) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
-    open_mode(page, url, "t2v")
+    open_mode(page, address, "t2v")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.get_by_label("Prompt", exact=True).fill(PROMPT)
     button(page, "Generate").click()
