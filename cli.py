@@ -214,6 +214,8 @@ def main(argv: list[str] | None = None) -> int:
 
         known = explain(error)
         print(f"wan-studio: {known}", file=sys.stderr)
+        if getattr(args, "json", False):
+            print(json.dumps({"failed": known.facts()}, ensure_ascii=False))
         return known.exit_code
 
 

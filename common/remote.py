@@ -25,10 +25,29 @@ from gradio_client.utils import QueueError, Status, TooManyRequestsError
 from pydantic import BaseModel, ValidationError
 
 from common import pulse
-from common.contract import EVENTS, Event, Manifest, MediaHandle, Notice, Plan, Prepared, Queued
-from common.errors import GpuError, InputError, MediaError, StudioError, UnavailableError, WeightsError
+from common.contract import (
+    EVENTS,
+    Event,
+    Failed,
+    Manifest,
+    MediaHandle,
+    Notice,
+    Plan,
+    Prepared,
+    Queued,
+    Stopped,
+)
+from common.errors import (
+    Cancelled,
+    GpuError,
+    InputError,
+    MediaError,
+    StudioError,
+    UnavailableError,
+    WeightsError,
+)
 from common.modes.base import Mode
-from common.runner import Progress, given
+from common.runner import Progress, given, job_id
 
 log = logging.getLogger(__name__)
 
@@ -105,10 +124,7 @@ class RemoteRunner:
 
     async def plan(self, values: Mapping[str, Any]) -> Plan:
         # Computed here with the backend that the manifest told: a label must not cost a request a keystroke.
-        shown = await self.manifest()
-        allowed = [c.key for c in shown.checkpoints]
-        request = self.mode.parse(given(values))
-        return self.mode.plan(request, shown.backend, weights=shown.weights, allowed=allowed)
+        return self.mode.plan_by(await self.manifest(), values)
 
     async def prepare(self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Prepared:
         loop = asyncio.get_running_loop()
@@ -128,8 +144,9 @@ class RemoteRunner:
         return _received(self.mode, Prepared, dict(zip(Prepared.model_fields, made, strict=False)))
 
     async def stream(
-        self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None
+        self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None, job: str | None = None
     ) -> AsyncGenerator[Progress, None]:
+        job = job_id(job)
         loop = asyncio.get_running_loop()
         updates: asyncio.Queue[Progress | BaseException | None] = asyncio.Queue()
         stop = threading.Event()
@@ -140,7 +157,7 @@ class RemoteRunner:
 
         def work() -> None:
             try:
-                self._follow(given(values), dict(headers or {}), tell, stop)
+                self._follow({**given(values), "job": job}, dict(headers or {}), tell, stop)
             except BaseException as error:
                 tell(error)
             finally:
@@ -232,7 +249,12 @@ class RemoteRunner:
             # A copy: the client's own list grows meanwhile, and what came between two looks would be lost.
             fresh = job.outputs()[seen:]
             for video, raw in fresh:
-                if (event := _event(self.mode, raw)) is not None:
+                event = _event(self.mode, raw)
+                if isinstance(event, Failed):
+                    raise event.error()
+                if isinstance(event, Stopped):
+                    raise Cancelled()
+                if event is not None:
                     tell((video and _received(self.mode, MediaHandle, video), event))
             if fresh:
                 seen += len(fresh)
@@ -314,7 +336,10 @@ _BY_TITLE: Mapping[str, type[StudioError]] = {
 
 
 def _studio_error(error: Exception) -> StudioError:
-    """The StudioError behind a mode's `gr.Error`, by its title; ZeroGPU's own titles become GpuError."""
+    """The StudioError behind a `gr.Error` that came without a `failed` event, by its title.
+
+    So do those of `/prepare`, and what Gradio or ZeroGPU refuse by themselves; ZeroGPU's titles become GpuError.
+    """
     title, text = getattr(error, "title", "Error"), getattr(error, "message", None) or str(error)
     cls = GpuError if title.startswith("ZeroGPU") else _BY_TITLE.get(title, StudioError)
     known = cls.__new__(cls)

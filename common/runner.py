@@ -14,9 +14,10 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from typing import Any, Protocol, TypeVar
+from uuid import UUID, uuid4
 
-from common.contract import Done, Event, Manifest, MediaHandle, Plan, Prepared
-from common.errors import StudioError, UnavailableError, disk_error
+from common.contract import Done, Event, Failed, Manifest, MediaHandle, Plan, Prepared, Stopped
+from common.errors import Cancelled, InputError, StudioError, UnavailableError, disk_error, quoted
 from common.modes.base import Mode
 from common.service import Preparing, Service, Update
 
@@ -53,11 +54,12 @@ class Runner(Protocol):
         ...
 
     def stream(
-        self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None
+        self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None, job: str | None = None
     ) -> AsyncGenerator[Progress, None]:
-        """Run a job. Closing or cancelling the stream cancels it.
+        """Run a job. Closing or cancelling the stream cancels it; a failure is raised.
 
-        `headers` are those of the visitor's own request, for a runner that passes some of them on.
+        `headers` are those of the visitor's own request, for a runner that passes some of them on. `job` is the id
+        that its events carry, a UUID; a new one where it is None.
         """
         ...
 
@@ -83,6 +85,25 @@ def explain(error: BaseException) -> StudioError:
         f"{type(error).__name__}, which nobody expected; the log has it as {number}",
         title="Something went wrong",
     )
+
+
+def job_id(asked: object = None) -> str:
+    """The id of a job: the caller's own, or a new one. InputError for what is no UUID."""
+    if asked in (None, ""):
+        return str(uuid4())
+    try:
+        return str(UUID(str(asked)))
+    except ValueError:
+        raise InputError(
+            "job", "must be a UUID", got=quoted(asked), hint="leave it out for a new one"
+        ) from None
+
+
+def ending(error: StudioError, job: str) -> Failed | Stopped:
+    """The last event of a job that ended with this error."""
+    if isinstance(error, Cancelled):
+        return Stopped(job=job)
+    return Failed.model_validate({**error.facts(), "job": job})
 
 
 class LocalRunner:
@@ -112,9 +133,9 @@ class LocalRunner:
             return await anext(made)
 
     async def stream(
-        self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None
+        self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None, job: str | None = None
     ) -> AsyncGenerator[Progress, None]:
-        request = self.mode.parse(given(values))
+        job, request = job_id(job), self.mode.parse(given(values))
         plan = self.service.plan(request)
 
         def work(stop: threading.Event) -> Generator[Update, None, None]:
@@ -123,7 +144,7 @@ class LocalRunner:
 
         async with aclosing(_pumped(self.mode.key, work)) as updates:
             async for path, event in updates:
-                yield _handle(path, event), event
+                yield _handle(path, event), event.of(job)
 
 
 async def _pumped(
@@ -175,19 +196,8 @@ async def _pumped(
 def _handle(path: str | None, event: Event) -> MediaHandle | None:
     if path is None:
         return None
-    if not isinstance(event, Done):
-        return MediaHandle(path=path, mime="video/mp4")
-    plan = event.plan
-    return MediaHandle(
-        path=path,
-        mime="video/mp4",
-        sha256=event.sha256,
-        width=plan.width,
-        height=plan.height,
-        fps=plan.fps,
-        frames=plan.num_frames,
-        seconds=plan.clip_seconds,
-    )
+    video = MediaHandle(path=path, mime="video/mp4")
+    return event.known(video) if isinstance(event, Done) else video
 
 
 class FakeRunner:
@@ -211,14 +221,13 @@ class FakeRunner:
         return self._manifest
 
     async def plan(self, values: Mapping[str, Any]) -> Plan:
-        shown = self._manifest
-        return self.mode.plan(self.mode.parse(given(values)), shown.backend, weights=shown.weights)
+        return self.mode.plan_by(self._manifest, values)
 
     async def prepare(self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Prepared:
         raise UnavailableError(f"{self.mode.title} makes no control media")
 
     async def stream(
-        self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None
+        self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None, job: str | None = None
     ) -> AsyncGenerator[Progress, None]:
         self.asked.append(given(values))
         ended = False

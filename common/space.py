@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hmac
 import inspect
-from collections.abc import AsyncGenerator, Callable
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
@@ -18,7 +19,7 @@ from common.errors import InputError
 from common.gate import Gate
 from common.modes.base import Mode
 from common.panels import PANELS
-from common.runner import LocalRunner, Runner
+from common.runner import LocalRunner, Runner, ending, explain, job_id
 from common.service import Administered, Service
 from common.theme import page_options
 
@@ -47,11 +48,20 @@ def add_api(runner: Runner, gate: Gate) -> None:
     mode = runner.mode
 
     async def generate(*args: Any) -> AsyncGenerator[tuple[dict[str, Any] | None, dict[str, Any]], None]:
+        *given, asked = args
+        began = time.monotonic()
         with as_gradio_errors():
-            values = await _let_in(gate, mode, _named(mode, args))
-            async with aclosing(runner.stream(values)) as updates:
-                async for video, event in updates:
-                    yield video and video.model_dump(mode="json"), event.model_dump(mode="json")
+            job = job_id(asked)
+            try:
+                values = await _let_in(gate, mode, _named(mode, given))
+                async with aclosing(runner.stream(values, job=job)) as updates:
+                    async for video, event in updates:
+                        yield video and video.model_dump(mode="json"), event.model_dump(mode="json")
+            except Exception as error:  # a caller that cancels is gone: no event reaches it
+                told = explain(error)
+                last = ending(told, job).later(time.monotonic() - began)
+                yield None, last.model_dump(mode="json")
+                raise told from None
 
     async def plan(*args: Any) -> dict[str, Any]:
         with as_gradio_errors():
@@ -68,7 +78,13 @@ def add_api(runner: Runner, gate: Gate) -> None:
 
     video_and_event = tuple[gr.FileData | None, dict]
     api(
-        _typed(generate, mode, video_and_event, f"{mode.about} Yields progress; the last has the video."),
+        _typed(
+            generate,
+            mode,
+            video_and_event,
+            f"{mode.about} Yields progress; the last has the video.",
+            job="The job's id, a UUID; a new one when empty",
+        ),
         api_name="generate",
         **GPU_QUEUE,
     )
@@ -113,7 +129,7 @@ def add_admin(service: Administered) -> None:
     api(admin, api_name="admin", queue=False, api_visibility="undocumented")
 
 
-def _named(mode: Mode, args: tuple[Any, ...]) -> dict[str, Any]:
+def _named(mode: Mode, args: Sequence[Any]) -> dict[str, Any]:
     """The arguments by name; a file may be given as text, its URL (MCP clients know no other way)."""
     values = dict(zip(mode.request_type.model_fields, args, strict=True))
     for slot in mode.slots:
@@ -126,8 +142,10 @@ def _file(value: Any) -> Any:
     return {"path": value} if isinstance(value, str) else value
 
 
-def _typed(function: Callable[..., Any], mode: Mode, returns: Any, about: str) -> Callable[..., Any]:
-    """Gives `function(*args)` the signature, types and docstring of a mode's request.
+def _typed(
+    function: Callable[..., Any], mode: Mode, returns: Any, about: str, **more: str
+) -> Callable[..., Any]:
+    """Gives `function(*args)` the signature, types and docstring of a mode's request, and of `more` texts.
 
     Gradio reads all three: for named parameters and defaults, for the JSON schema and for the MCP tool.
     """
@@ -139,6 +157,9 @@ def _typed(function: Callable[..., Any], mode: Mode, returns: Any, about: str) -
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
         parameters.append(inspect.Parameter(name, kind, default=default, annotation=annotation))
         lines.append(f"    {name}: {field.description or name}")
+    for name, text in more.items():
+        parameters.append(inspect.Parameter(name, kind, default=None, annotation=str | None))
+        lines.append(f"    {name}: {text}")
     function.__signature__ = inspect.Signature(parameters, return_annotation=returns)  # type: ignore[attr-defined]
     function.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": returns}
     function.__doc__ = "\n".join(lines)

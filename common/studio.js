@@ -27,6 +27,14 @@
     event.preventDefault();
     go.click();
   });
+  // A job's id, a UUID; `crypto.randomUUID` is not there for who comes by plain HTTP.
+  window.wanJob = () => {
+    const bytes = crypto.getRandomValues(new Uint8Array(16));
+    bytes[6] = (bytes[6] & 15) | 64;
+    bytes[8] = (bytes[8] & 63) | 128;
+    const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+    return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+  };
   // The last preview lies over the stage until the video has a frame to show (see `.screen.done`).
   const drawn = (yes) => (event) => {
     if (event.target instanceof HTMLVideoElement) event.target.toggleAttribute('data-drawn', yes);

@@ -24,9 +24,9 @@ from common.contract import (
     Stage,
 )
 from common.errors import UnavailableError
-from common.modes.base import PRESETS, Mode
+from common.modes.base import PRESETS, Mode, drawn
 from common.remote import RemoteRunner
-from common.runner import Progress, given
+from common.runner import Progress, given, job_id
 from common.settings import SpaceSettings
 from router.asking import Status
 from router.federation import Federation, Place
@@ -111,22 +111,20 @@ class FederatedRunner:
         )
 
     async def plan(self, values: Mapping[str, Any]) -> Plan:
-        shown = self.known(values.get("checkpoint"))
-        request = self.mode.parse(given(values))
-        allowed = [c.key for c in shown.checkpoints]
-        return self.mode.plan(request, shown.backend, weights=shown.weights, allowed=allowed)
+        return self.mode.plan_by(self.known(values.get("checkpoint")), values)
 
     async def stream(
-        self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None
+        self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None, job: str | None = None
     ) -> AsyncGenerator[Progress, None]:
-        studio, began, told = self.studio, time.monotonic(), ""
+        job, studio, began, told = job_id(job), self.studio, time.monotonic(), ""
+        values = {**values, "seed": drawn(values.get("seed"))}  # one, wherever the job goes
         status = await self._chosen(values)
         while status.state != "ready":
             waited = time.monotonic() - began
             if status.state not in COMING_UP or waited > PATIENCE_SECONDS:
                 raise self._away(status)
             event = Stage(name="wake", text=f"{self.mode.title} {status.text}")
-            yield None, (Heartbeat() if status.text == told else event).later(waited)
+            yield None, (Heartbeat() if status.text == told else event).later(waited).of(job)
             told = status.text
             await asyncio.sleep(BEAT_SECONDS)
             studio.watcher.look()
@@ -135,7 +133,7 @@ class FederatedRunner:
         place, remote = status.place, self._remote(status)
         studio.busy[place] += 1
         try:
-            async with aclosing(remote.stream(values, headers)) as updates:
+            async with aclosing(remote.stream(values, headers, job)) as updates:
                 async for video, event in updates:
                     studio.watcher.heard(place)
                     yield video and await self._known_here(video, place, event), event.later(waited)
@@ -210,17 +208,7 @@ class FederatedRunner:
         """The handle as this router's page shows it; its maker is remembered."""
         known = video.model_copy(update={"mime": "video/mp4"})
         if isinstance(event, Done):
-            plan = event.plan
-            known = known.model_copy(
-                update={
-                    "sha256": event.sha256,
-                    "width": plan.width,
-                    "height": plan.height,
-                    "fps": plan.fps,
-                    "frames": plan.num_frames,
-                    "seconds": plan.clip_seconds,
-                }
-            )
+            known = event.known(video)
         if place.mount:
             # Same machine, same cache: served from the path, whatever address the visitor came by.
             known = known.model_copy(update={"url": None})
@@ -242,12 +230,7 @@ def assumed(mode: Mode) -> Manifest:
     return Manifest(
         git_sha="",
         mode=mode.key,
-        checkpoints=[
-            CheckpointInfo(
-                key=r.key, name=r.name, generation=r.generation, presets=list(r.presets), moe=r.moe, fps=r.fps
-            )
-            for r in rows
-        ],
+        checkpoints=[CheckpointInfo.of(row) for row in rows],
         default_checkpoint=rows[0].key,
         weights=settings.weights,
         backend=Backend(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, get_args
 
@@ -24,7 +24,7 @@ from common.catalog import (
     Resolution,
     Weights,
 )
-from common.contract import MAX_SEED, Backend, MediaHandle, ModeKey, Plan, Request
+from common.contract import MAX_SEED, Backend, Manifest, MediaHandle, ModeKey, Plan, Request, Segment
 from common.errors import InputError, quoted
 from common.modes import rules
 
@@ -94,6 +94,14 @@ class Mode(ABC):
     def denoising_steps(self, request: Request, steps: int) -> int:
         """Steps that really run; less than `steps` where a mode starts in the middle (strength)."""
         return steps
+
+    def strength(self, request: Request) -> float | None:
+        """How much of a clip changes, for a mode that starts from one."""
+        return None
+
+    def values(self, request: Request) -> dict[str, Any]:
+        """What the plan says of this mode alone, by the request's names."""
+        return {}
 
     # ------------------------------------------------------------------ lookups
 
@@ -199,9 +207,10 @@ class Mode(ABC):
             guidance_scale=cfg,
             guidance_scale_2=cfg_2,
             flow_shift=shift,
-            strength=getattr(request, "strength", None),
-            conditioning_scale=getattr(request, "conditioning_scale", None),
-            seed=random.SystemRandom().randint(0, MAX_SEED) if request.seed == -1 else request.seed,
+            strength=self.strength(request),
+            values=self.values(request),
+            segments=[Segment(frames=num_frames, steps=steps, expected_seconds=round(expected, 2))],
+            seed=drawn(request.seed),
             # Empty is a wish too: nothing to steer away from.
             negative_prompt=NEGATIVE_PROMPT if request.negative_prompt is None else request.negative_prompt,
             loras=[(key, 1.0) for key in self.loras(request, checkpoint, preset)],
@@ -211,6 +220,12 @@ class Mode(ABC):
             clip_seconds=round(num_frames / checkpoint.fps, 3),
             notices=notices,
         )
+
+    def plan_by(self, manifest: Manifest, values: Mapping[str, Any]) -> Plan:
+        """What raw values will do in the Space that says this of itself."""
+        allowed = [info.key for info in manifest.checkpoints]
+        request = self.parse({name: value for name, value in values.items() if value is not None})
+        return self.plan(request, manifest.backend, weights=manifest.weights, allowed=allowed)
 
     def _crops(self, request: Request, size: Resolution) -> list[str]:
         """What is cut away of media that were measured."""
@@ -237,6 +252,11 @@ class Mode(ABC):
             got=repr(key),
             hint="try " + ", ".join(row.key for row in rows),
         )
+
+
+def drawn(seed: Any) -> Any:
+    """The seed, drawn where none is asked for."""
+    return random.SystemRandom().randint(0, MAX_SEED) if seed in (None, -1) else seed
 
 
 def _preset(name: str, checkpoint: Checkpoint, weights: Weights) -> tuple[PresetName, PresetName, list[str]]:

@@ -50,6 +50,10 @@ class V2V(Mode):
     def request_type(self) -> type[Request]:
         return Request
 
+    def strength(self, request: contract.Request) -> float | None:
+        assert isinstance(request, Request)
+        return request.strength
+
     def check(self, request: contract.Request, checkpoint: Checkpoint, weights: Weights) -> list[str]:
         """Strength in range; a clip long enough, and what is cut from a longer one."""
         assert isinstance(request, Request)

@@ -128,6 +128,10 @@ class VACE(Mode):
             return super().frames(request, checkpoint, weights)
         return rules.frames_of_clip(request.num_frames, request.video, checkpoint, weights)
 
+    def values(self, request: contract.Request) -> dict[str, Any]:
+        assert isinstance(request, Request)
+        return {"submode": submode_of(request).key, "conditioning_scale": request.conditioning_scale}
+
     def check(self, request: contract.Request, checkpoint: Checkpoint, weights: Weights) -> list[str]:
         """What the sub-mode needs is there, and nothing that diffusers would misread."""
         assert isinstance(request, Request)

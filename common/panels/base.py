@@ -12,7 +12,7 @@ import gradio as gr
 
 from common.catalog import CHECKPOINTS, Checkpoint
 from common.contract import Done, Manifest, MediaHandle, ModeKey, Plan
-from common.errors import InputError, StudioError
+from common.errors import InputError, StudioError, received
 from common.modes.base import Example, Mode
 from common.panels import texts, widgets
 from common.panels.card import Card
@@ -38,7 +38,7 @@ TOLD: Mapping[str, Any] = {**_UNSEEN, "queue": True, "concurrency_limit": None}
 BEGIN = """(job, earlier, ...args) => {
     const output = document.querySelector('#%s');
     output.querySelector('.stage').scrollIntoView({behavior: 'smooth', block: 'nearest'});
-    output.dataset.job = Date.now().toString(36) + Math.random().toString(36).slice(2);
+    output.dataset.job = window.wanJob();
     return [output.dataset.job, !!output.querySelector('.result-video video'), ...args];
 }"""
 """Shows the output; draws the job an id, by which Stop finds it; looks whether there is an earlier video."""
@@ -180,13 +180,7 @@ class Panel:
 
     def preview_plan(self, manifest: Manifest, values: Mapping[str, Any]) -> Plan:
         """The plan of values that may still lack required inputs; InputError for a rule broken."""
-        complete = {**values, **self.missing(values)}
-        return self.mode.plan(
-            self.mode.parse(complete),
-            manifest.backend,
-            weights=manifest.weights,
-            allowed=[info.key for info in manifest.checkpoints],
-        )
+        return self.mode.plan_by(manifest, {**values, **self.missing(values)})
 
     def _label_html(self, manifest: Manifest, values: Mapping[str, Any]) -> str:
         todo = [self._label_of(name) for name in self.missing(values)]
@@ -209,7 +203,7 @@ class Panel:
     def in_words(self, error: StudioError) -> StudioError:
         if not isinstance(error, InputError):
             return error
-        return StudioError(texts.in_words(error.text, self.words()), title=error.title)
+        return received({**error.facts(), "text": texts.in_words(error.text, self.words())})
 
     # ------------------------------------------------------------------ events
 
@@ -355,7 +349,8 @@ class Panel:
         stop = self.stops.begin(job)
         try:
             values = self.values(raw)
-            async with aclosing(until(stop, self.runner.stream(values, dict(request.headers)))) as updates:
+            stream = self.runner.stream(values, dict(request.headers), job)
+            async with aclosing(until(stop, stream)) as updates:
                 async for found, event in updates:
                     before, card = card, card.after(event)
                     if isinstance(event, Done):

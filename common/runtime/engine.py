@@ -115,13 +115,7 @@ class Engine:
         return Manifest(
             git_sha=git_sha(),
             mode=self.mode.key,
-            checkpoints=[
-                CheckpointInfo(
-                    key=r.key, name=r.name, generation=r.generation,
-                    presets=list(r.presets), moe=r.moe, fps=r.fps,
-                )
-                for r in rows
-            ],
+            checkpoints=[CheckpointInfo.of(row) for row in rows],
             default_checkpoint=rows[0].key,
             weights=self.settings.weights,
             backend=self.backend,

@@ -38,12 +38,7 @@ def manifest(mode: Mode, *, backend: Backend | None = None, weights: str = "nano
     return Manifest(
         git_sha="test",
         mode=mode.key,
-        checkpoints=[
-            CheckpointInfo(
-                key=c.key, name=c.name, generation=c.generation, presets=list(c.presets), moe=c.moe, fps=c.fps
-            )
-            for c in rows
-        ],
+        checkpoints=[CheckpointInfo.of(row) for row in rows],
         default_checkpoint=rows[0].key,
         weights=weights,
         backend=backend or Backend(),

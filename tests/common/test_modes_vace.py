@@ -46,7 +46,7 @@ def test_defaults_are_those_of_the_facts() -> None:
     assert (p.checkpoint, p.num_inference_steps, p.guidance_scale, p.flow_shift, p.fps) == (
         "wan2.1-vace-14b", 30, 5.0, 16.0, 16,
     )  # fmt: skip
-    assert p.conditioning_scale == 1.0
+    assert p.values["conditioning_scale"] == 1.0
 
 
 def test_fast_falls_back_to_quality_and_says_so() -> None:

@@ -18,7 +18,7 @@ from common.modes import MODES
 from common.remote import RemoteRunner
 
 MODE = MODES["t2v"]
-STEP = {"v": 1, "type": "step", "t": 0.1, "index": 1, "total": 4}
+STEP = {"v": 2, "type": "step", "t": 0.1, "index": 1, "total": 4}
 
 
 class Growing(list[Any]):

@@ -21,6 +21,7 @@ from common.panels.card import Card
 from common.runner import FakeRunner
 from tests.common.fakes import manifest
 
+JOB = "0d9f3a52-7f3c-4a3e-9a53-2f7a6a1c9b10"
 ZERO = Backend(device="cuda", name="ZeroGPU", gpu_size="xlarge")
 
 
@@ -210,7 +211,7 @@ def test_preset_sets_what_the_plan_says() -> None:
 def run(panel: Any, **changes: Any) -> list[list[Any]]:
     async def go() -> list[list[Any]]:
         request = SimpleNamespace(headers={})
-        return [u async for u in panel._generate(request, "job", False, *page(panel, prompt="a", **changes))]
+        return [u async for u in panel._generate(request, JOB, False, *page(panel, prompt="a", **changes))]
 
     return asyncio.run(go())
 
@@ -339,10 +340,10 @@ def stopped_at(panel: Any, text: str) -> list[list[Any]]:
     async def go() -> list[list[Any]]:
         seen = []
         request = SimpleNamespace(headers={})
-        async for update in panel._generate(request, "job", False, *page(panel, prompt="a")):
+        async for update in panel._generate(request, JOB, False, *page(panel, prompt="a")):
             seen.append(update)
             if text in update[2]:
-                assert await panel._stop("job", False) == [gr.skip()] * 4, "the job says it itself"
+                assert await panel._stop(JOB, False) == [gr.skip()] * 4, "the job says it itself"
         return seen
 
     return asyncio.run(go())
@@ -373,7 +374,7 @@ def test_a_stop_at_decoding_ends_as_stopped_whatever_comes_late(late: str, pause
 
 def test_a_stop_told_before_the_job_begins_stops_it_and_no_other() -> None:
     panel = drawn(script=[(None, Stage(name="load", text="Loading")), done()])
-    answer = asyncio.run(panel._stop("job", False))
+    answer = asyncio.run(panel._stop(JOB, False))
     assert "Stopped." in answer[1] and answer[2]["interactive"] is True, "nobody else would say so yet"
     updates = run(panel)
     assert len(updates) == 1 and is_stopped(updates[0])
