@@ -134,16 +134,18 @@ class _Page:
         self.generation.select(chosen, now, [self.wish, *gated], **EACH)
         self.preset.input(*self.regating, **QUIET)
 
-        async def arrive(wish: str, event: gr.EventData) -> list[Any]:
-            where = told(event, "page")
+        async def arrive(where: str, clicked: bool, wish: str) -> list[Any]:
             for mode in self.panels:
-                if mode == where and told(event, "clicked"):
+                if mode == where and clicked:
                     self.watcher.wake(mode)  # where it sleeps; a page that is only opened wakes nobody
             stale = [time.monotonic() if key == where else gr.skip() for key in self.panels]
-            return [str(where), gating.header(str(where), wish, self.watcher), *stale]
+            return [where, gating.header(where, wish, self.watcher), *stale]
 
-        labels = [panel.stale for panel in self.panels.values()]
-        self.nav.click(arrive, self.wish, [page, self.generation, *labels], **EACH)
+        labels, clicked = [panel.stale for panel in self.panels.values()], gr.Checkbox(False, visible=False)
+        # Read when it is asked, not when it was clicked: of two rows clicked in a hurry the last one counts.
+        self.nav.click(
+            arrive, [page, clicked, self.wish], [page, self.generation, *labels], js=shell.HERE, **QUIET
+        )
         timer = gr.Timer(TICK_SECONDS)
         seen, known, healed = gr.State(""), gr.State(""), gr.Textbox("", visible=False)
         timer.tick(

@@ -28,13 +28,15 @@ def page_options() -> dict[str, Any]:
     return options | {"css": options["css"] + css, "head": head, "footer_links": ["settings"]}
 
 
-NAV_ON_LOAD = """const arrived = (page, clicked) => trigger('click', {page, clicked});
-element.addEventListener('click', (event) => {
-    const row = event.target.closest('[data-page]');
-    if (row) arrived(row.dataset.page, true);
+NAV_ON_LOAD = """element.addEventListener('click', (event) => {
+    if (!event.target.closest('[data-page]')) return;
+    window.wanStudio.clicked = true;
+    setTimeout(() => trigger('click'));  // once the page itself has been switched
 });
-arrived(document.body.dataset.page, false);"""
-"""Tells the server which page is open: the header's generation menu is that mode's, and who sleeps is woken."""
+trigger('click');"""
+"""Tells the server that a page is open: the header's generation menu is that mode's, and who sleeps is woken."""
+
+HERE = "(page, clicked, wish) => [document.body.dataset.page, Boolean(window.wanStudio.clicked), wish]"
 
 
 def nav(wish: str, watcher: Watcher) -> str:
