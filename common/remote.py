@@ -12,9 +12,10 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Executor, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 import httpx
@@ -90,6 +91,16 @@ def ask_manifest(url: str, headers: Mapping[str, str], timeout: httpx.Timeout) -
         raise ValueError(f"{url} answers with no manifest") from error
 
 
+@dataclass(frozen=True)
+class _Call:
+    """What a mode is asked, with some of the visitor's headers, and how its answers are read."""
+
+    endpoint: str
+    values: Mapping[str, Any]
+    visitor: Mapping[str, str]
+    read: Callable[[Sequence[Any]], Any]
+
+
 class RemoteRunner:
     """Runs the jobs of one mode through its Space's API, at `url` (ending in `/`).
 
@@ -126,38 +137,36 @@ class RemoteRunner:
         # Computed here with the backend that the manifest told: a label must not cost a request a keystroke.
         return self.mode.plan_by(await self.manifest(), values)
 
-    async def prepare(self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Prepared:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, self._prepare, given(values), dict(headers or {}))
-
-    def _prepare(self, values: dict[str, Any], visitor: Mapping[str, str]) -> Prepared:
-        media = self._media(values)
-        client = self._ready_client(visitor)
-        try:
-            made = client.predict(**{**values, **media}, api_name="/prepare")
-        except (AppError, ValueError) as error:
-            raise _studio_error(error) from None
-        except Exception as error:
-            raise _unreachable(self.mode, error) from None
-        finally:
-            client.close()
-        return _received(self.mode, Prepared, dict(zip(Prepared.model_fields, made, strict=False)))
+    async def prepare(
+        self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None
+    ) -> AsyncGenerator[Event | Prepared, None]:
+        call = _Call("/prepare", given(values), dict(headers or {}), self._prepared)
+        async with aclosing(self._told(call)) as items:
+            async for item in items:
+                yield item
 
     async def stream(
         self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None, job: str | None = None
     ) -> AsyncGenerator[Progress, None]:
-        job = job_id(job)
+        asked = {**given(values), "job": job_id(job)}
+        call = _Call("/generate", asked, dict(headers or {}), self._progress)
+        async with aclosing(self._told(call)) as items:
+            async for item in items:
+                yield (None, item) if isinstance(item, Queued) else item
+
+    async def _told(self, call: _Call) -> AsyncGenerator[Any, None]:
+        """What a thread of its own finds in the answers to a call."""
         loop = asyncio.get_running_loop()
-        updates: asyncio.Queue[Progress | BaseException | None] = asyncio.Queue()
+        items: asyncio.Queue[tuple[Any] | BaseException | None] = asyncio.Queue()
         stop = threading.Event()
 
-        def tell(item: Progress | BaseException | None) -> None:
+        def tell(item: tuple[Any] | BaseException | None) -> None:
             if not loop.is_closed():
-                loop.call_soon_threadsafe(updates.put_nowait, item)
+                loop.call_soon_threadsafe(items.put_nowait, item)
 
         def work() -> None:
             try:
-                self._follow({**given(values), "job": job}, dict(headers or {}), tell, stop)
+                self._follow(call, tell, stop)
             except BaseException as error:
                 tell(error)
             finally:
@@ -165,10 +174,10 @@ class RemoteRunner:
 
         self._executor.submit(work)
         try:
-            while (item := await updates.get()) is not None:
+            while (item := await items.get()) is not None:
                 if isinstance(item, BaseException):
                     raise item
-                yield item
+                yield item[0]
         finally:
             stop.set()  # the thread cancels the job and ends; waiting here would hold the event loop
 
@@ -196,20 +205,16 @@ class RemoteRunner:
             raise _unreachable(self.mode, error) from None
 
     def _follow(
-        self,
-        values: dict[str, Any],
-        visitor: Mapping[str, str],
-        tell: Callable[[Progress | Exception], None],
-        stop: threading.Event,
+        self, call: _Call, tell: Callable[[tuple[Any] | BaseException], None], stop: threading.Event
     ) -> None:
-        media = self._media(values)
-        client = self._ready_client(visitor)
+        media = self._media(call.values)
+        client = self._ready_client(call.visitor)
         try:
             if stop.is_set():
                 return
-            job = client.submit(**{**values, **media}, api_name="/generate")
+            job = client.submit(**{**call.values, **media}, api_name=call.endpoint)
             try:
-                self._poll(job, tell, stop)
+                self._poll(job, call.read, tell, stop)
             except Exception as error:
                 tell(error)  # first: to cancel at a mode that is frozen takes a minute
             finally:
@@ -237,7 +242,13 @@ class RemoteRunner:
             found[slot.name] = items if slot.many else items[0]
         return found
 
-    def _poll(self, job: Job, tell: Callable[[Progress | Exception], None], stop: threading.Event) -> None:
+    def _poll(
+        self,
+        job: Job,
+        read: Callable[[Sequence[Any]], Any],
+        tell: Callable[[tuple[Any] | BaseException], None],
+        stop: threading.Event,
+    ) -> None:
         seen, ahead, start = 0, None, time.monotonic()
         while not stop.is_set():
             done = job.done()
@@ -245,17 +256,12 @@ class RemoteRunner:
             # Every job is told that it is in the queue, also one that starts at once.
             if not seen and waited > QUEUED_SECONDS and (now := _ahead(job)) not in (None, ahead):
                 ahead = now
-                tell((None, Queued(position=ahead, t=round(waited, 3))))
+                tell((Queued(position=ahead, t=round(waited, 3)),))
             # A copy: the client's own list grows meanwhile, and what came between two looks would be lost.
             fresh = job.outputs()[seen:]
-            for video, raw in fresh:
-                event = _event(self.mode, raw)
-                if isinstance(event, Failed):
-                    raise event.error()
-                if isinstance(event, Stopped):
-                    raise Cancelled()
-                if event is not None:
-                    tell((video and _received(self.mode, MediaHandle, video), event))
+            for output in fresh:
+                if (item := read(output)) is not None:
+                    tell((item,))
             if fresh:
                 seen += len(fresh)
                 self._pulse.beat()
@@ -265,6 +271,19 @@ class RemoteRunner:
             if self._pulse.lost(self._answers):
                 raise UnavailableError(f"{self.mode.title} stopped answering; try again in a minute")
             time.sleep(POLL_SECONDS)
+
+    def _progress(self, output: Sequence[Any]) -> Progress | None:
+        """An answer of `/generate`."""
+        video, raw = output
+        event = _event(self.mode, raw)
+        return event and (video and _received(self.mode, MediaHandle, video), event)
+
+    def _prepared(self, output: Sequence[Any]) -> Event | Prepared | None:
+        """An answer of `/prepare`: events, and at the end what was made."""
+        *made, raw = output
+        if raw is not None:
+            return _event(self.mode, raw)
+        return _received(self.mode, Prepared, dict(zip(Prepared.model_fields, made, strict=False)))
 
     def _answers(self) -> bool:
         try:
@@ -323,11 +342,16 @@ def _received(mode: Mode, model: type[Answer], raw: Any) -> Answer:
 
 
 def _event(mode: Mode, raw: Any) -> Event | None:
-    """An event as received; None for one of a type that only a newer mode knows."""
+    """An event as received; None for one of a type that only a newer mode knows. Raises how a job ended badly."""
     name = raw.get("type") if isinstance(raw, dict) else None
     if isinstance(name, str) and name not in EVENTS:
         return None
-    return _received(mode, EVENTS[name] if isinstance(name, str) else Notice, raw)
+    event = _received(mode, EVENTS[name] if isinstance(name, str) else Notice, raw)
+    if isinstance(event, Failed):
+        raise event.error()
+    if isinstance(event, Stopped):
+        raise Cancelled()
+    return event
 
 
 _BY_TITLE: Mapping[str, type[StudioError]] = {
@@ -338,7 +362,7 @@ _BY_TITLE: Mapping[str, type[StudioError]] = {
 def _studio_error(error: Exception) -> StudioError:
     """The StudioError behind a `gr.Error` that came without a `failed` event, by its title.
 
-    So do those of `/prepare`, and what Gradio or ZeroGPU refuse by themselves; ZeroGPU's titles become GpuError.
+    So does what Gradio refuses by itself, before a handler of ours is asked; ZeroGPU's titles become GpuError.
     """
     title, text = getattr(error, "title", "Error"), getattr(error, "message", None) or str(error)
     cls = GpuError if title.startswith("ZeroGPU") else _BY_TITLE.get(title, StudioError)

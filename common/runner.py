@@ -11,8 +11,9 @@ import contextvars
 import logging
 import secrets
 import threading
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
+from functools import partial
 from typing import Any, Protocol, TypeVar
 from uuid import UUID, uuid4
 
@@ -49,8 +50,13 @@ class Runner(Protocol):
         """What these values would do."""
         ...
 
-    async def prepare(self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Prepared:
-        """The control media of these values, for modes that make some (VACE, Animate)."""
+    def prepare(
+        self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None
+    ) -> AsyncGenerator[Event | Prepared, None]:
+        """Make the control media of these values alone, for modes that make some (VACE, Animate).
+
+        Yields events, then what was made. Closing or cancelling it cancels the work.
+        """
         ...
 
     def stream(
@@ -119,42 +125,39 @@ class LocalRunner:
     async def plan(self, values: Mapping[str, Any]) -> Plan:
         return self.service.plan(self.mode.parse(given(values)))
 
-    async def prepare(self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Prepared:
+    async def prepare(
+        self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None
+    ) -> AsyncGenerator[Event | Prepared, None]:
         service = self.service
         if not isinstance(service, Preparing):
             raise UnavailableError(f"{self.mode.title} makes no control media")
         request = self.mode.parse(given(values))
         plan = service.plan(request)
 
-        def work(stop: threading.Event) -> Generator[Prepared, None, None]:
-            yield service.prepare(service.preflight(request, plan, stop))
+        def work() -> Generator[Update | Prepared, None, None]:
+            made = yield from service.prepare(request, plan)
+            yield made
 
-        async with aclosing(_pumped(self.mode.key, work)) as made:
-            return await anext(made)
+        async with aclosing(_pumped(self.mode.key, work)) as items:
+            async for item in items:
+                yield item if isinstance(item, Prepared) else item[1]
 
     async def stream(
         self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None, job: str | None = None
     ) -> AsyncGenerator[Progress, None]:
         job, request = job_id(job), self.mode.parse(given(values))
         plan = self.service.plan(request)
-
-        def work(stop: threading.Event) -> Generator[Update, None, None]:
-            ready = self.service.preflight(request, plan, stop)
-            yield from self.service.generate(ready)
-
+        work = partial(self.service.generate, request, plan)
         async with aclosing(_pumped(self.mode.key, work)) as updates:
             async for path, event in updates:
                 yield _handle(path, event), event.of(job)
 
 
-async def _pumped(
-    name: str, work: Callable[[threading.Event], Generator[Item, None, None]]
-) -> AsyncGenerator[Item, None]:
+async def _pumped(name: str, work: Callable[[], Iterator[Item]]) -> AsyncGenerator[Item, None]:
     """What a generator yields, iterated by a thread of its own: a shared pool is full of what was cancelled.
 
     A running generator cannot be closed from outside ("generator already executing"): the thread that
-    iterates it looks at `stop` after every item and closes it itself. What takes long before an item, such as
-    opening media, looks at `stop` too.
+    iterates it looks at `stop` after every item, of which there are two a second, and closes it itself.
     """
     loop = asyncio.get_running_loop()
     items: asyncio.Queue[tuple[Item] | BaseException | None] = asyncio.Queue()
@@ -165,7 +168,7 @@ async def _pumped(
         loop.call_soon_threadsafe(items.put_nowait, item)
 
     def pump() -> None:
-        generator = work(stop)
+        generator = work()
         try:
             for item in generator:
                 if stop.is_set():
@@ -174,7 +177,8 @@ async def _pumped(
         except BaseException as error:
             tell(error)
         finally:
-            generator.close()
+            if isinstance(generator, Generator):
+                generator.close()
             tell(None)
             loop.call_soon_threadsafe(ended.set)
 
@@ -223,8 +227,11 @@ class FakeRunner:
     async def plan(self, values: Mapping[str, Any]) -> Plan:
         return self.mode.plan_by(self._manifest, values)
 
-    async def prepare(self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Prepared:
+    async def prepare(
+        self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None
+    ) -> AsyncGenerator[Event | Prepared, None]:
         raise UnavailableError(f"{self.mode.title} makes no control media")
+        yield
 
     async def stream(
         self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None, job: str | None = None

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -19,18 +18,17 @@ class Ready:
     """A job whose media were opened, once: all that is needed to make its video, wherever the GPU is.
 
     `request` has its handles measured, `plan` knows how long its clips are, `inputs` are the pipeline's own
-    arguments, `notices` what was changed to make them. It is pickled on its way to a ZeroGPU worker.
+    arguments. It is pickled on its way to a ZeroGPU worker.
     """
 
     request: Request
     plan: Plan
     inputs: dict[str, Any] = field(default_factory=lambda: dict[str, Any]())
-    notices: tuple[str, ...] = ()
     parents: tuple[Parent, ...] = ()
 
 
 class Service(Protocol):
-    """One mode, ready to work. All but `generate` run in the Space's own process."""
+    """One mode, ready to work."""
 
     mode: Mode
 
@@ -42,15 +40,11 @@ class Service(Protocol):
         """The plan on this machine; InputError for a rule broken."""
         ...
 
-    def preflight(self, request: Request, plan: Plan, stop: threading.Event) -> Ready:
-        """Open every media input on the CPU, before a GPU second is spent.
+    def generate(self, request: Request, plan: Plan) -> Iterator[Update]:
+        """Make the video, in the job's turn: its media are opened first, as the stage `prepare`.
 
-        Raises MediaError, and Cancelled soon after `stop` is set.
+        Yields at least twice a second. Closing it cancels the job. Raises StudioError.
         """
-        ...
-
-    def generate(self, ready: Ready) -> Iterator[Update]:
-        """Make the video. On ZeroGPU this is the decorated function: closing it cancels the job."""
         ...
 
 
@@ -58,8 +52,8 @@ class Service(Protocol):
 class Preparing(Protocol):
     """A service that can show what it will give to the model before it does: `/prepare`."""
 
-    def prepare(self, ready: Ready) -> Prepared:
-        """The control media of a job that went through `preflight`."""
+    def prepare(self, request: Request, plan: Plan) -> Generator[Update, None, Prepared]:
+        """Make the control media alone, in the job's turn; yields as `generate` does."""
         ...
 
 

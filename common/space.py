@@ -14,7 +14,7 @@ import gradio as gr
 from gradio.events import api
 
 from common.blocks import StudioBlocks, as_gradio_errors
-from common.contract import MediaHandle
+from common.contract import Event, MediaHandle, Prepared
 from common.errors import InputError
 from common.gate import Gate
 from common.modes.base import Mode
@@ -70,11 +70,17 @@ def add_api(runner: Runner, gate: Gate) -> None:
     async def manifest() -> dict[str, Any]:
         return (await runner.manifest()).model_dump(mode="json")
 
-    async def prepare(*args: Any) -> tuple[Any, ...]:
+    async def prepare(*args: Any) -> AsyncGenerator[tuple[Any, ...], None]:
         with as_gradio_errors():
-            values = await _let_in(gate, mode, _named(mode, args))
-            made = (await runner.prepare(values)).model_dump(mode="json")
-        return made["video"], made["mask"], made["reference_images"], made["notices"]
+            try:
+                values = await _let_in(gate, mode, _named(mode, args))
+                async with aclosing(runner.prepare(values)) as items:
+                    async for item in items:
+                        yield _control(item)
+            except Exception as error:
+                told = explain(error)
+                yield _control(ending(told, ""))
+                raise told from None
 
     video_and_event = tuple[gr.FileData | None, dict]
     api(
@@ -94,12 +100,22 @@ def add_api(runner: Runner, gate: Gate) -> None:
         queue=False,
     )
     if mode.prepares:
-        control = tuple[gr.FileData, gr.FileData, list[gr.FileData], list[str]]
-        about = "Control video, mask, references and notices, as the model would be given them."
+        control = tuple[gr.FileData | None, gr.FileData | None, list[gr.FileData], list[str], dict | None]
+        about = (
+            "Control video, mask, references and notices, as the model would be given them. Yields progress; the "
+            "last has them all and no event."
+        )
         api(_typed(prepare, mode, control, about), api_name="prepare", **GPU_QUEUE)
     manifest.__annotations__["return"] = dict
     manifest.__doc__ = "What this Space is: checkpoints, weights, backend, versions, fields."
     api(manifest, api_name="manifest", queue=False)
+
+
+def _control(item: Event | Prepared) -> tuple[Any, ...]:
+    """An answer of `/prepare`."""
+    if isinstance(item, Prepared):
+        return (*item.model_dump(mode="json").values(), None)
+    return None, None, [], [], item.model_dump(mode="json")
 
 
 def add_admin(service: Administered) -> None:

@@ -15,6 +15,7 @@ from common.contract import (
     Backend,
     CheckpointInfo,
     Done,
+    Event,
     Heartbeat,
     Lineage,
     Manifest,
@@ -143,10 +144,17 @@ class FederatedRunner:
         finally:
             studio.busy[place] -= 1
 
-    async def prepare(self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Prepared:
+    async def prepare(
+        self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None
+    ) -> AsyncGenerator[Event | Prepared, None]:
         status = await self._ready(values)
-        made = await self._remote(status).prepare(values, headers)
-        video, mask = [await self._known_here(clip, status.place, None) for clip in (made.video, made.mask)]
+        async with aclosing(self._remote(status).prepare(values, headers)) as items:
+            async for item in items:
+                self.studio.watcher.heard(status.place)
+                yield await self._shown_here(item, status.place) if isinstance(item, Prepared) else item
+
+    async def _shown_here(self, made: Prepared, place: Place) -> Prepared:
+        video, mask = [await self._known_here(clip, place, None) for clip in (made.video, made.mask)]
         return made.model_copy(update={"video": video, "mask": mask})
 
     def _remote(self, status: Status) -> RemoteRunner:

@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 CODE = """
-import importlib.util, sys, threading
+import importlib.util, sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
@@ -19,8 +19,7 @@ spec = importlib.util.spec_from_file_location("wan_space_postcard", "spaces/post
 app = importlib.util.module_from_spec(spec); sys.modules[spec.name] = app; spec.loader.exec_module(app)
 assert Path(app.service.mode.__class__.__module__.replace(".", "/") + ".py").is_file()
 request = app.service.mode.parse({"prompt": "a red circle", "num_inference_steps": 1, "seed": 1})
-ready = app.service.preflight(request, app.service.plan(request), threading.Event())
-*_, (path, event) = app.service.generate(ready)
+*_, (path, event) = app.service.generate(request, app.service.plan(request))
 print(event.type, event.plan.num_frames, path)
 """
 

@@ -67,7 +67,8 @@ class Card:
                 ahead = f", {event.position} ahead" if event.position else ""
                 return replace(now, state="waiting", text=f"Waiting for the GPU{ahead}")
             case Stage():
-                return replace(now, state="running", text=event.text)
+                far = f" · {event.done} of {event.total}" if event.total else ""
+                return replace(now, state="running", text=event.text + far)
             case Step():
                 segment = f" · part {event.segment} of {event.segments}" if event.segments else ""
                 return replace(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache as cached
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,6 @@ from common.contract import (
     Lineage,
     Manifest,
     MediaHandle,
-    Notice,
     Parent,
     Plan,
     Request,
@@ -35,21 +35,19 @@ from common.modes.base import PRESETS, MediaSlot, Mode
 from common.runner import explain
 from common.runtime import backend as machine
 from common.runtime import generate, load, lora, media, preview, weights
-from common.runtime.job import Job, Made, stream
+from common.runtime.job import Job, Made, in_turn, work
 from common.runtime.reader import Reader
 from common.runtime.residency import HOUSE
-from common.runtime.turns import LINE, Turns
+from common.runtime.turns import LINE
 from common.runtime.video import write_video
 from common.runtime.zerogpu import Carried, followed
-from common.service import Ready
+from common.service import Ready, Update
 from common.settings import SpaceSettings, git_sha
 
+Result = TypeVar("Result")
 Note = Callable[[str], None]
 Inputs = Callable[[Any, Plan, Reader], dict[str, Any]]
 """A mode's own pipeline arguments from its request; opens media, notes what it changed, loads no model."""
-
-DESK = Turns()
-"""One job's media are opened at a time, whatever the mode: they may take a gigabyte before they are scaled."""
 
 
 class Engine:
@@ -76,37 +74,34 @@ class Engine:
         """The plan on this machine; InputError for a rule broken."""
         return self.mode.plan(request, self.backend, weights=self.settings.weights, allowed=self.allowed)
 
-    def preflight(self, request: Request, plan: Plan, stop: threading.Event) -> Ready:
-        """Opens every media input on the CPU, once: what the pipeline is given is made here.
-
-        Refuses a checkpoint that this machine cannot hold, before it is downloaded, and a job without room for its
-        result.
-        """
-        self._check_memory(CHECKPOINTS[plan.checkpoint])
-        cache.check_free()
-        media_in = self.mode.media(request)
-        with Reader(stop) as reader:
-            if not media_in:
-                return Ready(request, plan, self.inputs(request, plan, reader), tuple(reader.notices))
-            with cache.holding(handle.path for _, handle in media_in), DESK.turn(reader.check):
-                request = self._measured(request, media_in, reader)
-                # Planned again: how long a clip is was not known before it was opened. The seed is drawn once.
-                plan = self.plan(request.model_copy(update={"seed": plan.seed}))
-                inputs = self.inputs(request, plan, reader)
-                return Ready(request, plan, inputs, tuple(reader.notices), self._parents(request))
-
-    def generate(self, ready: Ready) -> Iterator[tuple[str | None, Event]]:
+    def generate(self, request: Request, plan: Plan) -> Iterator[Update]:
         """Makes the video through the Space's GPU function; raises what went wrong there."""
-        carried = followed(lambda: self.on_gpu(ready)) if self.backend.gpu_size else self.on_gpu(ready)
-        try:
-            for path, item in carried:
-                if isinstance(item, StudioError):
-                    raise item
-                yield path, item
-        finally:
-            close = getattr(carried, "close", None)
-            if close is not None:
-                close()
+        return self.turn(request, plan, self._made)
+
+    def turn(
+        self,
+        request: Request,
+        plan: Plan,
+        then: Callable[[Ready, Job], Generator[Update, None, Result]],
+    ) -> Generator[Update, None, Result]:
+        """The whole of a job: its media are checked at once, and opened in its turn; then comes `then`.
+
+        What is wrong with a file is told to who brought it, not to who has waited.
+        """
+        job = Job()
+        with self._reading(request, job) as reader:
+            request, plan = yield from work(lambda _: self._checked(request, plan, reader), job)
+            leave = yield from in_turn(LINE, job)
+            try:
+                ready = yield from work(lambda _: self._opened(request, plan, reader), job)
+                return (yield from then(ready, job))
+            finally:
+                leave()
+
+    def preflight(self, request: Request, plan: Plan, job: Job) -> Ready:
+        """All that comes before the GPU, without a turn."""
+        with self._reading(request, job) as reader:
+            return self._opened(*self._checked(request, plan, reader), reader)
 
     def manifest(self) -> Manifest:
         """What this Space is and has."""
@@ -135,9 +130,8 @@ class Engine:
     def run(self, ready: Ready) -> Iterator[Carried]:
         """The body of the GPU function. Closing it stops the job within a step."""
         try:
-            for text in dict.fromkeys((*ready.plan.notices, *ready.notices)):
-                yield None, Notice(text=text, t=0.0)
-            yield from stream(lambda job: self._work(ready, job), LINE)
+            made = yield from work(partial(self._work, ready), Job())
+            yield str(made.path), made.done
         except StudioError as error:
             yield None, error
         except Exception as error:
@@ -178,7 +172,48 @@ class Engine:
                 folder.rmdir()
         return freed
 
+    # ------------------------------------------------------------------ the media
+
+    @contextmanager
+    def _reading(self, request: Request, job: Job) -> Iterator[Reader]:
+        with Reader(job) as reader, cache.holding(handle.path for _, handle in self.mode.media(request)):
+            yield reader
+
+    def _checked(self, request: Request, plan: Plan, reader: Reader) -> tuple[Request, Plan]:
+        """The request with its media measured, and the plan that knows how long they are.
+
+        Refuses a checkpoint that this machine cannot hold, before it is downloaded, and a job without room for its
+        result.
+        """
+        self._check_memory(CHECKPOINTS[plan.checkpoint])
+        cache.check_free()
+        if media_in := self.mode.media(request):
+            reader.stage("Checking the media")
+            request = self._measured(request, media_in, reader)
+            plan = self.plan(request.model_copy(update={"seed": plan.seed}))  # the seed is drawn once
+        for text in plan.notices:
+            reader.note(text)
+        return request, plan
+
+    def _opened(self, request: Request, plan: Plan, reader: Reader) -> Ready:
+        """What the pipeline is given, each medium decoded once."""
+        if self.mode.media(request):
+            reader.stage("Opening the media")
+        return Ready(request, plan, self.inputs(request, plan, reader), self._parents(request))
+
     # ------------------------------------------------------------------ the work
+
+    def _made(self, ready: Ready, job: Job) -> Generator[Update, None, None]:
+        began = job.seconds()
+        carried = followed(lambda: self.on_gpu(ready)) if self.backend.gpu_size else self.on_gpu(ready)
+        try:
+            for path, item in carried:
+                if isinstance(item, StudioError):
+                    raise item
+                yield path, _since(began, item)
+        finally:
+            if isinstance(carried, Generator):
+                carried.close()
 
     def _work(self, ready: Ready, job: Job) -> Made:
         request, plan = ready.request, ready.plan
@@ -264,6 +299,14 @@ class Engine:
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             parents=list(ready.parents),
         )
+
+
+def _since(began: float, event: Event) -> Event:
+    """An event of the GPU function, which has a clock of its own, by that of the whole job."""
+    event = event.later(began)
+    if isinstance(event, Done):
+        event = event.model_copy(update={"seconds": round(event.seconds + began, 3)})
+    return event
 
 
 def _made() -> list[Path]:

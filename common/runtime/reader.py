@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +13,7 @@ from common.errors import MediaError
 from common.modes import rules
 from common.runtime import media
 from common.runtime.clips import Clip
+from common.runtime.job import Job
 from common.runtime.media import Size
 from common.runtime.watch import Watch
 
@@ -23,9 +23,9 @@ Frame = Image.Image
 class Reader:
     """What a mode's `inputs` opens its media with, and tells what it changed. Use it in a `with`."""
 
-    def __init__(self, stop: threading.Event | None = None) -> None:
-        self.watch = Watch(stop)
-        self.notices: list[str] = []
+    def __init__(self, job: Job | None = None) -> None:
+        self.job = job or Job()
+        self.watch = Watch(self.job.check)
         self._clips: dict[Path, Clip] = {}
 
     def __enter__(self) -> Reader:
@@ -37,14 +37,22 @@ class Reader:
         for clip in self._clips.values():
             clip.close()
 
-    def check(self) -> None:
-        """Raises Cancelled once the job is stopped; for every loop over frames."""
-        self.watch.check()
+    @property
+    def notices(self) -> list[str]:
+        """What was said so far."""
+        return self.job.notices
+
+    def check(self, done: int = 0, total: int = 0) -> None:
+        """For every loop over frames: raises Cancelled once the job is stopped, says how far the stage is."""
+        self.job.check(done, total)
+
+    def stage(self, text: str) -> None:
+        """What is done from now on, in words."""
+        self.job.stage("prepare", text)
 
     def note(self, text: str) -> None:
         """Something was changed or should be known; said once."""
-        if text not in self.notices:
-            self.notices.append(text)
+        self.job.note(text)
 
     def measured(self, handle: MediaHandle, field: str) -> MediaHandle:
         """The handle with mime, size and hash filled in from the file itself."""

@@ -1,27 +1,21 @@
-"""Watches over the preparation of one job: whether it was stopped, and what decoding has cost it."""
+"""Watches over the decoding of one job's media: what it has cost."""
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from common.budgets import BUDGETS
-from common.errors import Cancelled, MediaError
+from common.errors import MediaError
 
 
 class Watch:
-    """Asked by every loop over packets or frames."""
+    """Asked by every loop over packets or frames; `check` raises Cancelled once the job is stopped."""
 
-    def __init__(self, stop: threading.Event | None = None) -> None:
-        self.stop = stop or threading.Event()
+    def __init__(self, check: Callable[[], None] = lambda: None) -> None:
+        self.check = check
         self.left = float(BUDGETS.decode_seconds)
-
-    def check(self) -> None:
-        """Raises Cancelled once the job is stopped."""
-        if self.stop.is_set():
-            raise Cancelled()
 
     @contextmanager
     def decoding(self, field: str) -> Iterator[None]:

@@ -6,8 +6,9 @@ Run it with `python spaces/vace/app.py`. WAN_WEIGHTS=wan takes the real models; 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from numpy.typing import NDArray  # noqa: E402
 from PIL import Image  # noqa: E402
 
 import spaces  # noqa: E402 - the ZeroGPU package; it must come before torch
+from common import contract  # noqa: E402
 from common.annotate import cache  # noqa: E402
 from common.annotate.makers import Material, make  # noqa: E402
 from common.annotate.put_back import put_back  # noqa: E402
@@ -29,10 +31,10 @@ from common.contract import MediaHandle, Plan, Prepared  # noqa: E402
 from common.modes.vace import MODE, Request, submode_of  # noqa: E402
 from common.runtime import media  # noqa: E402
 from common.runtime.engine import Carried, Engine  # noqa: E402
-from common.runtime.job import Job  # noqa: E402
+from common.runtime.job import Job, work  # noqa: E402
 from common.runtime.reader import Reader  # noqa: E402
 from common.runtime.video import write_video  # noqa: E402
-from common.service import Ready  # noqa: E402
+from common.service import Ready, Update  # noqa: E402
 from common.settings import SpaceSettings  # noqa: E402
 from common.space import build_space  # noqa: E402
 
@@ -52,21 +54,12 @@ class VaceEngine(Engine):
         frames = super().make(pipe, replace(ready, inputs=given), steps, job)
         return put_back(frames, given["video"], given["mask"]) if whole else frames
 
-    def prepare(self, ready: Ready) -> Prepared:
-        """Control video, mask and references of a job whose media were opened."""
-        assert isinstance(ready.request, Request)
-        folder = kept_in(ready.request, ready.plan)
-        shown: dict[str, MediaHandle] = {}
-        for name in ("video", "mask"):
-            path = folder / f"{name}.mp4"
-            if not path.is_file():
-                frames = np.stack([np.asarray(f) for f in ready.inputs[name]])
-                write_video(frames, ready.plan.fps, path, None)
-            shown[name] = MediaHandle(path=str(path), mime="video/mp4")
-        pictures = [folder / f"reference-{i}.png" for i in range(len(ready.inputs["reference_images"] or []))]
-        references = [MediaHandle(path=str(p), mime="image/png") for p in pictures]
-        notices = [*ready.plan.notices, *ready.notices]
-        return Prepared(**shown, reference_images=references, notices=notices)
+    def prepare(self, request: contract.Request, plan: Plan) -> Generator[Update, None, Prepared]:
+        """Control video, mask and references, made in the job's turn as `generate` makes them."""
+        return (yield from self.turn(request, plan, self._shown))
+
+    def _shown(self, ready: Ready, job: Job) -> Generator[Update, None, Prepared]:
+        return (yield from work(partial(_written, ready), job))
 
 
 def inputs(request: Request, plan: Plan, reader: Reader) -> dict[str, Any]:
@@ -76,6 +69,7 @@ def inputs(request: Request, plan: Plan, reader: Reader) -> dict[str, Any]:
     """
     folder = kept_in(request, plan)
     if (control := cache.load(folder, reader.check)) is None:
+        reader.stage(f"Making the control: {submode_of(request).label}")
         control = make(opened(request, plan, reader))
         cache.save(control, folder, plan.fps, reader.check)
     for text in control.notices:
@@ -87,6 +81,21 @@ def inputs(request: Request, plan: Plan, reader: Reader) -> dict[str, Any]:
         "conditioning_scale": request.conditioning_scale,
         "put_back": control.kept and request.keep_source,
     }
+
+
+def _written(ready: Ready, job: Job) -> Prepared:
+    assert isinstance(ready.request, Request)
+    folder = kept_in(ready.request, ready.plan)
+    shown: dict[str, MediaHandle] = {}
+    for name in ("video", "mask"):
+        path = folder / f"{name}.mp4"
+        if not path.is_file():
+            frames = np.stack([np.asarray(f) for f in ready.inputs[name]])
+            write_video(frames, ready.plan.fps, path, None)
+        shown[name] = MediaHandle(path=str(path), mime="video/mp4")
+    pictures = [folder / f"reference-{i}.png" for i in range(len(ready.inputs["reference_images"] or []))]
+    references = [MediaHandle(path=str(p), mime="image/png") for p in pictures]
+    return Prepared(**shown, reference_images=references, notices=job.notices)
 
 
 def kept_in(request: Request, plan: Plan) -> Path:

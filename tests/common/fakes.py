@@ -30,7 +30,7 @@ from common.contract import (
 )
 from common.errors import MediaError
 from common.modes.base import Mode
-from common.service import Ready, Update
+from common.service import Update
 
 
 def manifest(mode: Mode, *, backend: Backend | None = None, weights: str = "nano") -> Manifest:
@@ -95,16 +95,11 @@ class FakeService:
         self.log.append("plan")
         return self.mode.plan(request, self.shown.backend, weights=self.shown.weights)
 
-    def preflight(self, request: Request, plan: Plan, stop: threading.Event) -> Ready:
-        self.log.append("preflight")
+    def generate(self, request: Request, plan: Plan) -> Iterator[Update]:
+        self.log.append("generate")
         for slot, handle in self.mode.media(request):
             if not Path(handle.path).is_file():
                 raise MediaError(slot.name, "cannot be found", hint="upload it again")
-        return Ready(request, plan)
-
-    def generate(self, ready: Ready) -> Iterator[Update]:
-        self.log.append("generate")
-        request, plan = ready.request, ready.plan
         self.seen, self.request = _gradio_request(), request
         start = time.monotonic()
 

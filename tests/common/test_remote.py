@@ -68,8 +68,9 @@ class FakeJob:
 
 def poll(job: Any, stop: threading.Event | None = None) -> list[Any]:
     told: list[Any] = []
-    RemoteRunner(MODE, "http://x/")._poll(job, told.append, stop or threading.Event())
-    return told
+    runner = RemoteRunner(MODE, "http://x/")
+    runner._poll(job, runner._progress, told.append, stop or threading.Event())
+    return [item for (item,) in told]
 
 
 def test_what_arrives_between_two_looks_is_not_lost() -> None:
@@ -129,7 +130,8 @@ def test_a_job_is_cancelled_whatever_ends_its_polling(
     monkeypatch.setattr(runner, "_ready_client", lambda visitor: client)
     monkeypatch.setattr(runner, "_answers", lambda: False)
     monkeypatch.setattr(pulse, "SILENCE_SECONDS", 0.05)
-    runner._follow({"prompt": "a"}, {}, told.append, stop)
+    call = remote._Call("/generate", {"prompt": "a"}, {}, runner._progress)
+    runner._follow(call, told.append, stop)
     assert job.cancelled_with == "an event"
     assert isinstance(told[-1], UnavailableError)
 
@@ -149,8 +151,8 @@ def test_a_job_that_waits_says_how_many_are_before_it(monkeypatch: pytest.Monkey
         if len(told) == 3:
             stop.set()
 
-    RemoteRunner(MODE, "http://waiting/")._poll(job, tell, stop)
-    assert [event.position for _, event in told] == [3, 2, 1]
+    RemoteRunner(MODE, "http://waiting/")._poll(job, lambda output: output, tell, stop)
+    assert [event.position for (event,) in told] == [3, 2, 1]
 
 
 def test_a_job_at_work_is_told_no_place_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,17 +7,18 @@ import contextvars
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Generator, Iterator
 from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 
 from common.contract import Plan, Prepared, Request, Stage
-from common.errors import Cancelled, GpuError, InputError, MediaError
+from common.errors import GpuError, InputError, MediaError
 from common.modes import MODES
 from common.runner import FakeRunner, LocalRunner, explain
-from common.service import Ready, Update
+from common.service import Update
 from tests.common.fakes import FakeService, manifest
 
 VALUES = {"prompt": "a red circle", "num_inference_steps": 3, "seed": 5}
@@ -39,7 +40,7 @@ def test_stream_yields_events_in_order_and_the_video_with_done(service: FakeServ
     video, done = found[-1]
     assert video and Path(video.path).is_file()
     assert (video.mime, video.width, video.frames, video.sha256) == ("video/mp4", 128, 17, done.sha256)
-    assert service.log == ["plan", "preflight", "generate", "done"]
+    assert service.log == ["plan", "generate", "done"]
 
 
 def test_none_means_not_given(service: FakeService) -> None:
@@ -104,20 +105,27 @@ def test_cancelling_while_media_are_opened_stops_that_too(tmp_path: Path, asked:
     begun, left = threading.Event(), threading.Event()
 
     class Opening(FakeService):
-        def preflight(self, request: Request, plan: Plan, stop: threading.Event) -> Ready:
+        def generate(self, request: Request, plan: Plan) -> Iterator[Update]:
             begun.set()
-            assert stop.wait(60), "nobody told it to stop"
-            left.set()
-            raise Cancelled()
+            try:
+                while True:
+                    time.sleep(0.05)
+                    yield None, Stage(name="prepare", text="Opening the media")
+            finally:
+                left.set()
 
-        def prepare(self, ready: Ready) -> Prepared:
-            raise AssertionError("nothing is ready")
+        def prepare(self, request: Request, plan: Plan) -> Generator[Update, None, Prepared]:
+            yield from self.generate(request, plan)
+            raise AssertionError("it never ends by itself")
 
     runner = LocalRunner(Opening(MODES["t2v"], tmp_path))
 
+    async def follow() -> None:
+        async for _ in runner.stream(VALUES) if asked == "stream" else runner.prepare(VALUES):
+            pass
+
     async def go() -> None:
-        work = collect(runner, VALUES) if asked == "stream" else runner.prepare(VALUES)
-        task = asyncio.ensure_future(work)
+        task = asyncio.create_task(follow())
         assert await asyncio.to_thread(begun.wait, 60)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -147,10 +155,10 @@ def test_context_variables_reach_the_thread_of_the_generation(service: FakeServi
     seen: list[tuple[str, str]] = []
 
     class Curious(FakeService):
-        def generate(self, ready: Ready) -> Iterator[Update]:
+        def generate(self, request: Request, plan: Plan) -> Iterator[Update]:
             seen.append((visitor.get(), threading.current_thread().name))
             yield None, Stage(name="load", text="…")
-            yield from super().generate(ready)
+            yield from super().generate(request, plan)
 
     async def go() -> None:
         visitor.set("me")

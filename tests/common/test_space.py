@@ -143,7 +143,7 @@ def test_predict_with_a_prompt_alone_gives_video_and_done(t2v: Running) -> None:
     assert Path(video).read_bytes()[4:8] == b"ftyp"
     assert event["type"] == "done" and event["plan"]["num_inference_steps"] == 4
     assert event["lineage"]["request"]["prompt"] == "a red circle"
-    assert t2v.service.log == ["plan", "preflight", "generate", "done"]
+    assert t2v.service.log == ["plan", "generate", "done"]
 
 
 def test_submit_streams_events_in_order(t2v: Running) -> None:
@@ -238,7 +238,7 @@ def test_an_image_arrives_as_a_file(i2v: Running) -> None:
 def test_a_path_of_the_server_is_no_upload(i2v: Running, extra: dict) -> None:
     with pytest.raises(AppError):
         i2v.connect().predict(prompt="a", image={"path": str(Path(__file__)), **extra}, api_name="/generate")
-    assert "preflight" not in i2v.service.log
+    assert "generate" not in i2v.service.log
 
 
 def test_a_refused_file_is_called_as_in_the_api(i2v: Running) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
 import pytest
 
 from common.errors import InputError, MediaError
 from common.modes.v2v import MODE
+from common.runtime.job import Job
 from common.runtime.reader import Reader
 from common.runtime.residency import HOUSE
 from tests.spaces import media_for_modes as media
@@ -37,7 +36,7 @@ def test_less_strength_keeps_more_of_the_clip(make, tmp_path):
 def test_the_page_and_the_api_take_the_clip_s_own_length(service, tmp_path):
     engine = service("v2v")
     request = MODE.parse({"prompt": "x", "video": media.clip(tmp_path / "c.mp4", frames=12)})
-    plan = engine.preflight(request, engine.plan(request), threading.Event()).plan
+    plan = engine.preflight(request, engine.plan(request), Job()).plan
     assert plan.num_frames == 9 and "video has 12 frames at 16 fps; the first 9 are used." in plan.notices
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from typing import Any
 
 import av
 import numpy as np
@@ -57,11 +57,20 @@ def test_the_control_matters(make, files, tmp_path):
     assert not np.array_equal(a, b) and not np.array_equal(a, c)
 
 
+def prepared(engine: Any, request: Any) -> Any:
+    making = engine.prepare(request, engine.plan(request))
+    while True:
+        try:
+            next(making)
+        except StopIteration as end:
+            return end.value
+
+
 def test_prepare_shows_what_generate_uses_and_makes_it_once(service, files, monkeypatch):
     engine = service("vace")
     values = {"prompt": "x", "num_frames": 5, "submode": "inpainting_mask", **files}
     request = engine.mode.parse(values)
-    shown = engine.prepare(engine.preflight(request, engine.plan(request), threading.Event()))
+    shown = prepared(engine, request)
     assert (
         media.read(shown.mask.path)[0, 60, 10].min() > 250
         and media.read(shown.mask.path)[0, 60, 120].max() < 5
@@ -74,8 +83,7 @@ def test_prepare_shows_what_generate_uses_and_makes_it_once(service, files, monk
 
     monkeypatch.setitem(engine.inputs.__globals__, "make", never)
     again = engine.mode.parse(values | {"prompt": "another prompt", "seed": 9, "conditioning_scale": 0.5})
-    again = engine.preflight(again, engine.plan(again), threading.Event())
-    assert engine.prepare(again).video.path == shown.video.path
+    assert prepared(engine, again).video.path == shown.video.path
 
 
 @pytest.mark.parametrize(

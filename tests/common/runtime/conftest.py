@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -61,7 +60,7 @@ def run(t2v: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., 
             "num_frames": 1, "num_inference_steps": 2, "preset": "quality",
         }  # fmt: skip
         request = t2v.mode.parse(defaults | values)
-        updates = list(t2v.generate(t2v.preflight(request, t2v.plan(request), threading.Event())))
+        updates = list(t2v.generate(request, t2v.plan(request)))
         path = updates[-1][0]
         assert path is not None
         return Run(path, [event for _, event in updates], frames[-1])

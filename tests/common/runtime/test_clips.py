@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from common.budgets import BUDGETS
 from common.errors import Cancelled, MediaError
 from common.runtime import clips, media, watch
 from common.runtime.clips import Clip
+from common.runtime.job import Job
 from common.runtime.reader import Reader
 from tests.common.runtime.clip_files import ffmpeg, handle, lying, number, pattern, read, repeated, uneven
 
@@ -289,17 +289,17 @@ def test_scaling_while_decoding_is_scaling_afterwards(tmp_path, turned):
 
 
 def test_a_stop_is_seen_at_the_next_packet_and_at_the_next_frame(tmp_path, decoded):
-    stop = threading.Event()
-    reader = Reader(stop)
+    job = Job()
+    reader = Reader(job)
     path = pattern(tmp_path / "x.mp4")
 
     def each(frame):
-        stop.set()
+        job.stop.set()
         return frame
 
     with pytest.raises(Cancelled):
         reader.clip(handle(path), "video", 10, 30, each=each)
     assert len(decoded) == 1
     with pytest.raises(Cancelled):
-        Reader(stop).measured(handle(path), "video")
+        Reader(job).measured(handle(path), "video")
     assert len(decoded) == 1

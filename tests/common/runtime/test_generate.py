@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 
 from common.contract import PREVIEW_BYTES
 from common.errors import GpuError, InputError, StudioError, UnavailableError
+from common.runtime.job import Job
 from common.runtime.residency import HOUSE
 from common.runtime.turns import LINE
 
@@ -23,7 +23,7 @@ def pipe_of(t2v: Any, checkpoint: str = MOE) -> Any:
 
 
 def ready(t2v: Any, request: Any) -> Any:
-    return t2v.preflight(request, t2v.plan(request), threading.Event())
+    return t2v.preflight(request, t2v.plan(request), Job())
 
 
 @contextmanager
@@ -110,7 +110,7 @@ def test_cancel_stops_within_a_step_and_leaves_the_pipeline_as_new(run, t2v, out
     fresh = run(num_inference_steps=3).frames
     before = set(outputs.iterdir())
     request = t2v.mode.parse({"prompt": "another", "checkpoint": MOE, "num_inference_steps": 50, "seed": 5})
-    job = t2v.generate(ready(t2v, request))
+    job = t2v.generate(request, t2v.plan(request))
     steps = 0
     for _, event in job:
         steps += event.type == "step"
@@ -158,7 +158,7 @@ def test_a_broken_preview_does_not_cost_the_job(run, monkeypatch):
 def test_residency_jobs_wait_in_line_and_can_leave_it(t2v):
     ahead = LINE.enter()
     request = t2v.mode.parse({"prompt": "a red circle", "checkpoint": MOE, "seed": 1})
-    job = t2v.generate(ready(t2v, request))
+    job = t2v.generate(request, t2v.plan(request))
     events = [next(job)[1], next(job)[1]]
     assert [(e.type, e.position) for e in events] == [("queued", 1), ("queued", 1)]
     behind = LINE.enter()
@@ -206,7 +206,7 @@ def test_a_model_larger_than_the_memory_is_refused_before_it_is_downloaded(t2v, 
     needs = "Wan 2.2 T2V-A14B (MoE) needs 69 GB, A card has 24 GB"
     assert f"Not enough memory: {needs}." in plan.notices
     with pytest.raises(InputError) as refused:
-        t2v.preflight(request, plan, threading.Event())
+        t2v.preflight(request, plan, Job())
     assert refused.value.text == (
         f"checkpoint must fit into this machine's memory; got {needs}, "
         "try wan2.1-t2v-1.3b, fastwan2.1-t2v-1.3b"
@@ -266,4 +266,4 @@ def test_zerogpu_errors_cross_the_worker_as_values(t2v, monkeypatch):
     copy = pickle.loads(pickle.dumps(error))
     assert (type(copy), copy.text, copy.title) == (GpuError, error.text, error.title)
     with pytest.raises(GpuError):
-        list(t2v.generate(ready(t2v, request)))
+        list(t2v.generate(request, t2v.plan(request)))
