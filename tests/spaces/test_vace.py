@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import av
@@ -9,7 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from common.annotate import makers
+from common.annotate.frames import watched
 from common.errors import InputError, MediaError, WeightsError
+from common.modes.submodes import SUBMODES
 from common.runtime.residency import HOUSE
 from tests.spaces import media_for_modes as media
 
@@ -84,6 +88,36 @@ def test_prepare_shows_what_generate_uses_and_makes_it_once(service, files, monk
     monkeypatch.setitem(engine.inputs.__globals__, "make", never)
     again = engine.mode.parse(values | {"prompt": "another prompt", "seed": 9, "conditioning_scale": 0.5})
     assert prepared(engine, again).video.path == shown.video.path
+
+
+def test_a_long_annotation_counts_its_frames_and_stops_at_the_next(service, tmp_path, monkeypatch):
+    engine, made = service("vace"), []
+
+    def slow(material: Any) -> Any:
+        for _ in watched(material.video, material.check):
+            made.append(1)
+            time.sleep(0.3)
+        raise AssertionError("nobody stopped it")
+
+    monkeypatch.setitem(makers.MAKERS, SUBMODES["gray"].maker, slow)
+    clip = media.clip(tmp_path / "long.mp4", frames=33)
+    request = engine.mode.parse({"prompt": "x", "num_frames": 33, "submode": "gray", "video": clip})
+    updates, told = engine.generate(request, engine.plan(request)), []
+    for _, event in updates:
+        told.append(event)
+        if event.type == "stage" and (event.done or 0) >= 3:
+            break
+    assert len(made) < 10, "it is told while it is done"
+    texts = list(dict.fromkeys(e.text for e in told if e.type == "stage"))
+    assert texts == [
+        "Checking the media",
+        "Opening the media",
+        f"Making the control: {SUBMODES['gray'].label}",
+    ]
+    assert told[-1].total == 33 and {e.name for e in told if e.type == "stage"} == {"prepare"}
+    before = len(made)
+    updates.close()
+    assert len(made) <= before + 1, "a frame was begun after the stop"
 
 
 @pytest.mark.parametrize(
