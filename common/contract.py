@@ -99,7 +99,7 @@ class MediaHandle(Given):
 class Request(Given):
     """What a user asks of any mode; a mode adds its own fields. Names are those of diffusers.
 
-    None means "the checkpoint's own default". Sizes are pixels, `num_frames` is 4k+1, `seed` -1 is random.
+    None means "the checkpoint's own default". Sizes are pixels, `seed` -1 is random.
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)

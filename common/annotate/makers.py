@@ -28,6 +28,7 @@ from common.annotate.references import cropped, references
 from common.annotate.scribble import scribble
 from common.annotate.track import track_box, track_mask
 from common.errors import InputError
+from common.modes import rules
 from common.modes.submodes import SubMode
 from common.modes.vace import Request, kept_frames
 
@@ -109,11 +110,7 @@ def _source(m: Material, fill: int = BLACK) -> Frames:
 
 
 def _long_enough(frames: Frames, count: int, name: str) -> Frames:
-    if len(frames) < count:
-        fits = max((len(frames) - 1) // 4 * 4 + 1, 1)
-        raise InputError(
-            "num_frames", f"must not exceed the {len(frames)} frames of {name}", got=count, hint=f"try {fits}"
-        )
+    rules.enough(len(frames), count, name)
     return frames[:count]
 
 

@@ -66,7 +66,7 @@ class V2V(Mode):
         )
 
     def frames(self, request: contract.Request, checkpoint: Checkpoint, weights: Weights) -> int:
-        """As many as the clip has, at this checkpoint's frame rate, cut to 4k+1."""
+        """As many as the clip has, at this checkpoint's frame rate, and it can make."""
         assert isinstance(request, Request)
         return rules.frames_of_clip(request.num_frames, request.video, checkpoint, weights)
 

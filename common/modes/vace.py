@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from common import contract
-from common.catalog import ANNOTATORS, CHECKPOINTS, Checkpoint, Weights
+from common.catalog import ANNOTATORS, CHECKPOINTS, CLIP_LAW, Checkpoint, FrameLaw, Weights
 from common.contract import ImageFrom, MediaHandle
 from common.errors import InputError
 from common.modes import rules
@@ -144,7 +144,7 @@ class VACE(Mode):
         for name in ("bbox", "bbox_to"):
             _box(name, getattr(request, name))
         rules.between("conditioning_scale", request.conditioning_scale, 0, 2)
-        _references(len(request.reference_images), num_frames)
+        _references(len(request.reference_images), num_frames, checkpoint.law)
         _extension(request, submode, num_frames)
         notices = [_ignored(request, submode)] if _ignored(request, submode) else []
         if weights == "nano" and checkpoint.moe:
@@ -207,8 +207,8 @@ def submode_of(request: Request) -> SubMode:
 
 
 def kept_frames(request: Request, num_frames: int) -> int:
-    """Frames of a clip that an extension keeps: as asked, else about a quarter, as 4k+1."""
-    return request.keep_frames or max((num_frames // 4 - 1) // 4 * 4 + 1, 5 if num_frames >= 17 else 1)
+    """Frames of a clip that an extension keeps: as asked, else about a quarter, as many as a clip may have."""
+    return request.keep_frames or max(CLIP_LAW.below(num_frames // 4), 5 if num_frames >= 17 else 1)
 
 
 FEWEST_FRAMES = 5
@@ -242,17 +242,17 @@ def _box(name: str, box: list[float] | None) -> None:
         )
 
 
-def _references(count: int, num_frames: int) -> None:
+def _references(count: int, num_frames: int, law: FrameLaw) -> None:
     if count > MAX_REFERENCES:
         raise InputError("reference_images", f"takes at most {MAX_REFERENCES} pictures", got=count)
-    latent_frames = (num_frames - 1) // 4 + 1
+    latent_frames = law.latent(num_frames)
     if count > latent_frames:
         # diffusers pads the mask with a slice of itself and then fails on the missing frames.
         raise InputError(
             "reference_images",
             f"must not outnumber the {latent_frames} latent frames of {num_frames} frames",
             got=count,
-            hint=f"try num_frames {(count - 1) * 4 + 1} or more",
+            hint=f"try num_frames {law.frames(count)} or more",
         )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from common.catalog import MAX_STEPS, NEGATIVE_PROMPT, Checkpoint, Resolution, Weights
+from common.catalog import CHECKPOINTS, MAX_STEPS, NEGATIVE_PROMPT, Checkpoint, Resolution, Weights
 from common.contract import MAX_SEED, MediaHandle, Plan
 from common.errors import MediaError
 from common.modes import rules
@@ -71,14 +71,13 @@ NO_FILE = MediaHandle(path="-")
 
 
 def seconds_of(num_frames: int, fps: int) -> float:
-    """A clip's length to the tenth: fine enough to tell any two lengths of 4k+1 apart."""
+    """A clip's length to the tenth: fine enough to tell any two that a model makes apart."""
     return round(num_frames / fps, 1)
 
 
 def frames_for(seconds: float, checkpoint: Checkpoint) -> int:
-    """The 4k+1 nearest to a duration."""
-    frames = max(1, round((seconds * checkpoint.fps - 1) / 4) * 4 + 1)
-    return min(frames, checkpoint.max_frames)
+    """The number of frames that is nearest to a duration."""
+    return min(checkpoint.law.nearest(seconds * checkpoint.fps), checkpoint.max_frames)
 
 
 def carried_frames(
@@ -258,7 +257,8 @@ def advanced(
     inputs: Inputs, shown: Plan, *, opened: bool = False, more: Callable[[], None] = lambda: None
 ) -> None:
     """Everything a preset sets, open to change; values are those of the plan in effect."""
-    moe = shown.guidance_scale_2 is not None
+    moe, law = shown.guidance_scale_2 is not None, CHECKPOINTS[shown.checkpoint].law
+    still = "; 1 is a still" if law.allows(1) else ""
     with gr.Accordion("Advanced", open=opened):
         inputs.add(
             "negative_prompt", gr.Textbox(NEGATIVE_PROMPT, label="Negative prompt", lines=2, max_lines=4)
@@ -294,7 +294,7 @@ def advanced(
         with gr.Row(elem_classes="tight"):
             inputs.add(
                 "num_frames",
-                Number(shown.num_frames, label="Frames", info="4k+1; 1 is a still", precision=0, minimum=1),
+                Number(shown.num_frames, label="Frames", info=f"{law.words}{still}", precision=0, minimum=1),
             )
             inputs.add("seed", Slider(0, MAX_SEED, 0, step=1, label="Seed", buttons=[], elem_classes="seed"))
         inputs.add("randomize", gr.Checkbox(True, label="Randomize seed"))

@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 from PIL import Image
 
 from common.budgets import BUDGETS
-from common.errors import InputError, MediaError
+from common.errors import MediaError
 from common.modes import rules
 from common.opening import open_clip
 from common.runtime.media import Size, covering
@@ -267,12 +267,5 @@ def _rate(said: float, times: Sequence[float]) -> float:
 
 def exactly(frames: list[Image.Image], count: int, field: str) -> list[Image.Image]:
     """The first `count` frames; InputError where there are fewer."""
-    if len(frames) < count:
-        fits = rules.nearest_frames(len(frames), count)[0]
-        raise InputError(
-            "num_frames",
-            f"must not exceed the {len(frames)} frames of {field}",
-            got=count,
-            hint=f"try {fits}",
-        )
+    rules.enough(len(frames), count, field)
     return frames[:count]
