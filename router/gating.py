@@ -61,7 +61,8 @@ def reason(key: ModeKey, wish: str, watcher: Watcher) -> str:
         return f"{mode.title} has no place in this Studio; add it to WAN_FEDERATION"
     if status.state != "ready":
         return f"{mode.title} {status.text}"
-    if wish and (runs := generation_of(mode, wish, watcher)) != wish:
+    # A browser keeps a wish, and may bring one back that nobody knows any more.
+    if wish in GENERATIONS and (runs := generation_of(mode, wish, watcher)) != wish:
         return f"no {GENERATIONS[wish].name} here; runs {GENERATIONS[runs].name}"
     return ""
 

@@ -116,7 +116,8 @@ def test_the_row_says_what_runs_instead() -> None:
     found = watcher(("t2v", [OLD]), ("i2v", ["wan2.2-i2v-a14b"]))
     assert gating.reason("t2v", "2.2", found) == "no Wan 2.2 here; runs Wan 2.1"
     assert gating.reason("i2v", "2.2", found) == ""
-    assert gating.reason("t2v", "", found) == ""
+    for nobodys in ("", "3.0", "[]", "wan"):  # kept by a browser, or sent by a program
+        assert gating.reason("t2v", nobodys, found) == ""
 
 
 def test_a_page_that_is_no_mode_leaves_the_header_alone() -> None:
