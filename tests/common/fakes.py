@@ -96,10 +96,10 @@ class FakeService:
         return self.mode.plan(request, self.shown.backend, weights=self.shown.weights)
 
     def generate(self, request: Request, plan: Plan) -> Iterator[Update]:
-        self.log.append("generate")
         for slot, handle in self.mode.media(request):
             if not Path(handle.path).is_file():
                 raise MediaError(slot.name, "cannot be found", hint="upload it again")
+        self.log.append("generate")
         self.seen, self.request = _gradio_request(), request
         start = time.monotonic()
 

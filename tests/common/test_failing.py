@@ -60,7 +60,7 @@ def failure(request: pytest.FixtureRequest, space: tuple[str, fakes.FakeService]
 
 
 def test_every_error_has_a_code_of_its_own() -> None:
-    kinds = [StudioError, *_all_kinds(StudioError)]
+    kinds = [k for k in (StudioError, *_all_kinds(StudioError)) if k.__module__ == errors.__name__]
     assert len({kind.code for kind in kinds}) == len(kinds) == len(RAISED)
     for error in RAISED:
         again = errors.received(error.facts())

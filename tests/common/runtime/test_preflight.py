@@ -123,7 +123,7 @@ def test_media_are_opened_in_the_jobs_turn(tmp_path):
     one.start()
     assert inside.wait(60)
     stopped = second.generate(request, second.plan(request))
-    assert "queued" in [next(stopped)[1].type for _ in range(3)]
+    assert any(event.type == "queued" for _, event in stopped)
     stopped.close()  # whoever waits can be stopped
     two = threading.Thread(target=make, args=(second,))
     two.start()
