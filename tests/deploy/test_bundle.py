@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from common.contract import CONTRACT_VERSION
 from deploy import bundle, federation, front_matter, requirements, targets
 from deploy.errors import DeployError
 from deploy.targets import Target
@@ -97,7 +98,7 @@ def test_bundle_sha_is_of_its_own_files_and_says_dirty(desk: Desk) -> None:
 
 def test_bundle_manifest_says_what_it_is(desk: Desk) -> None:
     manifest = built(desk, "t2v").manifest
-    assert (manifest["mode"], manifest["contract"], len(manifest["content"])) == ("t2v", 1, 64)
+    assert (manifest["mode"], manifest["contract"], len(manifest["content"])) == ("t2v", CONTRACT_VERSION, 64)
     assert manifest["variables"] == {"WAN_WEIGHTS": "nano"}
 
 

@@ -89,7 +89,7 @@ def ask(desk: Desk, app: App, **answers: tuple[int, Any]) -> str:
 
 
 def test_deploy_verify_takes_a_plan_or_a_named_refusal(desk: Desk, app: App) -> None:
-    assert ask(desk, app) == "t2v answers with contract 1, plans 17 frames on k"
+    assert ask(desk, app) == "t2v answers with contract 2, plans 17 frames on k"
     refusal = {"error": "image is required", "title": "Check the input"}
     assert ask(desk, app, plan=(500, refusal)).endswith("says what it needs: image is required")
 
@@ -97,7 +97,7 @@ def test_deploy_verify_takes_a_plan_or_a_named_refusal(desk: Desk, app: App) -> 
 @pytest.mark.parametrize(
     ("answers", "words"),
     [
-        ({"manifest": (200, {"data": [{**MANIFEST, "contract": 2}]})}, "speaks contract 2, we 1"),
+        ({"manifest": (200, {"data": [{**MANIFEST, "contract": 1}]})}, "speaks contract 1, we 2"),
         (
             {"manifest": (200, {"data": [{**MANIFEST, "mode": "i2v"}]})},
             "must be t2v on nano weights; it says i2v",
