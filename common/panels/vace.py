@@ -13,7 +13,8 @@ from common.catalog import ANNOTATORS, Weights
 from common.contract import MediaHandle, Plan
 from common.modes.submodes import FAMILIES, MASK_SOURCES, MAX_REFERENCES, SUBMODES, SubMode, family
 from common.panels import mask, widgets
-from common.panels.base import QUIET, Panel
+from common.panels.base import Panel
+from common.panels.events import QUIET
 from common.panels.handles import HandleVideo
 from common.panels.numbers import Slider
 from common.runner import explain
