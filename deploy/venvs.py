@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from deploy import bundle
@@ -68,25 +69,29 @@ def venv(requirements: str, folder: Path, say: Callable[[str], None] = print) ->
     shutil.rmtree(home, ignore_errors=True)
     if base := _largest_part(requirements, folder):
         # Files are shared, not copied: pip replaces one and never writes into it. Its scripts are the base's.
-        shutil.copytree(base, home, symlinks=True, copy_function=os.link)
-        (home / "done").unlink()
+        shutil.copytree(base, home, symlinks=True, copy_function=os.link, ignore=partial(_own, base))
     else:
         _run([sys.executable, "-m", "venv", str(home)])
     wanted = home / "requirements.txt"
-    wanted.unlink(missing_ok=True)
     wanted.write_text(requirements)
     _run([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", str(wanted)])
     done.touch()
     return python
 
 
+def _own(home: Path, place: str, names: list[str]) -> set[str]:
+    # Not even for a moment: who is killed in the middle must not leave a venv that says it is done.
+    return {"done", "requirements.txt"} if Path(place) == home else set()
+
+
 def _largest_part(requirements: str, folder: Path) -> Path | None:
     """The finished venv that lacks the least of these requirements and holds nothing beside them."""
-    lines = set(requirements.splitlines())
+    lines, library = set(requirements.splitlines()), f"lib/python{sys.version_info[0]}.{sys.version_info[1]}"
     parts = {
         done.parent: asked
         for done in folder.glob("*/done")
-        if (asked := set((done.parent / "requirements.txt").read_text().splitlines())) <= lines
+        if (done.parent / library).is_dir()  # another Python's venv is none of this one's
+        and (asked := set((done.parent / "requirements.txt").read_text().splitlines())) <= lines
     }
     return max(parts, key=lambda home: len(parts[home]), default=None)
 

@@ -26,7 +26,8 @@ from common.gate import Gate  # noqa: E402
 from common.modes import MODES  # noqa: E402
 from common.modes.base import PRESETS  # noqa: E402
 from common.panels import PANELS  # noqa: E402
-from common.panels.base import EACH, QUIET, TOLD, Panel, told  # noqa: E402
+from common.panels.base import Panel, told  # noqa: E402
+from common.panels.events import EACH, ONCE, QUIET, TOLD  # noqa: E402
 from router import chaining, federation, gallery, gating, restore, settings, shell  # noqa: E402
 from router.jobs import FIRST_ANSWERS_SECONDS, FederatedRunner, Studio  # noqa: E402
 
@@ -149,9 +150,8 @@ class _Page:
         timer = gr.Timer(TICK_SECONDS)
         seen, known, healed = gr.State(""), gr.State(""), gr.Textbox("", visible=False)
         timer.tick(
-            self._tick, [self.wish, seen, known], [self.nav, self.settings, seen, known, healed],
-            **{**QUIET, "trigger_mode": "once"},
-        )  # fmt: skip
+            self._tick, [self.wish, seen, known], [self.nav, self.settings, seen, known, healed], **ONCE
+        )
         healed.change(*self.regating, **QUIET)
         # The page is drawn before any mode has answered; a visitor gets what is known by now.
         start = self._wire_reload().then(self._start, None, known, **QUIET)

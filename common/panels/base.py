@@ -16,24 +16,13 @@ from common.errors import InputError, StudioError, received
 from common.modes.base import Example, Mode
 from common.panels import texts, widgets
 from common.panels.card import Card
+from common.panels.events import EACH, ONCE, QUIET
 from common.panels.handles import HandleVideo
 from common.panels.stopping import Stops, until
 from common.panels.widgets import Inputs
 from common.runner import Runner, explain
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
-
-_UNSEEN: Mapping[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-
-QUIET: Mapping[str, Any] = {**_UNSEEN, "queue": False, "trigger_mode": "always_last"}
-"""For quick events of the page itself: no place in the line, no spinner, not part of the API; of what is chosen while
-the last choice is worked out, the last counts (by itself Gradio drops it)."""
-
-EACH: Mapping[str, Any] = {**QUIET, "trigger_mode": "multiple"}
-"""For those that are told by their event what was chosen, which Gradio forgets of one that waits."""
-
-TOLD: Mapping[str, Any] = {**_UNSEEN, "queue": True, "concurrency_limit": None}
-"""For those that may refuse in words: Gradio's page shows no error of an event that had no queue."""
 
 BEGIN = """(job, earlier, ...args) => {
     const output = document.querySelector('#%s');
@@ -274,7 +263,7 @@ class Panel:
             js=f"() => {json.dumps([Card.stopping().card(), gr.update(interactive=False)])}", **QUIET,
         )  # fmt: skip
         # The job says itself that it has stopped: two who draw one card are drawn in any order.
-        self.stop.click(self._stop, [job, earlier], stage, js=END % f"{self.mode.key}-output", **QUIET)
+        self.stop.click(self._stop, [job, earlier], stage, js=END % f"{self.mode.key}-output", **ONCE)
 
     async def _relabel(self, *raw: Any) -> str:
         values = self.inputs.measured(self.values(raw), raw)

@@ -13,8 +13,9 @@ import gradio as gr
 from common.contract import Done
 from common.errors import Cancelled, StudioError, UnavailableError
 from common.panels import widgets
-from common.panels.base import QUIET, Panel
+from common.panels.base import Panel
 from common.panels.card import Card
+from common.panels.events import ONCE, QUIET
 from common.panels.stopping import until
 from common.runner import Progress, explain
 
@@ -71,7 +72,7 @@ class FLF2VPanel(Panel):
             None, None, [self._said, self._halt],
             js=f"() => {json.dumps([Card.stopping().card(), gr.update(interactive=False)])}", **QUIET,
         )  # fmt: skip
-        self._halt.click(self._stop_end, job, strip, **QUIET)
+        self._halt.click(self._stop_end, job, strip, **ONCE)
 
     async def _make_end(
         self, job: str, words: str, resolution: str, request: gr.Request

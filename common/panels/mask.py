@@ -21,6 +21,7 @@ from common.contract import MediaHandle
 from common.errors import MediaError
 from common.opening import open_picture
 from common.panels.drawing import DrawingPad
+from common.panels.events import ONCE, QUIET
 from common.panels.handles import HandleImage, HandleVideo
 from common.panels.widgets import Inputs, Raw
 
@@ -29,8 +30,7 @@ MAX_TEXT = 2 * BUDGETS.drawing_pixels
 """Characters of a frame sent as base64: a JPEG takes less than a byte a pixel, even of noise."""
 NO_FRAME = "Give what is drawn on first; a file from another site cannot be drawn on: upload it instead."
 NOTHING = "Nothing is painted yet: open the frame and paint on it."
-QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-ONE_BY_ONE: dict[str, Any] = QUIET | {"queue": True, "concurrency_limit": 1, "concurrency_id": "drawing"}
+ONE_BY_ONE: dict[str, Any] = {**ONCE, "queue": True, "concurrency_limit": 1, "concurrency_id": "drawing"}
 """For what decodes a picture: a hundred visitors wait in line, and do not decode at once."""
 
 

@@ -15,8 +15,9 @@ from common.contract import MediaHandle, Plan, Prepared
 from common.errors import StudioError
 from common.modes.submodes import FAMILIES, MASK_SOURCES, MAX_REFERENCES, SUBMODES, SubMode, family
 from common.panels import mask, widgets
-from common.panels.base import QUIET, Panel
+from common.panels.base import Panel
 from common.panels.card import Card
+from common.panels.events import QUIET
 from common.panels.handles import HandleVideo
 from common.panels.numbers import Slider
 from common.runner import explain

@@ -15,6 +15,7 @@ from common.errors import MediaError
 from common.modes import rules
 from common.modes.base import MediaSlot, Mode
 from common.opening import open_picture, upright_size
+from common.panels.events import QUIET
 from common.panels.handles import ClipFigures, HandleImage, HandleVideo, measured
 from common.panels.numbers import Number, Slider
 
@@ -175,23 +176,23 @@ def media_slot(inputs: Inputs, slot: MediaSlot, *, frame_choice: bool) -> None:
 
     source.change(
         show, source, [picture, clip, words, which],
-        queue=False, show_progress="hidden", api_visibility="private",
+        **QUIET,
     )  # fmt: skip
     _see(inputs, slot.name, clip)
     gr.on(
         [clip.change, moment.change, second.change], None, [clip, moment, second], words,
         js=f"(...now) => window.wanClips.show('{clip_id}', ...now)",
-        queue=False, show_progress="hidden", api_visibility="private",
+        **QUIET,
     )  # fmt: skip
     for component, kind in ((picture, "picture"), (clip, "clip")):
         # An example, or a video sent here from another mode, brings its side of the slot to the front.
         component.change(
             lambda value, kind=kind: kind if value is not None else gr.skip(),
-            component, source, queue=False, show_progress="hidden", api_visibility="private",
+            component, source, **QUIET,
         )  # fmt: skip
     moment.change(
         lambda when: gr.update(visible=when == "at"),
-        moment, second, queue=False, show_progress="hidden", api_visibility="private",
+        moment, second, **QUIET,
     )  # fmt: skip
 
 
@@ -206,7 +207,7 @@ def _see(inputs: Inputs, name: str, clip: HandleVideo) -> None:
     figures = inputs.add(f"{name}_seen", ClipFigures(visible=False))
     clip.change(
         None, clip, figures, js="(clip) => window.wanClips.measure(clip)",
-        queue=False, show_progress="hidden", api_visibility="private",
+        **QUIET,
     )  # fmt: skip
 
 
@@ -317,7 +318,7 @@ def wire_whole_clip(inputs: Inputs) -> None:
     gr.on(
         [parts["duration"].input, parts["num_frames"].input],
         lambda: False, None, parts["whole_clip"],
-        queue=False, show_progress="hidden", api_visibility="private",
+        **QUIET,
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 from common.catalog import CHECKPOINTS
 from common.modes import MODES
 from common.panels.widgets import seconds_of
+from tests.browser.hands import typed
 
 PROMPT = "a red circle moving right on a black background"
 ROW = CHECKPOINTS[MODES["t2v"].checkpoints[0]]
@@ -23,7 +24,7 @@ def test_the_rule_is_told_and_the_page_goes_on(visit: Any, fleet: str) -> None:
     page.locator(".prompt textarea").fill(PROMPT)
 
     def refused(number: int, where: str) -> None:
-        frames.fill(str(number))
+        typed(frames, str(number))
         go.click()
         rule = f"Frames must be between 1 and {ROW.max_frames}; got {number}"
         expect(page.locator(f"{where} .error")).to_contain_text(rule)
@@ -39,8 +40,8 @@ def test_the_rule_is_told_and_the_page_goes_on(visit: Any, fleet: str) -> None:
 
     refused(0, ".screen")
     refused(1000, ".screen")
-    for typed, number in (("99", ROW.max_frames), ("0", 1)):
-        seconds.fill(typed)
+    for text, number in (("99", ROW.max_frames), ("0", 1)):
+        seconds.fill(text)
         seconds.blur()
         expect(frames).to_have_value(str(number))
         expect(seconds).to_have_value(f"{seconds_of(number, ROW.fps):g}")

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.hands import typed
+
 PROMPT = "a red circle moving right on a black background"
 
 
@@ -78,8 +80,7 @@ def test_a_second_visitor_of_a_space_sees_the_place_in_its_line(visit: Any, flee
     for page, prompt in zip(pages, ("a red circle", "a blue square"), strict=True):
         page.locator(".prompt textarea").fill(prompt)
         page.get_by_role("button", name="Advanced").click()
-        page.get_by_label("number input for Steps").fill("50")
-        page.keyboard.press("Tab")
+        typed(page.get_by_label("number input for Steps"), "50")
         expect(page.locator(".dock .label-card")).to_contain_text("50 steps")
     pages[0].get_by_role("button", name="Generate", exact=True).click()
     expect(pages[0].locator(".screen img.live")).to_be_visible()

@@ -12,6 +12,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -174,6 +175,31 @@ def test_deploy_local_a_venv_starts_from_the_one_that_lacks_least(tmp_path: Path
     assert (first / "one.py").samefile(both / "one.py") and (first / "one.py").samefile(apart / "one.py")
     assert make(two, one) != both and len(said) == 4
     assert make(one) == first and len(said) == 4, "a finished venv is used as it is"
+
+
+def test_deploy_local_a_venv_that_was_killed_in_the_middle_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = (f"{wheel(tmp_path, name)}\n" for name in ("one", "two"))
+    folder, link = tmp_path / "venvs", os.link
+    base = venvs.venv(one, folder, lambda _: None).parent.parent
+    left = [40]
+
+    def killed(*args: Any) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        link(*args)
+
+    monkeypatch.setattr(os, "link", killed)
+    with pytest.raises(KeyboardInterrupt):
+        venvs.venv(one + two, folder, lambda _: None)
+    monkeypatch.undo()
+    assert [done.parent for done in folder.glob("*/done")] == [base]
+    made = venvs.venv(one + two, folder, lambda _: None)
+    assert subprocess.run([made, "-c", "import one, two"]).returncode == 0
+    (base / "lib").rename(base / "other")  # as if another Python had made it
+    assert venvs._largest_part(one, folder) is None
 
 
 def free_ports(count: int) -> int:

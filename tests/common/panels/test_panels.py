@@ -379,3 +379,17 @@ def test_a_stop_told_before_the_job_begins_stops_it_and_no_other() -> None:
     updates = run(panel)
     assert len(updates) == 1 and is_stopped(updates[0])
     assert run(panel)[-1][0] == done()[0], "the next job of this page is another"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_second_click_on_stop_is_dropped_and_a_second_choice_is_not(mode: str) -> None:
+    """Deferred until the first is answered, it would call a video stopped that was made meanwhile."""
+    with gr.Blocks() as blocks:
+        panel = PANELS[mode](FakeRunner(MODES[mode], manifest(MODES[mode]), []), manifest(MODES[mode]))
+        panel.draw()
+    stops = {panel.stop._id, *([panel._halt._id] if mode == "flf2v" else [])}
+    asked = [f for f in blocks.fns.values() if f.fn is not None]
+    modes = {f.trigger_mode for f in asked if any(target in stops for target, _ in f.targets)}
+    assert modes == {"once"}
+    chosen = [f for f in asked if any(name == "input" for _, name in f.targets)]
+    assert chosen and {f.trigger_mode for f in chosen} == {"always_last"}

@@ -1,0 +1,21 @@
+"""How a page's own events behave: options for Gradio's listeners, by what an event is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_UNSEEN: Mapping[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+
+QUIET: Mapping[str, Any] = {**_UNSEEN, "queue": False, "trigger_mode": "always_last"}
+"""For quick events of the page itself: no place in the line, no spinner, not part of the API; of what is chosen while
+the last choice is worked out, the last counts (by itself Gradio drops it)."""
+
+ONCE: Mapping[str, Any] = {**QUIET, "trigger_mode": "once"}
+"""For those that are no choice: a second click on Stop must not stop what has ended meanwhile."""
+
+EACH: Mapping[str, Any] = {**QUIET, "trigger_mode": "multiple"}
+"""For those that are told by their event what was chosen, which Gradio forgets of one that waits."""
+
+TOLD: Mapping[str, Any] = {**_UNSEEN, "queue": True, "concurrency_limit": None}
+"""For those that may refuse in words: Gradio's page shows no error of an event that had no queue."""

@@ -1,0 +1,21 @@
+"""What a visitor does with a page, at a script's speed."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Locator
+
+_DRAWN = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
+
+def typed(box: Locator, text: str) -> None:
+    """Type a number and leave its box; again where the page has put the old one back.
+
+    Gradio sets what is unfolded once more in the frames after, sooner than any visitor types.
+    """
+    for _ in range(20):
+        box.fill(text)
+        box.press("Tab")
+        box.evaluate(_DRAWN)
+        if box.input_value() == text:
+            return
+    raise AssertionError(f"{text!r} does not stay in {box}")
