@@ -11,7 +11,7 @@ from typing import Any, ClassVar, get_args
 
 from pydantic import ValidationError
 
-from common import cost, nano_words
+from common import cost, nano_words, placement
 from common.catalog import (
     CHECKPOINTS,
     GENERATIONS,
@@ -185,8 +185,8 @@ class Mode(ABC):
         notices += self.check(request, checkpoint, weights)
         notices += self._crops(request, size)
         notices += _common_notices(request, checkpoint, preset, num_frames, cfg, weights)
-        if not cost.fits(checkpoint, weights, backend):
-            notices.append(f"Not enough memory: {cost.shortage(checkpoint, weights, backend)}.")
+        if not placement.fits(checkpoint, weights, backend):
+            notices.append(f"Not enough memory: {placement.shortage(checkpoint, weights, backend)}.")
 
         passes = cost.forwards(self.denoising_steps(request, steps), cfg)
         shape = {"width": size.width, "height": size.height, "num_frames": num_frames}

@@ -7,9 +7,8 @@ import os
 import torch
 
 from common.contract import Backend, Device
+from common.placement import ZEROGPU_BYTES, precision
 from common.settings import SpaceSettings
-
-ZEROGPU_BYTES = {"large": 48 * 10**9, "xlarge": 96 * 10**9}
 
 
 def on_zerogpu() -> bool:
@@ -35,10 +34,8 @@ def detect(settings: SpaceSettings, first_checkpoint: str) -> Backend:
 
 
 def dtype_of(part: str, device: Device) -> torch.dtype:
-    """The format of a component: bf16 on a GPU, but VAE and CLIP in fp32 everywhere."""
-    if part in ("vae", "image_encoder") or device == "cpu":
-        return torch.float32
-    return torch.bfloat16
+    """The format of a pipeline's part in memory."""
+    return getattr(torch, precision(part, device))
 
 
 def free_memory(device: Device) -> None:

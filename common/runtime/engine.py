@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from common import cache, cost
+from common import cache, placement
 from common.catalog import CHECKPOINTS, Checkpoint
 from common.contract import (
     CheckpointInfo,
@@ -242,13 +242,13 @@ class Engine:
 
     def _check_memory(self, checkpoint: Checkpoint) -> None:
         weights, backend = self.settings.weights, self.backend
-        if cost.fits(checkpoint, weights, backend):
+        if placement.fits(checkpoint, weights, backend):
             return
-        smaller = [r.key for r in self.mode.rows(self.allowed) if cost.fits(r, weights, backend)]
+        smaller = [r.key for r in self.mode.rows(self.allowed) if placement.fits(r, weights, backend)]
         raise InputError(
             "checkpoint",
             "must fit into this machine's memory",
-            got=cost.shortage(checkpoint, weights, backend),
+            got=placement.shortage(checkpoint, weights, backend),
             hint="try " + (", ".join(smaller) or "a larger machine, or --weights nano"),
         )
 
