@@ -13,22 +13,23 @@ from typing import Any, Union, get_args, get_origin
 import gradio as gr
 from gradio.events import api
 
-from common.blocks import StudioBlocks, as_gradio_errors
 from common.contract import Event, MediaHandle, Prepared
 from common.errors import InputError
-from common.gate import Gate
 from common.modes.base import Mode
-from common.panels import PANELS
-from common.runner import LocalRunner, Runner, ending, explain, job_id
-from common.service import Administered, Service
-from common.theme import page_options
+from common.page.blocks import StudioBlocks, as_gradio_errors
+from common.page.gate import Gate
+from common.page.theme import page_options
+from common.panels.base import Panel
+from common.run.local import LocalRunner
+from common.run.runner import Runner, ending, explain, job_id
+from common.run.service import Administered, Service
 
 GPU_QUEUE = {"concurrency_limit": 1, "concurrency_id": "generate"}
 """The page and the API wait in one line: a Space has one GPU and one resident pipeline."""
 
 
-def build_space(service: Service) -> gr.Blocks:
-    """The app of a mode Space: panel, `/generate`, `/plan`, `/manifest`, and what only some have.
+def build_space(service: Service, panel: type[Panel]) -> gr.Blocks:
+    """The app of a mode Space: its panel, `/generate`, `/plan`, `/manifest`, and what only some have.
 
     `/prepare` where the mode makes control media, `/admin` where the Space has a secret for it (WAN_ADMIN).
     """
@@ -36,7 +37,7 @@ def build_space(service: Service) -> gr.Blocks:
     title = f"Wan Studio · {service.mode.title}"
     with StudioBlocks(title=title, fill_width=True, look=page_options()) as blocks:
         line = {**GPU_QUEUE, "show_progress": "minimal"}  # the place in the line, while it is not one's turn
-        PANELS[service.mode.key](runner, service.manifest(), queue=line, rank=1).draw()
+        panel(runner, service.manifest(), queue=line, rank=1).draw()
         add_api(runner, blocks.gate)
         if isinstance(service, Administered) and service.admin:
             add_admin(service)

@@ -1,35 +1,29 @@
 """The Studio: one window over all modes. Draws their panels, sends their jobs on, moves no video.
 
-Run it with `python router/app.py` and WAN_FEDERATION set, or let the launcher mount it.
+Run it with `.venv/bin/python router/app.py` and WAN_FEDERATION set, or let the launcher mount it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-ROOT = next(p for p in Path(__file__).resolve().parents if (p / "common").is_dir())
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
+import gradio as gr
 
-import gradio as gr  # noqa: E402
-
-from common.blocks import StudioBlocks, as_gradio_errors  # noqa: E402
-from common.catalog import GENERATIONS  # noqa: E402
-from common.contract import Lineage, MediaHandle, ModeKey  # noqa: E402
-from common.gate import Gate  # noqa: E402
-from common.modes import MODES  # noqa: E402
-from common.modes.base import PRESETS  # noqa: E402
-from common.panels import PANELS  # noqa: E402
-from common.panels.base import Panel, told  # noqa: E402
-from common.panels.events import EACH, ONCE, QUIET, TOLD  # noqa: E402
-from router import chaining, federation, gallery, gating, restore, settings, shell  # noqa: E402
-from router.jobs import FIRST_ANSWERS_SECONDS, FederatedRunner, Studio  # noqa: E402
+from common.catalog import GENERATIONS
+from common.contract import Lineage, MediaHandle, ModeKey
+from common.modes.all import MODES
+from common.modes.base import PRESETS
+from common.page.blocks import StudioBlocks, as_gradio_errors
+from common.page.gate import Gate
+from common.panels.all import PANELS
+from common.panels.base import Panel, told
+from common.panels.events import EACH, ONCE, QUIET, TOLD
+from router import chaining, federation, gallery, gating, restore, settings, shell
+from router.dispatch import FIRST_ANSWERS_SECONDS, FederatedRunner, Studio
 
 FIRST_PAGE: ModeKey = "t2v"
 TICK_SECONDS = 2.0

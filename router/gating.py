@@ -9,7 +9,7 @@ import gradio as gr
 
 from common.catalog import CHECKPOINTS, GENERATIONS
 from common.contract import Manifest, ModeKey
-from common.modes import COMING, MODES
+from common.modes.all import COMING, MODES
 from common.modes.base import Mode
 from common.panels import texts, widgets
 from common.panels.base import Panel

@@ -10,8 +10,8 @@ import gradio as gr
 from common.catalog import CHECKPOINTS
 from common.contract import Lineage
 from common.errors import MediaError, StudioError
-from common.lineage import read_lineage
-from common.modes import MODES
+from common.media.lineage import read_lineage
+from common.modes.all import MODES
 from common.panels import widgets
 from common.panels.base import Panel
 

@@ -32,7 +32,7 @@ def add(file: Path, before: str, line: str) -> None:
 
 def test_a_mode_is_added_by_what_the_page_says(tmp_path: Path) -> None:
     copy = tmp_path / "copy"
-    names = ("common", "nano", "spaces", "router", "cli.py", "launch.py")
+    names = ("common", "nano", "spaces", "router", "cli", "launch.py")
     for name in names:
         source = ROOT / name
         if source.is_dir():
@@ -44,25 +44,25 @@ def test_a_mode_is_added_by_what_the_page_says(tmp_path: Path) -> None:
         (copy / path).write_text(code)
     shutil.copytree(copy / "spaces" / "t2v", copy / "spaces" / "postcard")
     app = copy / "spaces" / "postcard" / "app.py"
-    app.write_text(app.read_text().replace("common.modes.t2v", "common.modes.postcard"))
+    app.write_text(app.read_text().replace("t2v", "postcard").replace("T2V", "Postcard"))
     add(copy / "common" / "contract.py", '"t2v", "i2v"', '"postcard", ')
     add(
-        copy / "common" / "modes" / "__init__.py",
+        copy / "common" / "modes" / "all.py",
         '    "t2v": t2v.MODE,\n',
         '    "postcard": postcard.MODE,\n',
     )
     add(
-        copy / "common" / "modes" / "__init__.py",
+        copy / "common" / "modes" / "all.py",
         "from common.modes.base",
         "from common.modes import postcard\n",
     )
     add(
-        copy / "common" / "panels" / "__init__.py",
+        copy / "common" / "panels" / "all.py",
         '    "t2v": T2VPanel,\n',
         '    "postcard": PostcardPanel,\n',
     )
     add(
-        copy / "common" / "panels" / "__init__.py",
+        copy / "common" / "panels" / "all.py",
         "from common.panels.t2v",
         "from common.panels.postcard import PostcardPanel\n",
     )

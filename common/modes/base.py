@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import random
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar, Generic, TypeVar, get_args
 
 from pydantic import ValidationError
 
@@ -27,6 +26,9 @@ from common.catalog import (
 from common.contract import MAX_SEED, Backend, Manifest, MediaHandle, ModeKey, Plan, Request, Segment
 from common.errors import InputError, quoted
 from common.modes import rules
+
+Asked = TypeVar("Asked", bound=Request)
+"""The request of one mode."""
 
 PRESETS: tuple[PresetName, ...] = get_args(PresetName)
 
@@ -50,7 +52,7 @@ class Example:
     values: dict[str, Any]
 
 
-class Mode(ABC):
+class Mode(Generic[Asked]):
     """A way to make a video. Subclasses are data plus `check`; they own their request class.
 
     The order of `checkpoints` is the order of the menu; the first is the default.
@@ -70,36 +72,34 @@ class Mode(ABC):
     prepares: ClassVar[bool] = False
     """Makes control media first, which `/prepare` shows."""
 
-    @property
-    @abstractmethod
-    def request_type(self) -> type[Request]:
-        """The pydantic class of this mode's requests."""
+    request_type: type[Asked]
+    """The pydantic class of this mode's requests."""
 
-    def check(self, request: Request, checkpoint: Checkpoint, weights: Weights) -> list[str]:
+    def check(self, request: Asked, checkpoint: Checkpoint, weights: Weights) -> list[str]:
         """Rules of this mode alone: raises InputError, returns notices. Reads no file."""
         return []
 
-    def cropped(self, request: Request) -> tuple[str, ...]:
+    def cropped(self, request: Asked) -> tuple[str, ...]:
         """The media slots whose centre is cut out where they have another shape than the video."""
         return tuple(slot.name for slot in self.slots)
 
-    def frames(self, request: Request, checkpoint: Checkpoint, weights: Weights) -> int:
+    def frames(self, request: Asked, checkpoint: Checkpoint, weights: Weights) -> int:
         """Frames of the clip; a mode that starts from a clip takes them from there."""
         return checkpoint.default_frames(weights) if request.num_frames is None else request.num_frames
 
-    def loras(self, request: Request, checkpoint: Checkpoint, preset: Preset) -> tuple[str, ...]:
+    def loras(self, request: Asked, checkpoint: Checkpoint, preset: Preset) -> tuple[str, ...]:
         """LoRAs that are active; a mode may offer others than the preset's own."""
         return preset.loras
 
-    def denoising_steps(self, request: Request, steps: int) -> int:
+    def denoising_steps(self, request: Asked, steps: int) -> int:
         """Steps that really run; less than `steps` where a mode starts in the middle (strength)."""
         return steps
 
-    def strength(self, request: Request) -> float | None:
+    def strength(self, request: Asked) -> float | None:
         """How much of a clip changes, for a mode that starts from one."""
         return None
 
-    def values(self, request: Request) -> dict[str, Any]:
+    def values(self, request: Asked) -> dict[str, Any]:
         """What the plan says of this mode alone, by the request's names."""
         return {}
 
@@ -118,7 +118,7 @@ class Mode(ABC):
         """The generation of the checkpoint that serves this mode unless one is asked for."""
         return self.rows(allowed)[0].generation
 
-    def parse(self, values: dict[str, Any]) -> Request:
+    def parse(self, values: dict[str, Any]) -> Asked:
         """Raw values (API, command line, panel) into a request; InputError names the first that fails."""
         try:
             return self.request_type.model_validate(values)
@@ -137,7 +137,7 @@ class Mode(ABC):
                 name, f"is not valid: {' or '.join(rules_broken)}", got=quoted(first["input"])
             ) from None
 
-    def media(self, request: Request) -> list[tuple[MediaSlot, MediaHandle]]:
+    def media(self, request: Asked) -> list[tuple[MediaSlot, MediaHandle]]:
         """Every handle in a request, with its slot."""
         found: list[tuple[MediaSlot, MediaHandle]] = []
         for slot in self.slots:
@@ -150,7 +150,7 @@ class Mode(ABC):
 
     def plan(
         self,
-        request: Request,
+        request: Asked,
         backend: Backend | None = None,
         *,
         weights: Weights = "nano",
@@ -227,7 +227,7 @@ class Mode(ABC):
         request = self.parse({name: value for name, value in values.items() if value is not None})
         return self.plan(request, manifest.backend, weights=manifest.weights, allowed=allowed)
 
-    def _crops(self, request: Request, size: Resolution) -> list[str]:
+    def _crops(self, request: Asked, size: Resolution) -> list[str]:
         """What is cut away of media that were measured."""
         shape = (size.width, size.height)
         said = [

@@ -69,9 +69,10 @@ class Request(contract.Request):
     fit: Literal["crop", "pad"] = Field("crop", description="Fit to the frame: crop the edges, or pad them")
 
 
-class VACE(Mode):
+class VACE(Mode[Request]):
     """Control and editing."""
 
+    request_type = Request
     key = "vace"
     title = "VACE"
     icon = "🎛️"
@@ -104,37 +105,29 @@ class VACE(Mode):
                              "prompt": "a blue square growing on a gray background"}),
     )  # fmt: skip
 
-    @property
-    def request_type(self) -> type[Request]:
-        return Request
-
     def rows(self, allowed: Sequence[str] | None = None) -> list[Checkpoint]:
         """The community checkpoint shows up only where it is named."""
         keys = self.checkpoints if allowed is None else (*self.checkpoints, *self.community)
         return [CHECKPOINTS[k] for k in keys if allowed is None or k in allowed]
 
-    def cropped(self, request: contract.Request) -> tuple[str, ...]:
+    def cropped(self, request: Request) -> tuple[str, ...]:
         """Clips and frames that a sub-mode fits by cropping; a mask follows its clip, references are fitted whole."""
-        assert isinstance(request, Request)
         submode = submode_of(request)
         if request.fit == "pad" or "fit" not in submode.takes:
             return ()
         return tuple(n for n in ("video", "last_video", "image", "last_image") if n in submode.needs)
 
-    def frames(self, request: contract.Request, checkpoint: Checkpoint, weights: Weights) -> int:
+    def frames(self, request: Request, checkpoint: Checkpoint, weights: Weights) -> int:
         """A sub-mode that follows a clip is as long as the clip; one that extends it is not."""
-        assert isinstance(request, Request)
         if submode_of(request).maker == "extend":
             return super().frames(request, checkpoint, weights)
         return rules.frames_of_clip(request.num_frames, request.video, checkpoint, weights)
 
-    def values(self, request: contract.Request) -> dict[str, Any]:
-        assert isinstance(request, Request)
+    def values(self, request: Request) -> dict[str, Any]:
         return {"submode": submode_of(request).key, "conditioning_scale": request.conditioning_scale}
 
-    def check(self, request: contract.Request, checkpoint: Checkpoint, weights: Weights) -> list[str]:
+    def check(self, request: Request, checkpoint: Checkpoint, weights: Weights) -> list[str]:
         """What the sub-mode needs is there, and nothing that diffusers would misread."""
-        assert isinstance(request, Request)
         submode = submode_of(request)
         source = _source(submode, request.mask_source)
         num_frames = self.frames(request, checkpoint, weights)

@@ -20,7 +20,7 @@ from common.panels.events import EACH, ONCE, QUIET
 from common.panels.handles import HandleVideo
 from common.panels.stopping import Stops, until
 from common.panels.widgets import Inputs
-from common.runner import Runner, explain
+from common.run.runner import Runner, explain
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 

@@ -17,7 +17,7 @@ from common.panels.base import Panel
 from common.panels.card import Card
 from common.panels.events import ONCE, QUIET
 from common.panels.stopping import until
-from common.runner import Progress, explain
+from common.run.runner import Progress, explain
 
 LOCKED = "The start frame sets the aspect ratio; the end frame is cropped to it."
 LAST = ("last_image_source", "last_image_clip", "last_image_moment")

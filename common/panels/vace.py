@@ -20,7 +20,7 @@ from common.panels.card import Card
 from common.panels.events import QUIET
 from common.panels.handles import HandleVideo
 from common.panels.numbers import Slider
-from common.runner import explain
+from common.run.runner import explain
 
 SOURCE_ID = "vace-source"
 REFERENCES_ID = "vace-references"

@@ -12,9 +12,9 @@ import gradio as gr
 from common.catalog import CHECKPOINTS, MAX_STEPS, NEGATIVE_PROMPT, Checkpoint, Resolution, Weights
 from common.contract import MAX_SEED, MediaHandle, Plan
 from common.errors import MediaError
+from common.media.opening import open_picture, upright_size
 from common.modes import rules
 from common.modes.base import MediaSlot, Mode
-from common.opening import open_picture, upright_size
 from common.panels.events import QUIET
 from common.panels.handles import ClipFigures, HandleImage, HandleVideo, measured
 from common.panels.numbers import Number, Slider

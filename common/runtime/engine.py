@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ from functools import cache as cached
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,41 +28,55 @@ from common.contract import (
     MediaHandle,
     Parent,
     Plan,
-    Request,
 )
 from common.errors import DiskError, InputError, StudioError, UnavailableError
-from common.lineage import read_lineage
-from common.modes.base import PRESETS, MediaSlot, Mode
-from common.runner import explain
-from common.runtime import backend as machine
-from common.runtime import generate, load, lora, media, preview, weights
+from common.media import files
+from common.media.lineage import read_lineage
+from common.media.write import write_video
+from common.modes.base import PRESETS, Asked, MediaSlot, Mode
+from common.run.runner import explain
+from common.run.service import Ready, Update
+from common.runtime.device import backend as machine
+from common.runtime.device.seat import seat_of
 from common.runtime.job import Job, Made, in_turn, work
+from common.runtime.model import load, lora, weights
 from common.runtime.reader import Reader
-from common.runtime.residency import HOUSE
-from common.runtime.turns import LINE
-from common.runtime.video import write_video
+from common.runtime.sample import generate, preview
 from common.runtime.zerogpu import Carried, followed
-from common.service import Ready, Update
 from common.settings import SpaceSettings, git_sha
 
 Result = TypeVar("Result")
 Note = Callable[[str], None]
-Inputs = Callable[[Any, Plan, Reader], dict[str, Any]]
-"""A mode's own pipeline arguments from its request; opens media, notes what it changed, loads no model."""
 
 
-class Engine:
-    """A `common.service.Service` made of a mode, a diffusers pipeline class by name, and `inputs`."""
+class Engine(ABC, Generic[Asked]):
+    """A `common.run.service.Service`; each mode's Space makes one of it by saying what is its own.
 
-    def __init__(self, mode: Mode, pipeline: str, inputs: Inputs, settings: SpaceSettings) -> None:
-        rows = mode.rows(settings.checkpoints)
+    That is the mode, the diffusers pipeline, its `inputs`, and where it differs how frames are made of them (`make`).
+    """
+
+    mode: Mode[Asked]
+    pipeline: ClassVar[str]
+    """The pipeline's class in diffusers, by name: importing it takes seconds."""
+
+    def __init__(self, settings: SpaceSettings) -> None:
+        rows = self.mode.rows(settings.checkpoints)
         if not rows:
-            raise InputError("WAN_CHECKPOINTS", f"has no checkpoint for {mode.key}")
-        self.mode, self.pipeline, self.inputs, self.settings = mode, pipeline, inputs, settings
+            raise InputError("WAN_CHECKPOINTS", f"has no checkpoint for {self.mode.key}")
+        self.settings = settings
         self.backend = machine.detect(settings, rows[0].key)
+        self.seat = seat_of(self.backend.device)
         # On ZeroGPU what is parked on the GPU moves with every new worker: one checkpoint a Space.
         self.allowed = tuple(r.key for r in rows[: 1 if self.backend.gpu_size else None])
-        self.on_gpu: Callable[[Ready], Iterator[Carried]] = self.run
+        self.on_gpu: Callable[[Ready[Asked]], Iterator[Carried]] = self.run
+
+    @abstractmethod
+    def inputs(self, request: Asked, plan: Plan, reader: Reader) -> dict[str, Any]:
+        """The pipeline's own arguments beside text; opens media, notes what it changed, loads no model."""
+
+    def make(self, pipe: Any, ready: Ready[Asked], steps: int, job: Job) -> NDArray[np.uint8]:
+        """The frames [frames, height, width, 3] of a job: here a mode may bring a loop of its own."""
+        return generate.make(pipe, ready.request.prompt, ready.plan, ready.inputs, steps, job)
 
     @property
     def admin(self) -> str:
@@ -70,19 +85,19 @@ class Engine:
 
     # ------------------------------------------------------------------ the service
 
-    def plan(self, request: Request) -> Plan:
+    def plan(self, request: Asked) -> Plan:
         """The plan on this machine; InputError for a rule broken."""
         return self.mode.plan(request, self.backend, weights=self.settings.weights, allowed=self.allowed)
 
-    def generate(self, request: Request, plan: Plan) -> Iterator[Update]:
+    def generate(self, request: Asked, plan: Plan) -> Iterator[Update]:
         """Makes the video through the Space's GPU function; raises what went wrong there."""
         return self.turn(request, plan, self._made)
 
     def turn(
         self,
-        request: Request,
+        request: Asked,
         plan: Plan,
-        then: Callable[[Ready, Job], Generator[Update, None, Result]],
+        then: Callable[[Ready[Asked], Job], Generator[Update, None, Result]],
     ) -> Generator[Update, None, Result]:
         """The whole of a job: its media are checked at once, and opened in its turn; then comes `then`.
 
@@ -91,14 +106,14 @@ class Engine:
         job = Job()
         with self._reading(request, job) as reader:
             request, plan = yield from work(lambda _: self._checked(request, plan, reader), job)
-            leave = yield from in_turn(LINE, job)
+            leave = yield from in_turn(self.seat.line, job)
             try:
                 ready = yield from work(lambda _: self._opened(request, plan, reader), job)
                 return (yield from then(ready, job))
             finally:
                 leave()
 
-    def preflight(self, request: Request, plan: Plan, job: Job) -> Ready:
+    def preflight(self, request: Asked, plan: Plan, job: Job) -> Ready[Asked]:
         """All that comes before the GPU, without a turn."""
         with self._reading(request, job) as reader:
             return self._opened(*self._checked(request, plan, reader), reader)
@@ -106,7 +121,7 @@ class Engine:
     def manifest(self) -> Manifest:
         """What this Space is and has."""
         rows = self.mode.rows(self.allowed)
-        loaded = [r.key for r in rows if HOUSE.holds(self._key(r.key))]
+        loaded = [r.key for r in rows if self.seat.residency.holds(self._key(r.key))]
         return Manifest(
             git_sha=git_sha(),
             mode=self.mode.key,
@@ -123,11 +138,11 @@ class Engine:
 
     # ------------------------------------------------------------------ what the Space's app.py calls
 
-    def gpu_seconds(self, ready: Ready) -> int:
+    def gpu_seconds(self, ready: Ready[Asked]) -> int:
         """For `@spaces.GPU(duration=)`: called in the parent with the arguments of the function."""
         return ready.plan.gpu_seconds
 
-    def run(self, ready: Ready) -> Iterator[Carried]:
+    def run(self, ready: Ready[Asked]) -> Iterator[Carried]:
         """The body of the GPU function. Closing it stops the job within a step."""
         try:
             made = yield from work(partial(self._work, ready), Job())
@@ -158,8 +173,7 @@ class Engine:
             raise UnavailableError(
                 "the model of a ZeroGPU Space stays packed on its disk; restart the Space instead"
             )
-        HOUSE.unload(self.backend.device)
-        load.forget_shared(self.backend)
+        self.seat.residency.unload()
 
     def clear_cache(self) -> int:
         """Deletes the videos and controls made here, but for what a waiting job has yet to read; bytes freed."""
@@ -175,11 +189,11 @@ class Engine:
     # ------------------------------------------------------------------ the media
 
     @contextmanager
-    def _reading(self, request: Request, job: Job) -> Iterator[Reader]:
+    def _reading(self, request: Asked, job: Job) -> Iterator[Reader]:
         with Reader(job) as reader, cache.holding(handle.path for _, handle in self.mode.media(request)):
             yield reader
 
-    def _checked(self, request: Request, plan: Plan, reader: Reader) -> tuple[Request, Plan]:
+    def _checked(self, request: Asked, plan: Plan, reader: Reader) -> tuple[Asked, Plan]:
         """The request with its media measured, and the plan that knows how long they are.
 
         Refuses a checkpoint that this machine cannot hold, before it is downloaded, and a job without room for its
@@ -195,7 +209,7 @@ class Engine:
             reader.note(text)
         return request, plan
 
-    def _opened(self, request: Request, plan: Plan, reader: Reader) -> Ready:
+    def _opened(self, request: Asked, plan: Plan, reader: Reader) -> Ready[Asked]:
         """What the pipeline is given, each medium decoded once."""
         if self.mode.media(request):
             reader.stage("Opening the media")
@@ -203,7 +217,7 @@ class Engine:
 
     # ------------------------------------------------------------------ the work
 
-    def _made(self, ready: Ready, job: Job) -> Generator[Update, None, None]:
+    def _made(self, ready: Ready[Asked], job: Job) -> Generator[Update, None, None]:
         began = job.seconds()
         carried = followed(lambda: self.on_gpu(ready)) if self.backend.gpu_size else self.on_gpu(ready)
         try:
@@ -215,7 +229,7 @@ class Engine:
             if isinstance(carried, Generator):
                 carried.close()
 
-    def _work(self, ready: Ready, job: Job) -> Made:
+    def _work(self, ready: Ready[Asked], job: Job) -> Made:
         request, plan = ready.request, ready.plan
         checkpoint = CHECKPOINTS[plan.checkpoint]
         job.stage("load", f"Loading {checkpoint.name}")
@@ -229,16 +243,12 @@ class Engine:
         # In a folder that nobody can guess: who can name a result may use it.
         draft = cache.results() / secrets.token_hex(16) / f".{plan.mode}-{plan.seed}.mp4"
         write_video(frames, plan.fps, draft, lineage)
-        digest = media.sha256(draft)
+        digest = files.sha256(draft)
         path = draft.replace(draft.with_name(f"{plan.mode}-{plan.seed}-{digest[:8]}.mp4"))
         done = Done(
             plan=plan, seed=plan.seed, seconds=job.seconds(), lineage=lineage, sha256=digest, t=job.seconds()
         )
         return Made(path, done)
-
-    def make(self, pipe: Any, ready: Ready, steps: int, job: Job) -> NDArray[np.uint8]:
-        """The frames [frames, height, width, 3] of a job; a mode may do something to them here."""
-        return generate.make(pipe, ready.request.prompt, ready.plan, ready.inputs, steps, job)
 
     def _check_memory(self, checkpoint: Checkpoint) -> None:
         weights, backend = self.settings.weights, self.backend
@@ -259,16 +269,16 @@ class Engine:
         def build() -> Any:
             checkpoint = CHECKPOINTS[key]
             folder = weights.resolve(checkpoint, self.settings.weights, say)
-            pipe = load.build(self.pipeline, folder, self.backend)
+            pipe = load.build(self.pipeline, folder, self.backend, self.seat.residency)
             if self.backend.gpu_size is None:  # on ZeroGPU only a worker has a GPU to encode with
                 preview.prepare(pipe.vae)
             return pipe
 
-        return HOUSE.get(self._key(key), self.backend.device, build)
+        return self.seat.residency.get(self._key(key), build)
 
     def _measured(
-        self, request: Request, media_in: list[tuple[MediaSlot, MediaHandle]], reader: Reader
-    ) -> Request:
+        self, request: Asked, media_in: list[tuple[MediaSlot, MediaHandle]], reader: Reader
+    ) -> Asked:
         filled: dict[str, Any] = {}
         for slot, handle in media_in:
             known = reader.measured(handle, slot.name)
@@ -278,16 +288,16 @@ class Engine:
                 filled[slot.name] = known
         return request.model_copy(update=filled)
 
-    def _parents(self, request: Request) -> tuple[Parent, ...]:
+    def _parents(self, request: Asked) -> tuple[Parent, ...]:
         """Where the media came from: read with the rest, for nobody promises that they outlive the job."""
         parents: list[Parent] = []
         for slot, handle in self.mode.media(request):
-            before = read_lineage(media.local_file(handle, slot.name))
+            before = read_lineage(files.local_file(handle, slot.name))
             mode = before.plan.mode if before else None
             parents.append(Parent(sha256=handle.sha256 or "", mode=mode, role=slot.name))
         return tuple(parents)
 
-    def _lineage(self, ready: Ready) -> Lineage:
+    def _lineage(self, ready: Ready[Asked]) -> Lineage:
         # Paths name a user's folders: the parents' hashes say what the media were.
         hidden = {s.name for s in self.mode.slots}
         return Lineage(

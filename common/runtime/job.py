@@ -12,8 +12,8 @@ from typing import TypeVar
 
 from common.contract import Done, Event, Heartbeat, Notice, Queued, Stage
 from common.errors import Cancelled
-from common.runtime.turns import Turns
-from common.service import Update
+from common.run.service import Update
+from common.runtime.device.turns import Turns
 
 HEARTBEAT = 0.4
 """Seconds: a little under the promised half, since ZeroGPU looks for a stop only after a yield."""

@@ -10,12 +10,12 @@ from PIL import Image
 
 from common.contract import ImageFrom, MediaHandle
 from common.errors import MediaError
+from common.media import files, pictures
+from common.media.clips import Clip
+from common.media.pictures import Size
+from common.media.watch import Watch
 from common.modes import rules
-from common.runtime import media
-from common.runtime.clips import Clip
 from common.runtime.job import Job
-from common.runtime.media import Size
-from common.runtime.watch import Watch
 
 Frame = Image.Image
 
@@ -56,27 +56,27 @@ class Reader:
 
     def measured(self, handle: MediaHandle, field: str) -> MediaHandle:
         """The handle with mime, size and hash filled in from the file itself."""
-        path = media.local_file(handle, field)
+        path = files.local_file(handle, field)
         self.check()
-        facts: dict[str, object] = {"sha256": media.sha256(path), "mime": media.mime_of(handle)}
-        if media.is_video(handle):
+        facts: dict[str, object] = {"sha256": files.sha256(path), "mime": files.mime_of(handle)}
+        if files.is_video(handle):
             clip = self._clip(handle, field)
             width, height = clip.size
             facts |= {"frames": clip.count, "fps": round(clip.fps, 3), "seconds": round(clip.seconds, 3)}
         else:
-            width, height = media.picture_size(handle, field)
+            width, height = pictures.picture_size(handle, field)
         return handle.model_copy(update={**facts, "width": width, "height": height})
 
     def picture(self, handle: MediaHandle, field: str, need: Size | None = None) -> Frame:
         """An upright RGB picture, no larger than it takes to cover `need`."""
         with self.watch.decoding(field):
-            return media.open_image(handle, field, need, self.note)
+            return pictures.open_image(handle, field, need, self.note)
 
     def frame(
         self, handle: MediaHandle, field: str, image_from: ImageFrom = "first", need: Size | None = None
     ) -> Frame:
         """What fills an image slot: the picture, or a clip's first or last frame or that at so many seconds."""
-        if not media.is_video(handle):
+        if not files.is_video(handle):
             return self.picture(handle, field, need)
         clip = self._clip(handle, field)
         if image_from == "first":
@@ -113,7 +113,7 @@ class Reader:
         return [each(frame) for frame in clip.pictures(numbers, need)]
 
     def _clip(self, handle: MediaHandle, field: str) -> Clip:
-        path = media.local_file(handle, field)
+        path = files.local_file(handle, field)
         if path not in self._clips:
-            self._clips[path] = Clip(path, field, media.shown_name(handle), self.watch)
+            self._clips[path] = Clip(path, field, files.shown_name(handle), self.watch)
         return self._clips[path]

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import av
+import gradio as gr
 import numpy as np
 from PIL import Image
 
@@ -30,7 +31,9 @@ from common.contract import (
 )
 from common.errors import MediaError
 from common.modes.base import Mode
-from common.service import Update
+from common.panels.all import PANELS
+from common.run.service import Update
+from common.space import build_space
 
 
 def manifest(mode: Mode, *, backend: Backend | None = None, weights: str = "nano") -> Manifest:
@@ -48,6 +51,11 @@ def manifest(mode: Mode, *, backend: Backend | None = None, weights: str = "nano
         cache_bytes=0,
         versions={},
     )
+
+
+def space_of(service: FakeService) -> gr.Blocks:
+    """The app of a mode's Space over a pretended engine."""
+    return build_space(service, PANELS[service.mode.key])
 
 
 def clip(

@@ -6,7 +6,7 @@ Sections 2, 4 and 5 of the brief. A change of the catalog that breaks one of the
 import pytest
 
 from common.catalog import CHECKPOINTS, GENERATIONS, LORAS, NEGATIVE_PROMPT
-from common.modes import MODES
+from common.modes.all import MODES
 
 # key: (generation, repo, fps, frames, upstream's steps, moe, grid, tier)
 INVENTORY = {

@@ -14,9 +14,8 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 from common.errors import GpuError
-from common.modes import MODES
-from common.space import build_space
-from tests.common.fakes import FakeService
+from common.modes.all import MODES
+from tests.common.fakes import FakeService, space_of
 
 
 class Running:
@@ -24,7 +23,7 @@ class Running:
 
     def __init__(self, mode: str, folder: Path) -> None:
         self.service = FakeService(MODES[mode], folder)  # type: ignore[index]
-        self.blocks = build_space(self.service)
+        self.blocks = space_of(self.service)
         self.blocks.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True)
         self.url = self.blocks.local_url
         self.client = self.connect()
@@ -89,9 +88,9 @@ class Administered(FakeService):
 def test_admin_calls_exist_only_where_the_space_has_a_secret_and_for_who_knows_it(tmp_path: Path) -> None:
     service = Administered(MODES["t2v"], tmp_path)
     service.admin = ""
-    assert "admin" not in {f.api_name for f in build_space(service).fns.values()}
+    assert "admin" not in {f.api_name for f in space_of(service).fns.values()}
     service.admin = KEY
-    blocks = build_space(service)
+    blocks = space_of(service)
     blocks.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True)
     try:
         client = Client(blocks.local_url, verbose=False, token=False, ssl_verify=False)

@@ -16,12 +16,11 @@ from huggingface_hub import HfApi
 
 from common.contract import Backend, CheckpointInfo, Manifest, ModeKey
 from common.errors import GpuError
-from common.modes import MODES
-from common.space import build_space
+from common.modes.all import MODES
 from deploy import verify
 from deploy.errors import DeployError
 from deploy.hub import Hub
-from tests.common.fakes import FakeService
+from tests.common.fakes import FakeService, space_of
 from tests.deploy.conftest import Desk
 
 MANIFEST = Manifest(
@@ -152,7 +151,7 @@ def test_deploy_verify_of_an_app_that_is_gone(desk: Desk, app: App) -> None:
 def test_deploy_verify_makes_a_real_clip_in_every_mode(desk: Desk, mode: ModeKey) -> None:
     """Modes that want a picture or a clip are given those of their example."""
     service = FakeService(MODES[mode], Path(get_upload_folder()).resolve())
-    blocks = build_space(service)
+    blocks = space_of(service)
     blocks.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True)
     try:
         pushed = desk.targets()[0]

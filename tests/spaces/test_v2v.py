@@ -7,9 +7,9 @@ import pytest
 
 from common.errors import InputError, MediaError
 from common.modes.v2v import MODE
+from common.runtime.device.seat import seat_of
 from common.runtime.job import Job
 from common.runtime.reader import Reader
-from common.runtime.residency import HOUSE
 from tests.spaces import media_for_modes as media
 
 
@@ -63,7 +63,7 @@ def test_from_end_takes_the_last_frames(tmp_path):
 
 
 def test_bad_input_costs_nothing(make, tmp_path):
-    HOUSE.unload("cpu")
+    seat_of("cpu").residency.unload()
     with pytest.raises(InputError, match="strength x num_inference_steps must be at least 1"):
         make("v2v", video=media.clip(tmp_path / "c.mp4"), strength=0.4)
     with pytest.raises(InputError, match="num_frames must not exceed"):
@@ -71,4 +71,4 @@ def test_bad_input_costs_nothing(make, tmp_path):
     (tmp_path / "x.mp4").write_bytes(b"no clip")
     with pytest.raises(MediaError, match="video is not a readable clip"):
         make("v2v", video={"path": str(tmp_path / "x.mp4")})
-    assert HOUSE.key is None
+    assert seat_of("cpu").residency.key is None

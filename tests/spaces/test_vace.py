@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.annotate import makers
 from common.annotate.frames import watched
+from common.control import makers
 from common.errors import InputError, MediaError, WeightsError
 from common.modes.submodes import SUBMODES
-from common.runtime.residency import HOUSE
+from common.runtime.device.seat import seat_of
 from tests.spaces import media_for_modes as media
 
 
@@ -131,10 +131,10 @@ def test_a_long_annotation_counts_its_frames_and_stops_at_the_next(service, tmp_
 )
 def test_bad_input_costs_nothing(make, files, monkeypatch, tmp_path, values, error, text):
     monkeypatch.setenv("HF_HOME", str(tmp_path))
-    HOUSE.unload("cpu")
+    seat_of("cpu").residency.unload()
     with pytest.raises(error, match=text):
         make("vace", **{"video": files["video"], **values})
-    assert HOUSE.key is None
+    assert seat_of("cpu").residency.key is None
 
 
 def test_a_mask_of_another_shape_is_refused(make, files, tmp_path):

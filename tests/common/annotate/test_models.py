@@ -10,9 +10,9 @@ from PIL import Image
 from common.annotate import detect, keypoints, models, pose, raft
 from common.annotate.depth import depth, stretched
 from common.annotate.keypoints import Person
-from common.annotate.makers import Material, make
 from common.annotate.track import track_box, track_mask
 from common.catalog import ANNOTATORS
+from common.control.makers import Material, make
 from common.errors import Cancelled, InputError, WeightsError
 from common.modes.submodes import SUBMODES
 from common.modes.vace import MODE

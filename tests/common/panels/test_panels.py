@@ -15,10 +15,11 @@ from common import nano_words
 from common.catalog import CHECKPOINTS, NEGATIVE_PROMPT
 from common.contract import Backend, Done, Lineage, MediaHandle, Notice, Preview, Queued, Stage, Step
 from common.errors import Cancelled, GpuError, InputError
-from common.modes import MODES
-from common.panels import PANELS, texts, widgets
+from common.modes.all import MODES
+from common.panels import texts, widgets
+from common.panels.all import PANELS
 from common.panels.card import Card
-from common.runner import FakeRunner
+from common.run.fake import FakeRunner
 from tests.common.fakes import manifest
 
 JOB = "0d9f3a52-7f3c-4a3e-9a53-2f7a6a1c9b10"

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from common.contract import Event
-from common.modes.t2v import MODE
+from common.contract import Event, Plan
+from common.modes.t2v import MODE, Request
 from common.runtime import engine as engine_module
 from common.runtime.engine import Engine
+from common.runtime.reader import Reader
 from common.settings import SpaceSettings
 
 
@@ -37,9 +38,17 @@ def outputs(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
     return folder / "wan-studio"
 
 
+class T2VEngine(Engine[Request]):
+    mode = MODE
+    pipeline = "WanPipeline"
+
+    def inputs(self, request: Request, plan: Plan, reader: Reader) -> dict[str, Any]:
+        return {}
+
+
 @pytest.fixture(scope="session")
 def t2v() -> Engine:
-    return Engine(MODE, "WanPipeline", lambda request, plan, reader: {}, SpaceSettings())
+    return T2VEngine(SpaceSettings())
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ import pytest
 from common.contract import Step
 from common.errors import Cancelled, WeightsError
 from common.panels.card import Card
+from common.run.service import Update
+from common.runtime.device.turns import Turns
 from common.runtime.job import HEARTBEAT, Job, in_turn
 from common.runtime.job import work as worked
-from common.runtime.turns import Turns
-from common.service import Update
 
 
 def stream(work: Callable[[Job], None], line: Turns) -> Generator[Update, None, None]:

@@ -19,21 +19,35 @@ from common import cache
 from common.budgets import Budgets
 from common.contract import Plan
 from common.errors import MediaError
+from common.media.clips import Clip
+from common.modes.base import Mode
 from common.modes.i2v import MODE as I2V
 from common.modes.v2v import MODE as V2V
-from common.runner import LocalRunner
-from common.runtime.clips import Clip
+from common.run.local import LocalRunner
+from common.runtime.device.seat import seat_of
 from common.runtime.engine import Engine
 from common.runtime.job import Job
 from common.runtime.reader import Reader
-from common.runtime.turns import LINE
 from common.settings import SpaceSettings
-from tests.common.runtime.clip_files import pattern
+from tests.common.media.clip_files import pattern
 
 Each = Callable[[Reader], None]
 
 
-def engine(each: Each = lambda reader: None) -> Engine:
+def opening(mode: Mode[Any], opened: Callable[[Any, Plan, Reader], dict[str, Any]]) -> Engine[Any]:
+    """An engine that gets its inputs from `opened`; it never comes to a pipeline."""
+
+    class Opening(Engine[Any]):
+        pipeline = ""
+
+        def inputs(self, request: Any, plan: Plan, reader: Reader) -> dict[str, Any]:
+            return opened(request, plan, reader)
+
+    Opening.mode = mode
+    return Opening(SpaceSettings())
+
+
+def engine(each: Each = lambda reader: None) -> Engine[Any]:
     """A V2V engine; `each` is called with every frame that is read."""
 
     def inputs(request: Any, plan: Plan, reader: Reader) -> dict[str, Any]:
@@ -47,7 +61,7 @@ def engine(each: Each = lambda reader: None) -> Engine:
         reader.note("A frame was changed.")
         return {"video": frames, "strength": request.strength}
 
-    return Engine(V2V, "WanVideoToVideoPipeline", inputs, SpaceSettings())
+    return opening(V2V, inputs)
 
 
 def values(folder: Path) -> dict[str, Any]:
@@ -128,9 +142,9 @@ def test_media_are_opened_in_the_jobs_turn(tmp_path):
     two = threading.Thread(target=make, args=(second,))
     two.start()
     end = time.monotonic() + 60
-    while len(LINE._line) < 2 and time.monotonic() < end:
+    while len(seat_of("cpu").line._line) < 2 and time.monotonic() < end:
         time.sleep(0.01)
-    assert len(LINE._line) == 2 and not order
+    assert len(seat_of("cpu").line._line) == 2 and not order
     go_on.set()
     one.join(60)
     two.join(60)
@@ -188,9 +202,9 @@ def test_a_bad_file_is_found_before_the_job_enters_the_line(tmp_path):
     def inputs(request: Any, plan: Plan, reader: Reader) -> dict[str, Any]:
         raise AssertionError("never asked")
 
-    service = Engine(I2V, "WanImageToVideoPipeline", inputs, SpaceSettings())
+    service = opening(I2V, inputs)
 
-    others, asked = LINE.enter(), {"prompt": "x", "image": {"path": str(tmp_path / "x.png")}}
+    others, asked = seat_of("cpu").line.enter(), {"prompt": "x", "image": {"path": str(tmp_path / "x.png")}}
     try:
         with pytest.raises(MediaError, match="image is not a readable picture"):
             asyncio.run(asyncio.wait_for(follow(LocalRunner(service), asked), 60))
@@ -202,7 +216,7 @@ def test_a_job_that_waits_for_its_turn_finds_its_clip_there(outputs):
     """Swept because it is old and the cache is full, and cleared by an admin, while others' media are opened."""
     made = values(cache.results())
     clip = Path(made["video"]["path"])
-    others = LINE.enter()
+    others = seat_of("cpu").line.enter()
     done: list[Any] = []
     service = engine()
     request = service.mode.parse(made)
@@ -214,7 +228,7 @@ def test_a_job_that_waits_for_its_turn_finds_its_clip_there(outputs):
     try:
         waiting.start()
         end = time.monotonic() + 60
-        while len(LINE._line) < 2:
+        while len(seat_of("cpu").line._line) < 2:
             assert waiting.is_alive() and time.monotonic() < end
             time.sleep(0.01)
         os.utime(clip, (time.time() - 3600,) * 2)
