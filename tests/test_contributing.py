@@ -32,7 +32,7 @@ def add(file: Path, before: str, line: str) -> None:
 
 def test_a_mode_is_added_by_what_the_page_says(tmp_path: Path) -> None:
     copy = tmp_path / "copy"
-    names = ("common", "nano", "spaces", "router", "cli", "launch.py")
+    names = ("common", "nano", "spaces", "router", "deploy", "cli", "launch.py")
     for name in names:
         source = ROOT / name
         if source.is_dir():

@@ -106,7 +106,7 @@ def test_a_port_in_use_is_told_before_anything_is_loaded(capsys: pytest.CaptureF
 
 def test_plan_needs_no_torch_and_prints_json() -> None:
     code = (
-        "import sys, cli\n"
+        "import sys\nfrom cli import main as cli\n"
         "rc = cli.main(['plan', 't2v', 'a fox', '--json', '--weights', 'wan', '--seed', '5'])\n"
         "assert 'torch' not in sys.modules and 'gradio' not in sys.modules; sys.exit(rc)"
     )
@@ -166,7 +166,7 @@ def test_generate_here_writes_the_file_and_tells_about_it(
 def test_ctrl_c_in_the_middle_is_exit_3_and_writes_nothing(tmp_path: Path) -> None:
     root, cache = Path(__file__).parents[2], tmp_path / "cache"
     argv = ["generate", "t2v", "a red circle", "--frames", "129", "--steps", "50", "--preset", "quality"]
-    code = f"import sys, cli; print('here', flush=True); sys.exit(cli.main({argv}))"
+    code = f"import sys; from cli import main as cli; print('here', flush=True); sys.exit(cli.main({argv}))"
     (tmp_path / "here").mkdir()
     process = subprocess.Popen(
         [sys.executable, "-c", code], cwd=tmp_path / "here", stdout=subprocess.PIPE, stderr=subprocess.PIPE,
