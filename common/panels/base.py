@@ -224,7 +224,7 @@ class Panel:
             [*presets, *shape], **EACH,
         )  # fmt: skip
         parts["preset"].input(
-            self.preset_changed, [parts["checkpoint"], parts["preset"]], presets, **QUIET
+            self._preset_chosen, [parts["checkpoint"], parts["preset"]], presets, **QUIET
         )  # fmt: skip
         # `change`: what was typed out of bounds is put right by the page itself, which is no input.
         parts["duration"].change(
@@ -269,26 +269,19 @@ class Panel:
         values = self.inputs.measured(self.values(raw), raw)
         return self._label_html(await self.runner.manifest(values.get("checkpoint")), values)
 
-    async def preset_changed(self, key: str, preset: str) -> list[Any]:
-        """Updates for what a preset sets, once it is another one."""
-        manifest = await self.runner.manifest(key)
-        plan = self.preview_plan(manifest, {"checkpoint": key, "preset": preset})
-        return self.preset_updates(plan)
+    async def _preset_chosen(self, key: str, preset: str) -> dict[Any, Any]:
+        return self.inputs.shown(await self.preset_changed(key, preset))
 
-    def preset_updates(self, plan: Plan) -> list[Any]:
-        moe = plan.guidance_scale_2 is not None
-        return [
-            plan.num_inference_steps,
-            plan.flow_shift,
-            gr.update(value=plan.guidance_scale, label=widgets.guidance_label(moe)),
-            gr.update(value=plan.guidance_scale_2 if moe else 1, visible=moe),
-        ]
+    async def preset_changed(self, key: str, preset: str) -> dict[str, Any]:
+        """Updates by input for what a preset sets, once it is another one."""
+        manifest = await self.runner.manifest(key)
+        return widgets.preset_updates(self.preview_plan(manifest, {"checkpoint": key, "preset": preset}))
 
     async def _checkpoint_chosen(
         self, preset: str, resolution: str, seconds: float | None, frames: float | None, event: gr.EventData
-    ) -> list[Any]:
+    ) -> dict[Any, Any]:
         key = _chosen(told(event, "value")).key
-        return await self.checkpoint_changed(key, preset, resolution, seconds, frames)
+        return self.inputs.shown(await self.checkpoint_changed(key, preset, resolution, seconds, frames))
 
     async def checkpoint_changed(
         self,
@@ -297,8 +290,8 @@ class Panel:
         resolution: str,
         seconds: float | None = None,
         frames: float | None = None,
-    ) -> list[Any]:
-        """Updates for preset inputs, resolution, duration and frames once the model is another one.
+    ) -> dict[str, Any]:
+        """Updates by input for what a preset sets, resolution, duration and frames, once the model is another one.
 
         `resolution`, `seconds` and `frames` are what the page shows: what somebody chose is kept where it fits.
         """
@@ -313,15 +306,12 @@ class Panel:
             had = widgets.read_resolution({"resolution": resolution})
             near = widgets.nearest_resolution(sizes, had["width"], had["height"]) if had else None
             chosen["value"] = near.size if near else f"{plan.width}x{plan.height}"
-        return [
-            *self.preset_updates(plan),
-            gr.update(**chosen),
-            gr.update(
-                maximum=widgets.seconds_of(row.max_frames, row.fps),
-                value=widgets.seconds_of(length, row.fps),
-            ),
-            length,
-        ]
+        return {
+            **widgets.preset_updates(plan),
+            "resolution": gr.update(**chosen),
+            "duration": widgets.duration_update(row, length),
+            "num_frames": length,
+        }
 
     async def _suggest_resolution(self, picture: MediaHandle | None, key: str) -> Any:
         size = widgets.picture_size(picture)

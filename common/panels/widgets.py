@@ -41,6 +41,10 @@ class Inputs:
         self.components[name] = component
         return component
 
+    def shown(self, updates: Mapping[str, Any]) -> dict[Any, Any]:
+        """Updates by an input's name as those by component that a Gradio handler may return."""
+        return {self.components[name]: update for name, update in updates.items()}
+
     def values(self, fields: Sequence[str], raw: Sequence[Any]) -> dict[str, Any]:
         """The page's values, in the order of `components`, as request values."""
         named = dict(zip(self.components, raw, strict=True))
@@ -79,6 +83,23 @@ def seconds_of(num_frames: int, fps: int) -> float:
 def frames_for(seconds: float, checkpoint: Checkpoint) -> int:
     """The number of frames that is nearest to a duration."""
     return min(checkpoint.law.nearest(seconds * checkpoint.fps), checkpoint.max_frames)
+
+
+def duration_update(checkpoint: Checkpoint, num_frames: int) -> Any:
+    """The slider of a clip's length, as far as a model goes, at that of `num_frames`."""
+    fps = checkpoint.fps
+    return gr.update(maximum=seconds_of(checkpoint.max_frames, fps), value=seconds_of(num_frames, fps))
+
+
+def preset_updates(plan: Plan) -> dict[str, Any]:
+    """Updates by input for what a plan's preset sets."""
+    moe = plan.guidance_scale_2 is not None
+    return {
+        "num_inference_steps": plan.num_inference_steps,
+        "flow_shift": plan.flow_shift,
+        "guidance_scale": gr.update(value=plan.guidance_scale, label=guidance_label(moe)),
+        "guidance_scale_2": gr.update(value=plan.guidance_scale_2 if moe else 1, visible=moe),
+    }
 
 
 def carried_frames(

@@ -48,7 +48,7 @@ def gated(found: Watcher, generation: str, checkpoint: str) -> dict[str, Any]:
         panel.draw()
     now = {"checkpoint": checkpoint, "preset": "fast", "resolution": "", "duration": None, "num_frames": None}
     updates = asyncio.run(gating.gate(panel, generation, "fast", now))
-    return dict(zip((*gating.GATED, "banner"), updates, strict=True))
+    return {name: updates.get(part, gr.skip()) for name, part in panel.inputs.components.items()}
 
 
 def test_before_any_answer_the_menus_are_the_catalogs() -> None:

@@ -118,9 +118,7 @@ def test_a_resolution_that_still_fits_is_left_to_the_page() -> None:
     panel = drawn("i2v")
 
     def resolution(chosen: str) -> dict[str, Any]:
-        updates = asyncio.run(panel.checkpoint_changed("wan2.2-i2v-a14b", "fast", chosen))
-        (found,) = [u for u in updates if isinstance(u, dict) and "choices" in u]
-        return found
+        return asyncio.run(panel.checkpoint_changed("wan2.2-i2v-a14b", "fast", chosen))["resolution"]
 
     assert "value" not in resolution("128x192")
     assert resolution("480x832")["value"] == "128x192"  # the nearest shape
@@ -201,9 +199,11 @@ def test_banner_only_where_there_is_something_to_say() -> None:
 def test_preset_sets_what_the_plan_says() -> None:
     panel = drawn(weights="wan")
     updates = asyncio.run(panel.preset_changed("wan2.2-t2v-a14b", "quality"))
-    assert (updates[0], updates[1]) == (30, 12.0)
-    assert (updates[2]["value"], updates[3]["value"], updates[3]["visible"]) == (4.0, 3.0, True)
-    assert asyncio.run(panel.preset_changed("wan2.1-t2v-1.3b", "fast"))[3]["visible"] is False
+    assert (updates["num_inference_steps"], updates["flow_shift"]) == (30, 12.0)
+    high, low = updates["guidance_scale"], updates["guidance_scale_2"]
+    assert (high["value"], low["value"], low["visible"]) == (4.0, 3.0, True)
+    dense = asyncio.run(panel.preset_changed("wan2.1-t2v-1.3b", "fast"))
+    assert dense["guidance_scale_2"]["visible"] is False
 
 
 # ------------------------------------------------------------------ a job
