@@ -90,7 +90,9 @@ def test_deploy_verify_of_every_running_bundle(world: World) -> None:
         said = verify.verify(world.hub, target)
         assert "not tagged" not in said
         assert said.startswith(
-            "the page answers" if target.is_router else f"{target.mode} answers with contract {CONTRACT_VERSION}"
+            "the page answers"
+            if target.is_router
+            else f"{target.mode} answers with contract {CONTRACT_VERSION}"
         )
     assert "made a clip in" in verify.verify(world.hub, world.target("t2v"), generate=True)
 
