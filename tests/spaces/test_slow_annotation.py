@@ -46,7 +46,9 @@ def space(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp("slow")
     log = folder / "frames.log"
     log.touch()
-    path = os.pathsep.join([str(Path(__file__).with_name("slow_annotator")), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join(
+        [str(Path(__file__).with_name("slow_annotator")), os.environ.get("PYTHONPATH", "")]
+    )
     with request.param(folder, {"PYTHONPATH": path, "SLOW_ANNOTATOR_LOG": str(log)}) as address:
         yield Client(address, verbose=False), lambda: log.read_text().split()
 

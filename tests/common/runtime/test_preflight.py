@@ -34,11 +34,11 @@ from tests.common.media.clip_files import pattern
 Each = Callable[[Reader], None]
 
 
-def opening(mode: Mode[Any], opened: Callable[[Any, Plan, Reader], dict[str, Any]]) -> Engine[Any]:
-    """An engine that gets its inputs from `opened`; it never comes to a pipeline."""
+def opening(mode: Mode[Any], name: str, opened: Callable[[Any, Plan, Reader], dict[str, Any]]) -> Engine[Any]:
+    """An engine of a pipeline that gets its inputs from `opened`."""
 
     class Opening(Engine[Any]):
-        pipeline = ""
+        pipeline = name
 
         def inputs(self, request: Any, plan: Plan, reader: Reader) -> dict[str, Any]:
             return opened(request, plan, reader)
@@ -61,7 +61,7 @@ def engine(each: Each = lambda reader: None) -> Engine[Any]:
         reader.note("A frame was changed.")
         return {"video": frames, "strength": request.strength}
 
-    return opening(V2V, inputs)
+    return opening(V2V, "WanVideoToVideoPipeline", inputs)
 
 
 def values(folder: Path) -> dict[str, Any]:
@@ -202,7 +202,7 @@ def test_a_bad_file_is_found_before_the_job_enters_the_line(tmp_path):
     def inputs(request: Any, plan: Plan, reader: Reader) -> dict[str, Any]:
         raise AssertionError("never asked")
 
-    service = opening(I2V, inputs)
+    service = opening(I2V, "WanImageToVideoPipeline", inputs)
 
     others, asked = seat_of("cpu").line.enter(), {"prompt": "x", "image": {"path": str(tmp_path / "x.png")}}
     try:

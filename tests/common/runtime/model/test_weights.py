@@ -23,7 +23,7 @@ DENSE = CHECKPOINTS["wan2.1-t2v-1.3b"]
 @pytest.mark.parametrize("values", [{"HF_ENDPOINT": "http://127.0.0.1:9"}, {"HF_HUB_OFFLINE": "1"}])
 def test_without_a_hub_the_error_comes_within_seconds(tmp_path, values):
     code = (
-        "from common.catalog import CHECKPOINTS; from common.runtime import weights\n"
+        "from common.catalog import CHECKPOINTS; from common.runtime.model import weights\n"
         "try: weights.resolve(CHECKPOINTS['wan2.1-t2v-1.3b'], 'wan', lambda t: print('SAID', t))\n"
         "except Exception as e: print(type(e).__name__, e)\n"
     )

@@ -19,12 +19,13 @@ import sys, torch; torch.set_num_threads(1)
 from common.catalog import CHECKPOINTS, LORAS
 from common.contract import Backend
 from common.errors import WeightsError
-from common.runtime import load, weights
+from common.runtime.device.seat import seat_of
+from common.runtime.model import load, weights
 say = lambda text: print("SAID", text)
 pipes = []
 for key, kind in (("wan2.1-t2v-1.3b", "WanPipeline"), ("wan2.1-i2v-14b-480p", "WanImageToVideoPipeline")):
     folder = weights.resolve(CHECKPOINTS[key], "wan", say)
-    pipes.append(load.build(kind, folder, Backend()))
+    pipes.append(load.build(kind, folder, Backend(), seat_of("cpu").residency))
 weights.resolve(CHECKPOINTS["wan2.1-t2v-1.3b"], "wan", say)
 print("SHARED", pipes[0].text_encoder is pipes[1].text_encoder, pipes[0].vae is pipes[1].vae)
 print("OWN", pipes[0].scheduler is not pipes[1].scheduler)
