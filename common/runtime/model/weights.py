@@ -5,7 +5,6 @@ Wan-Nano and the real models both end as a folder in diffusers' layout, so that 
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
@@ -14,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import nano
-from common import cost
+from common import cost, hub
 from common.catalog import Checkpoint, Lora, Target, Weights
 from common.errors import WeightsError
 
 Say = Callable[[str], None]
 
-HUB_TIMEOUT = 10.0
 COMPONENTS = (
     "scheduler", "tokenizer", "text_encoder", "transformer", "transformer_2", "vae",
     "image_encoder", "image_processor",
@@ -48,7 +46,8 @@ def resolve(checkpoint: Checkpoint, weights: Weights, say: Say) -> Path:
                 f"(`wan-studio deploy bake {checkpoint.key}` writes them), or take WAN_MODELS away to download "
                 f"about {_gb(cost.download_bytes(checkpoint))}"
             )
-    return _cached(checkpoint.repo) or _download(checkpoint, say)
+    cached = hub.cached(checkpoint.repo)
+    return cached if cached is not None and is_complete(cached) else _download(checkpoint, say)
 
 
 def resolve_lora(lora: Lora, checkpoint: Checkpoint, weights: Weights, say: Say) -> list[tuple[Target, Path]]:
@@ -64,16 +63,6 @@ def resolve_lora(lora: Lora, checkpoint: Checkpoint, weights: Weights, say: Say)
         # A hybrid puts one file into both experts.
         return [(f.target, files.get(f.target) or files["transformer"]) for f in lora.files]
     return [(f.target, _lora_file(lora, f.weight_name, say)) for f in lora.files]
-
-
-def _cached(repo: str) -> Path | None:
-    from huggingface_hub import snapshot_download
-
-    try:
-        folder = Path(snapshot_download(repo, local_files_only=True))
-    except Exception:  # whatever the reason: it is not here
-        return None
-    return folder if is_complete(folder) else None
 
 
 def is_complete(folder: Path) -> bool:
@@ -97,24 +86,15 @@ def is_complete(folder: Path) -> bool:
 
 
 def _download(checkpoint: Checkpoint, say: Say) -> Path:
-    from huggingface_hub import HfApi, constants, snapshot_download
+    from huggingface_hub import constants
 
     size = cost.download_bytes(checkpoint)
-    text = f"Downloading {checkpoint.name}, about {_gb(size)}, from {constants.ENDPOINT}/{checkpoint.repo}"
+    text = f"Downloading {checkpoint.name}, about {_gb(size)}, from {hub.page(checkpoint.repo)}"
     say(f"{text} to {constants.HF_HUB_CACHE}. Files that are there already are kept.")
-    try:
-        # Asked first: snapshot_download retries an unreachable hub for long.
-        HfApi().model_info(checkpoint.repo, timeout=HUB_TIMEOUT)
+    with hub.explained(checkpoint.name, checkpoint.repo):
+        hub.ask(checkpoint.repo)
         _check_space(size, Path(constants.HF_HUB_CACHE), checkpoint)
-        folder = Path(
-            snapshot_download(
-                checkpoint.repo,
-                allow_patterns=["model_index.json", *(f"{part}/*" for part in COMPONENTS)],
-                etag_timeout=HUB_TIMEOUT,
-            )
-        )
-    except Exception as error:
-        raise explain(error, checkpoint.name, checkpoint.repo) from error
+        folder = hub.folder(checkpoint.repo, ["model_index.json", *(f"{part}/*" for part in COMPONENTS)])
     if not is_complete(folder):
         raise WeightsError(
             f"The download of {checkpoint.repo} in {folder} is incomplete; delete it, try again"
@@ -123,15 +103,13 @@ def _download(checkpoint: Checkpoint, say: Say) -> Path:
 
 
 def _lora_file(lora: Lora, name: str, say: Say) -> Path:
-    from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
     if isinstance(found := try_to_load_from_cache(lora.repo, name), str):
         return Path(found)
-    say(f"Downloading the LoRA {name} from {constants.ENDPOINT}/{lora.repo}.")
-    try:
-        return Path(hf_hub_download(lora.repo, name, etag_timeout=HUB_TIMEOUT))
-    except Exception as error:
-        raise explain(error, lora.name, f"{lora.repo}/{name}") from error
+    say(f"Downloading the LoRA {name} from {hub.page(lora.repo)}.")
+    with hub.explained(lora.name, f"{lora.repo}/{name}"):
+        return Path(hf_hub_download(lora.repo, name, etag_timeout=hub.TIMEOUT))
 
 
 def _check_space(size: int, cache: Path, checkpoint: Checkpoint) -> None:
@@ -144,30 +122,6 @@ def _check_space(size: int, cache: Path, checkpoint: Checkpoint) -> None:
             f"which has {_gb(free)} free; "
             "make room or set HF_HOME to another disk"
         )
-
-
-def explain(error: Exception, name: str, where: str) -> WeightsError:
-    """What went wrong at the hub, as a sentence with a way out."""
-    from huggingface_hub import constants, errors
-
-    if isinstance(error, WeightsError):
-        return error
-    if isinstance(error, errors.GatedRepoError):
-        text = f"{where} is gated: accept its licence on the Hub and log in with `hf auth login`"
-    elif isinstance(error, errors.RepositoryNotFoundError):
-        text = f"{where} does not exist on {constants.ENDPOINT}, or is private"
-    elif isinstance(error, errors.RevisionNotFoundError | errors.RemoteEntryNotFoundError):
-        text = f"{where} is not on {constants.ENDPOINT}; it may have been renamed"
-    elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        text = f"the disk of {constants.HF_HUB_CACHE} is full; make room or set HF_HOME to another disk"
-    elif isinstance(error, errors.OfflineModeIsEnabled):
-        text = f"{where} is not in {constants.HF_HUB_CACHE}, and HF_HUB_OFFLINE forbids downloads"
-    else:
-        text = (
-            f"{constants.ENDPOINT} cannot be reached ({type(error).__name__}); check the network, "
-            "or use the embedded demo weights with --weights nano"
-        )
-    return WeightsError(f"{name}: {text}")
 
 
 def _gb(size: int) -> str:

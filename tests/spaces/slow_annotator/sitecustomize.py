@@ -1,4 +1,4 @@
-"""With this folder on PYTHONPATH, VACE's gray maps take ten seconds, and a file tells of each frame and of the end."""
+"""With this folder on PYTHONPATH, gray maps take ten seconds, and a file tells of each frame and of the end."""
 
 import importlib.abc
 import importlib.machinery

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import nano
+from common import hub
 from common.catalog import CHECKPOINTS, LORAS
 from common.errors import WeightsError
 from common.runtime.model import weights
@@ -74,9 +75,9 @@ def test_a_full_disk_is_seen_before_the_download(tmp_path, monkeypatch):
 
 
 def test_each_failure_has_its_own_way_out():
-    said = weights.explain(OSError(errno.ENOSPC, "No space left"), "LoRA", "a/b")
+    said = hub.explain(OSError(errno.ENOSPC, "No space left"), "LoRA", "a/b")
     assert "is full" in said.text
-    assert "cannot be reached (TimeoutError)" in weights.explain(TimeoutError(), "LoRA", "a/b").text
+    assert "cannot be reached (TimeoutError)" in hub.explain(TimeoutError(), "LoRA", "a/b").text
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ def test_hub_answers_are_explained(name, text):
     from huggingface_hub import errors
 
     kind = getattr(errors, name)
-    assert text in weights.explain(kind.__new__(kind), "LoRA", "a/b").text
+    assert text in hub.explain(kind.__new__(kind), "LoRA", "a/b").text
 
 
 def test_nano_gives_every_lora_file_of_its_kind():
@@ -141,6 +142,6 @@ def test_what_is_not_mounted_beside_others_is_downloaded_with_a_word(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WAN_MODELS", str(tmp_path))
-    monkeypatch.setattr(weights, "_cached", lambda repo: None)
+    monkeypatch.setattr(hub, "cached", lambda repo: None)
     monkeypatch.setattr(weights, "_download", lambda checkpoint, say: tmp_path)
     assert weights.resolve(CHECKPOINTS["wan2.1-t2v-1.3b"], "wan", print) == tmp_path
