@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
@@ -72,27 +71,6 @@ def test_a_full_disk_is_seen_before_the_download(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 5))
     with pytest.raises(WeightsError, match=r"needs 14\.7 GB more"):
         weights._check_space(14_700_000_000, tmp_path / "hub", DENSE)
-
-
-def test_each_failure_has_its_own_way_out():
-    said = hub.explain(OSError(errno.ENOSPC, "No space left"), "LoRA", "a/b")
-    assert "is full" in said.text
-    assert "cannot be reached (TimeoutError)" in hub.explain(TimeoutError(), "LoRA", "a/b").text
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("GatedRepoError", "gated"),
-        ("RepositoryNotFoundError", "does not exist"),
-        ("RemoteEntryNotFoundError", "renamed"),
-    ],
-)
-def test_hub_answers_are_explained(name, text):
-    from huggingface_hub import errors
-
-    kind = getattr(errors, name)
-    assert text in hub.explain(kind.__new__(kind), "LoRA", "a/b").text
 
 
 def test_nano_gives_every_lora_file_of_its_kind():
