@@ -32,6 +32,8 @@ PREVIEW_BYTES = 20 * 1024
 
 ModeKey = Literal["t2v", "i2v", "flf2v", "v2v", "vace", "s2v", "animate"]
 Device = Literal["cuda", "mps", "cpu"]
+Precision = Literal["float32", "bfloat16", "float8"]
+"""Number formats of weights; `float8` is torchao's, of the blocks' linear layers."""
 ImageFrom = Literal["first", "last"] | Annotated[float, Field(ge=0, le=86_400)]
 """Which frame of a clip fills an image slot: its first, its last, or the one at so many seconds."""
 
@@ -136,6 +138,25 @@ class Backend(Model):
     name: str = "CPU"
     memory_bytes: int = 0
     gpu_size: GpuSize | None = None
+    capability: tuple[int, int] | None = None
+    """CUDA's compute capability, such as (9, 0); None where it is not known."""
+
+
+class Placement(Model):
+    """What lies in memory in which number format, and what is done to make it fit: decided before anything is loaded.
+
+    `precision` is by part of the pipeline, as diffusers names them, with `vae_decode` for what the VAE decodes in (it
+    encodes in full). `offload` is what goes to the machine's own memory: the text encoder once it has read the
+    prompt, or all blocks but those at work. `peak_bytes` is what the device holds at its most, `why` says what was
+    done and what for.
+    """
+
+    precision: dict[str, Precision]
+    attention: Literal["sdpa", "chunked"] = "sdpa"
+    tiling: bool = False
+    offload: Literal["none", "text_encoder", "group"] = "none"
+    peak_bytes: int
+    why: list[str] = Field(default_factory=lambda: list[str]())
 
 
 class Segment(Model):

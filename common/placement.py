@@ -1,30 +1,50 @@
-"""What of a checkpoint lies in memory in which number format, and how many bytes that takes: without torch."""
+"""What of a checkpoint lies where, in which number format, so that a job fits its machine: without torch.
+
+Tried in this order, and the first that fits is taken: as it is, a cheaper VAE decode, the text encoder away once it
+has read the prompt, 8-bit weights, all blocks away but those at work. What fits in no way is refused before a download.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from common.catalog import (
-    CLIP_PARAMETERS,
-    TEXT_ENCODER_PARAMETERS,
-    VAE_PARAMETERS,
-    Checkpoint,
-    GpuSize,
-    Weights,
-)
-from common.contract import Backend, Device
+from common import memory
+from common.catalog import Checkpoint, GpuSize, Resolution, Weights
+from common.contract import Backend, Device, Placement, Precision
+from common.cost import tokens
+from common.memory import Shape
 
-Precision = Literal["float32", "bfloat16"]
-"""Number formats by torch's names."""
+Offload = Literal["none", "text_encoder", "group"]
 
-_BYTES: Final[Mapping[Precision, int]] = {"float32": 4, "bfloat16": 2}
+ZEROGPU_BYTES: Final[Mapping[GpuSize, int]] = {"large": 51_000_000_000, "xlarge": 102_000_000_000}
+"""GPU memory of a tier of ZeroGPU: all of its card, or half of it."""
+NANO_BYTES = 1_000_000_000
+"""More than any of Wan-Nano takes, frames included."""
+
+MPS_ELEMENTS = 2**31
+"""Attention of more of them (batch x heads x queries x keys) comes out wrong on Apple's GPUs (ComfyUI #14837)."""
+
 _FULL = ("vae", "image_encoder")
-_NANO_BYTES = 40_000_000
-"""All of Wan-Nano: a rounding error."""
 
-ZEROGPU_BYTES: Final[Mapping[GpuSize, int]] = {"large": 48 * 10**9, "xlarge": 96 * 10**9}
-"""GPU memory of a tier of ZeroGPU."""
+
+@dataclass(frozen=True)
+class Job:
+    """What has to fit: a shape, the ranks of its LoRAs (one for each transformer), and whether media are encoded."""
+
+    shape: Shape
+    ranks: tuple[int, ...] = ()
+    reads_media: bool = False
+
+
+@dataclass(frozen=True)
+class _Choice:
+    fp8: bool = False
+    decode: Precision = "float32"
+    tiling: bool = False
+    offload: Offload = "none"
+    why: tuple[str, ...] = ()
 
 
 def precision(part: str, device: Device) -> Precision:
@@ -32,18 +52,130 @@ def precision(part: str, device: Device) -> Precision:
     return "float32" if part in _FULL or device == "cpu" else "bfloat16"
 
 
-def weight_bytes(checkpoint: Checkpoint, weights: Weights, device: Device) -> int:
-    """Bytes of all weights in memory."""
+def usable(backend: Backend) -> int:
+    """Bytes of a device that tensors may take: the driver's own and what lies between tensors taken off."""
+    have = backend.memory_bytes
+    if backend.device == "cuda":
+        return int(0.97 * have - 1.0e9)
+    return int(0.95 * have - 2.0e9)  # shared with everything else that runs
+
+
+def place(checkpoint: Checkpoint, weights: Weights, backend: Backend, job: Job) -> Placement | None:
+    """How a job is done on a machine; None where it fits in no way. A machine of unknown memory holds anything."""
     if weights == "nano":
-        return _NANO_BYTES
+        return _placed(checkpoint, backend, job, _Choice(), NANO_BYTES)
+    for choice in _choices(checkpoint, backend):
+        peak = max(_stages(checkpoint, backend, job, choice).values())
+        if not backend.memory_bytes or peak <= usable(backend):
+            return _placed(checkpoint, backend, job, choice, peak)
+    return None
+
+
+def smallest(checkpoint: Checkpoint, backend: Backend, job: Job) -> int:
+    """Bytes of the thriftiest way, where none fits."""
+    ways = [
+        max(_stages(checkpoint, backend, job, choice).values()) for choice in _choices(checkpoint, backend)
+    ]
+    return int(min(ways))
+
+
+def largest(
+    checkpoint: Checkpoint, weights: Weights, backend: Backend, job: Job
+) -> tuple[Resolution, int] | None:
+    """The largest size of a checkpoint, and the most frames up to those asked for, that a machine can make."""
+    law = checkpoint.law
+    for size in sorted(checkpoint.sizes(weights), key=lambda r: -r.width * r.height):
+        for frames in range(law.below(job.shape.num_frames), 0, -law.step):
+            shape = Shape(size.width, size.height, frames)
+            if place(checkpoint, weights, backend, replace(job, shape=shape)):
+                return size, frames
+    return None
+
+
+def _choices(checkpoint: Checkpoint, backend: Backend) -> Iterator[_Choice]:
+    """What can be done on this machine, thriftier and slower from one to the next."""
+    choice = _Choice()
+    yield choice
+    # The 2.1 VAE decodes in bf16 as well as in full (MS-SSIM 0.9999); the 2.2 VAE was seen to differ.
+    if checkpoint.architecture.spatial == 8 and backend.device != "cpu":
+        yield (choice := replace(choice, decode="bfloat16", why=("the VAE decodes in bf16",)))
+    yield (choice := replace(choice, tiling=True, why=(*choice.why, "the VAE works in tiles")))
+    if backend.device != "cuda":
+        return  # Apple's GPU and a CPU have one memory: nothing is gained by moving, and neither knows 8 bits
+    if backend.gpu_size is None:
+        away = "the text encoder leaves the GPU once it has read the prompt"
+        yield (choice := replace(choice, offload="text_encoder", why=(*choice.why, away)))
+    if backend.gpu_size or (backend.capability or (0, 0)) >= (8, 9):
+        yield (
+            choice := replace(choice, fp8=True, why=(*choice.why, "the transformer's weights are in 8 bits"))
+        )
+    if backend.gpu_size is None:
+        blocks = "all blocks but those at work wait in the machine's own memory"
+        yield replace(choice, offload="group", why=(*choice.why, blocks))
+
+
+def _weights(checkpoint: Checkpoint, backend: Backend, choice: _Choice) -> dict[str, float]:
+    """Bytes by part on the device."""
     a = checkpoint.architecture
-    parameters = {
-        "transformer": a.parameters * a.experts,
-        "text_encoder": TEXT_ENCODER_PARAMETERS,
-        "vae": VAE_PARAMETERS[a.spatial],
-        "image_encoder": CLIP_PARAMETERS if a.clip else 0,
+    formats = _formats(backend, choice)
+    sizes = {part: memory.BYTES[formats[part]] * n for part, n in memory.parameters(a).items()}
+    if choice.decode != "float32" and backend.device != "cpu":
+        sizes["vae_decode"] = memory.BYTES[choice.decode] * memory.parameters(a)["vae"]
+    if choice.offload == "group":
+        sizes["transformer"] *= memory.BLOCKS_IN_FLIGHT / (a.experts * (a.layers + a.control_layers))
+        sizes["text_encoder"] *= memory.BLOCKS_IN_FLIGHT / memory.TEXT_LAYERS
+    return sizes
+
+
+def _stages(checkpoint: Checkpoint, backend: Backend, job: Job, choice: _Choice) -> dict[str, float]:
+    """Bytes that the device holds in each stage of the work."""
+    a, shape = checkpoint.architecture, job.shape
+    sizes = _weights(checkpoint, backend, choice)
+    loras = sum(memory.lora(a, rank) for rank in job.ranks)
+    if choice.offload == "group":
+        loras *= memory.BLOCKS_IN_FLIGHT / (a.experts * a.layers)
+    first = sum(sizes.values()) + loras
+    later = first - (sizes["text_encoder"] if choice.offload != "none" else 0)
+    full = 2 if backend.device == "cpu" else 1  # activations follow the weights
+    stages = {
+        "text": first + memory.TEXT_BYTES,
+        "denoise": later + full * memory.denoise(a, shape),
+        "decode": later + memory.decode(a, shape, choice.decode, tiled=choice.tiling),
     }
-    return sum(_BYTES[precision(part, device)] * number for part, number in parameters.items())
+    if job.reads_media:
+        stages["encode"] = later + memory.encode(a, shape, tiled=choice.tiling)
+    return stages
+
+
+def _formats(backend: Backend, choice: _Choice) -> dict[str, Precision]:
+    formats = {part: precision(part, backend.device) for part in ("text_encoder", "vae", "image_encoder")}
+    full = precision("transformer", backend.device)
+    return {"transformer": "float8" if choice.fp8 else full, **formats, "vae_decode": choice.decode}
+
+
+def _placed(checkpoint: Checkpoint, backend: Backend, job: Job, choice: _Choice, peak: float) -> Placement:
+    chunked = backend.device == "mps" and attention_elements(checkpoint, job.shape) >= MPS_ELEMENTS
+    return Placement(
+        precision=_formats(backend, choice),
+        attention="chunked" if chunked else "sdpa",
+        tiling=choice.tiling,
+        offload=choice.offload,
+        peak_bytes=int(peak),
+        why=[*choice.why, *(["attention goes in pieces, as Apple's GPUs need it"] if chunked else [])],
+    )
+
+
+def attention_elements(checkpoint: Checkpoint, shape: Shape) -> int:
+    """Scores of one self-attention: heads x queries x keys."""
+    a = checkpoint.architecture
+    return a.dim // 128 * tokens(a, shape.width, shape.height, shape.num_frames) ** 2
+
+
+def weight_bytes(checkpoint: Checkpoint, weights: Weights, device: Device) -> int:
+    """Bytes of all weights as they are."""
+    if weights == "nano":
+        return NANO_BYTES
+    return int(sum(_weights(checkpoint, Backend(device=device), _Choice()).values()))
 
 
 def fits(checkpoint: Checkpoint, weights: Weights, backend: Backend) -> bool:

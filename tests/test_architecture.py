@@ -19,7 +19,7 @@ FLOORS = (
     "common/__init__.py", "common/errors.py", "common/budgets.py", "common/catalog.py", "common/nano_words.py",
     "common/ports.py", "common/hub.py",
     "common/contract.py", "common/settings.py", "common/cache.py",
-    "common/placement.py", "common/cost.py",
+    "common/cost.py", "common/memory.py", "common/placement.py",
     "common/modes",
     "common/media",
     "nano",

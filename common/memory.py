@@ -1,0 +1,89 @@
+"""How many bytes a job holds on a device at its most: weights, LoRAs, and what each stage of the work adds.
+
+The figures of the stages are fitted to what one H100 held (live tensors; torch 2.11, diffusers 0.42.1, 2026-11-26;
+`bench/results/peaks-h100.json`), and tests/common/test_memory.py keeps each of them within 5%.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from common.catalog import (
+    CLIP_PARAMETERS,
+    TEXT_ENCODER_PARAMETERS,
+    VAE_PARAMETERS,
+    Architecture,
+)
+from common.contract import Precision
+from common.cost import tokens
+
+BYTES: Final[Mapping[Precision, float]] = {"float32": 4, "bfloat16": 2, "float8": 1.03}
+"""Of a parameter; 8-bit weights have scales beside them, and norms and embeddings stay as they are."""
+
+TEXT_BYTES = 300_000_000
+"""What encoding a prompt of 512 tokens adds."""
+BLOCKS_IN_FLIGHT = 3
+"""Of an offloaded stack: the one at work, the one that comes, and the one that goes."""
+TEXT_LAYERS = 24
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What is made: a clip, or one segment of it."""
+
+    width: int
+    height: int
+    num_frames: int
+
+    @property
+    def pixels(self) -> int:
+        """Of one frame."""
+        return self.width * self.height
+
+
+def parameters(architecture: Architecture) -> dict[str, int]:
+    """How many each part of a pipeline has, by its name in diffusers; both experts are `transformer`."""
+    a = architecture
+    return {
+        "transformer": a.parameters * a.experts,
+        "text_encoder": TEXT_ENCODER_PARAMETERS,
+        "vae": VAE_PARAMETERS[a.spatial],
+        "image_encoder": CLIP_PARAMETERS if a.clip else 0,
+    }
+
+
+def lora(architecture: Architecture, rank: int) -> int:
+    """A LoRA on every attention and feed-forward weight of one transformer, in bf16."""
+    a = architecture
+    return 2 * rank * a.layers * (8 * 2 * a.dim + 2 * (a.dim + a.ffn))
+
+
+def denoise(architecture: Architecture, shape: Shape) -> float:
+    """Activations of one forward; those of classifier-free guidance come one after the other."""
+    a = architecture
+    each = 13.33 * a.dim + 3.295 * a.ffn
+    if a.spatial == 16:
+        each += 36 * a.dim  # `expand_timesteps`: an embedding of the timestep for every token
+    if a.control_layers:
+        each += 2 * a.dim * (a.control_layers + 1)  # a hint for each of them, kept to the end
+    return each * tokens(a, shape.width, shape.height, shape.num_frames)
+
+
+def decode(architecture: Architecture, shape: Shape, precision: Precision, *, tiled: bool) -> float:
+    """What the VAE needs to make the frames: a cache of its layers, and the frames themselves."""
+    each = BYTES[precision] / 4
+    if tiled:
+        small = 0.35e9 if architecture.spatial == 8 else 0
+        return each * (small + (51 if architecture.spatial == 8 else 56) * shape.pixels * shape.num_frames)
+    layers = 22_550 if architecture.spatial == 8 else 23_600
+    return each * shape.pixels * (layers + 12.2 * shape.num_frames)
+
+
+def encode(architecture: Architecture, shape: Shape, *, tiled: bool) -> float:
+    """What the VAE needs to read a clip, always in full precision."""
+    if tiled:
+        return 1.2e9 if architecture.spatial == 8 else 1.98e9 + 14.7 * shape.pixels * shape.num_frames
+    layers, frames = (17_200, 0.0) if architecture.spatial == 8 else (8_470, 12.3)
+    return shape.pixels * (layers + frames * shape.num_frames)
