@@ -95,6 +95,7 @@ class LoraFile:
     """One safetensors file of a LoRA and the transformer that it goes into."""
 
     weight_name: str
+    rank: int
     target: Target = "transformer"
 
 
@@ -121,14 +122,14 @@ LORAS: Final[Mapping[str, Lora]] = {
             "lightning-2.1-t2v",
             "lightx2v Wan 2.1 T2V StepDistill-CfgDistill v2, rank 128",
             _KIJAI,
-            (LoraFile("Lightx2v/lightx2v_T2V_14B_cfg_step_distill_v2_lora_rank128_bf16.safetensors"),),
+            (LoraFile("Lightx2v/lightx2v_T2V_14B_cfg_step_distill_v2_lora_rank128_bf16.safetensors", 128),),
             kind="dense",
         ),
         Lora(
             "lightning-2.1-i2v",
             "lightx2v Wan 2.1 I2V StepDistill-CfgDistill, rank 128",
             _KIJAI,
-            (LoraFile("Lightx2v/lightx2v_I2V_14B_480p_cfg_step_distill_rank128_bf16.safetensors"),),
+            (LoraFile("Lightx2v/lightx2v_I2V_14B_480p_cfg_step_distill_rank128_bf16.safetensors", 128),),
             kind="i2v-clip",
         ),
         Lora(
@@ -138,11 +139,13 @@ LORAS: Final[Mapping[str, Lora]] = {
             (
                 LoraFile(
                     "LoRAs/Wan22-Lightning/"
-                    "Wan22_A14B_T2V_HIGH_Lightning_4steps_lora_250928_rank128_fp16.safetensors"
+                    "Wan22_A14B_T2V_HIGH_Lightning_4steps_lora_250928_rank128_fp16.safetensors",
+                    128,
                 ),
                 LoraFile(
                     "LoRAs/Wan22-Lightning/"
                     "Wan22_A14B_T2V_LOW_Lightning_4steps_lora_250928_rank64_fp16.safetensors",
+                    64,
                     "transformer_2",
                 ),
             ),
@@ -155,11 +158,13 @@ LORAS: Final[Mapping[str, Lora]] = {
             (
                 LoraFile(
                     "LoRAs/Wan22_Lightx2v/"
-                    "Wan_2_2_I2V_A14B_HIGH_lightx2v_4step_lora_260412_rank_64_fp16.safetensors"
+                    "Wan_2_2_I2V_A14B_HIGH_lightx2v_4step_lora_260412_rank_64_fp16.safetensors",
+                    64,
                 ),
                 LoraFile(
                     "LoRAs/Wan22_Lightx2v/"
                     "Wan_2_2_I2V_A14B_LOW_lightx2v_4step_lora_260412_rank_64_fp16.safetensors",
+                    64,
                     "transformer_2",
                 ),
             ),
@@ -170,9 +175,10 @@ LORAS: Final[Mapping[str, Lora]] = {
             "lightx2v Wan 2.1 I2V LoRA on both experts of Wan 2.2 I2V",
             _KIJAI,
             (
-                LoraFile("Lightx2v/lightx2v_I2V_14B_480p_cfg_step_distill_rank128_bf16.safetensors"),
+                LoraFile("Lightx2v/lightx2v_I2V_14B_480p_cfg_step_distill_rank128_bf16.safetensors", 128),
                 LoraFile(
                     "Lightx2v/lightx2v_I2V_14B_480p_cfg_step_distill_rank128_bf16.safetensors",
+                    128,
                     "transformer_2",
                 ),
             ),

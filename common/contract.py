@@ -173,7 +173,7 @@ class Plan(Model):
     `segments` are sampled one after the other (one, for most modes); `values` is what belongs to the mode alone,
     such as VACE's `conditioning_scale`. `seed` was drawn by whoever planned first. `gpu_seconds` is what would be
     asked of ZeroGPU, `expected_seconds` how long this backend should take, `clip_seconds` the length of the clip.
-    `loras` are (key, weight) pairs.
+    `loras` are (key, weight) pairs. `placement` is None where the job does not fit the machine.
     """
 
     mode: ModeKey
@@ -195,6 +195,7 @@ class Plan(Model):
     seed: int
     negative_prompt: str
     loras: list[tuple[str, float]] = Field(default_factory=lambda: list[tuple[str, float]]())
+    placement: Placement | None = None
     gpu_seconds: int
     gpu_size: GpuSize | None = None
     expected_seconds: float

@@ -1,7 +1,8 @@
 """What of a checkpoint lies where, in which number format, so that a job fits its machine: without torch.
 
 Tried in this order, and the first that fits is taken: as it is, a cheaper VAE decode, the text encoder away once it
-has read the prompt, 8-bit weights, all blocks away but those at work. What fits in no way is refused before a download.
+has read the prompt, 8-bit weights, all blocks away but those at work. What fits in no way is refused, and nothing is
+downloaded for it.
 """
 
 from __future__ import annotations
@@ -56,40 +57,75 @@ def usable(backend: Backend) -> int:
     """Bytes of a device that tensors may take: the driver's own and what lies between tensors taken off."""
     have = backend.memory_bytes
     if backend.device == "cuda":
-        return int(0.97 * have - 1.0e9)
+        return int(0.95 * have - 0.8e9)
     return int(0.95 * have - 2.0e9)  # shared with everything else that runs
 
 
 def place(checkpoint: Checkpoint, weights: Weights, backend: Backend, job: Job) -> Placement | None:
-    """How a job is done on a machine; None where it fits in no way. A machine of unknown memory holds anything."""
+    """How a job is done on a machine; None where it fits in no way. A machine of unknown memory holds anything.
+
+    What is decided when a model is loaded follows from its largest clip that fits, so that no job has it loaded anew;
+    what can change from job to job follows from the job.
+    """
     if weights == "nano":
         return _placed(checkpoint, backend, job, _Choice(), NANO_BYTES)
+    loaded = _loaded(checkpoint, backend, job)
     for choice in _choices(checkpoint, backend):
-        peak = max(_stages(checkpoint, backend, job, choice).values())
-        if not backend.memory_bytes or peak <= usable(backend):
+        peak = _peak(checkpoint, backend, job, choice)
+        if _as_loaded(choice) == loaded and _fits(backend, peak):
             return _placed(checkpoint, backend, job, choice, peak)
     return None
-
-
-def smallest(checkpoint: Checkpoint, backend: Backend, job: Job) -> int:
-    """Bytes of the thriftiest way, where none fits."""
-    ways = [
-        max(_stages(checkpoint, backend, job, choice).values()) for choice in _choices(checkpoint, backend)
-    ]
-    return int(min(ways))
 
 
 def largest(
     checkpoint: Checkpoint, weights: Weights, backend: Backend, job: Job
 ) -> tuple[Resolution, int] | None:
-    """The largest size of a checkpoint, and the most frames up to those asked for, that a machine can make."""
+    """The largest size of a checkpoint, with the most frames up to those asked for, that a machine can make."""
     law = checkpoint.law
-    for size in sorted(checkpoint.sizes(weights), key=lambda r: -r.width * r.height):
+    for size in _from_the_largest(checkpoint, weights):
         for frames in range(law.below(job.shape.num_frames), 0, -law.step):
             shape = Shape(size.width, size.height, frames)
             if place(checkpoint, weights, backend, replace(job, shape=shape)):
                 return size, frames
     return None
+
+
+def shortage(checkpoint: Checkpoint, weights: Weights, backend: Backend, job: Job) -> str:
+    """What a job needs at the least, what is there, and the largest that would fit, in words."""
+    need = min(_peak(checkpoint, backend, job, choice) for choice in _choices(checkpoint, backend))
+    shape = job.shape
+    text = (
+        f"{checkpoint.name} needs {need / 1e9:.0f} GB for {shape.width}x{shape.height} and {shape.num_frames} "
+        f"frames, {backend.name} has {usable(backend) / 1e9:.0f} GB for it"
+    )
+    if found := largest(checkpoint, weights, backend, job):
+        return f"{text}; it can make {found[0].size} and {found[1]} frames"
+    return text
+
+
+def _from_the_largest(checkpoint: Checkpoint, weights: Weights) -> list[Resolution]:
+    return sorted(checkpoint.sizes(weights), key=lambda r: -r.width * r.height)
+
+
+def _loaded(checkpoint: Checkpoint, backend: Backend, job: Job) -> tuple[bool, bool] | None:
+    for size in _from_the_largest(checkpoint, "wan"):
+        shape = Shape(size.width, size.height, checkpoint.default_frames("wan"))
+        for choice in _choices(checkpoint, backend):
+            if _fits(backend, _peak(checkpoint, backend, replace(job, shape=shape), choice)):
+                return _as_loaded(choice)
+    return None
+
+
+def _as_loaded(choice: _Choice) -> tuple[bool, bool]:
+    return choice.fp8, choice.offload == "group"
+
+
+def _fits(backend: Backend, peak: float) -> bool:
+    return not backend.memory_bytes or peak <= usable(backend)
+
+
+def _peak(checkpoint: Checkpoint, backend: Backend, job: Job, choice: _Choice) -> float:
+    return max(_stages(checkpoint, backend, job, choice).values())
 
 
 def _choices(checkpoint: Checkpoint, backend: Backend) -> Iterator[_Choice]:
@@ -105,7 +141,7 @@ def _choices(checkpoint: Checkpoint, backend: Backend) -> Iterator[_Choice]:
     if backend.gpu_size is None:
         away = "the text encoder leaves the GPU once it has read the prompt"
         yield (choice := replace(choice, offload="text_encoder", why=(*choice.why, away)))
-    if backend.gpu_size or (backend.capability or (0, 0)) >= (8, 9):
+    if backend.gpu_size or (backend.capability is not None and backend.capability >= (8, 9)):
         yield (
             choice := replace(choice, fp8=True, why=(*choice.why, "the transformer's weights are in 8 bits"))
         )
@@ -148,9 +184,11 @@ def _stages(checkpoint: Checkpoint, backend: Backend, job: Job, choice: _Choice)
 
 
 def _formats(backend: Backend, choice: _Choice) -> dict[str, Precision]:
-    formats = {part: precision(part, backend.device) for part in ("text_encoder", "vae", "image_encoder")}
-    full = precision("transformer", backend.device)
-    return {"transformer": "float8" if choice.fp8 else full, **formats, "vae_decode": choice.decode}
+    parts = ("transformer", "text_encoder", "vae", "image_encoder")
+    formats: dict[str, Precision] = {part: precision(part, backend.device) for part in parts}
+    if choice.fp8:
+        formats["transformer"] = "float8"
+    return {**formats, "vae_decode": choice.decode}
 
 
 def _placed(checkpoint: Checkpoint, backend: Backend, job: Job, choice: _Choice, peak: float) -> Placement:
@@ -176,17 +214,3 @@ def weight_bytes(checkpoint: Checkpoint, weights: Weights, device: Device) -> in
     if weights == "nano":
         return NANO_BYTES
     return int(sum(_weights(checkpoint, Backend(device=device), _Choice()).values()))
-
-
-def fits(checkpoint: Checkpoint, weights: Weights, backend: Backend) -> bool:
-    """Whether a machine can hold the weights; yes where its memory is not known."""
-    have = backend.memory_bytes
-    return not have or weight_bytes(checkpoint, weights, backend.device) <= have
-
-
-def shortage(checkpoint: Checkpoint, weights: Weights, backend: Backend) -> str:
-    """What a checkpoint needs and what is there, in words."""
-    need = weight_bytes(checkpoint, weights, backend.device)
-    return (
-        f"{checkpoint.name} needs {need / 1e9:.0f} GB, {backend.name} has {backend.memory_bytes / 1e9:.0f} GB"
-    )

@@ -14,6 +14,7 @@ from common import cost, nano_words, placement
 from common.catalog import (
     CHECKPOINTS,
     GENERATIONS,
+    LORAS,
     MAX_PROMPT_TOKENS,
     MAX_STEPS,
     NEGATIVE_PROMPT,
@@ -25,6 +26,7 @@ from common.catalog import (
 )
 from common.contract import MAX_SEED, Backend, Manifest, MediaHandle, ModeKey, Plan, Request, Segment
 from common.errors import InputError, quoted
+from common.memory import Shape
 from common.modes import rules
 
 Asked = TypeVar("Asked", bound=Request)
@@ -185,8 +187,12 @@ class Mode(Generic[Asked]):
         notices += self.check(request, checkpoint, weights)
         notices += self._crops(request, size)
         notices += _common_notices(request, checkpoint, preset, num_frames, cfg, weights)
-        if not placement.fits(checkpoint, weights, backend):
-            notices.append(f"Not enough memory: {placement.shortage(checkpoint, weights, backend)}.")
+        loras = self.loras(request, checkpoint, preset)
+        job = self.job(checkpoint, Shape(size.width, size.height, num_frames), loras)
+        placed = placement.place(checkpoint, weights, backend, job)
+        if placed is None:
+            notices.append(f"Not enough memory: {placement.shortage(checkpoint, weights, backend, job)}.")
+        notices += [f"To fit: {why}." for why in (placed.why if placed else ())]
 
         passes = cost.forwards(self.denoising_steps(request, steps), cfg)
         shape = {"width": size.width, "height": size.height, "num_frames": num_frames}
@@ -213,7 +219,8 @@ class Mode(Generic[Asked]):
             seed=drawn(request.seed),
             # Empty is a wish too: nothing to steer away from.
             negative_prompt=NEGATIVE_PROMPT if request.negative_prompt is None else request.negative_prompt,
-            loras=[(key, 1.0) for key in self.loras(request, checkpoint, preset)],
+            loras=[(key, 1.0) for key in loras],
+            placement=placed,
             gpu_seconds=cost.reservation(asked),
             gpu_size=backend.gpu_size,
             expected_seconds=round(expected, 2),
@@ -226,6 +233,12 @@ class Mode(Generic[Asked]):
         allowed = [info.key for info in manifest.checkpoints]
         request = self.parse({name: value for name, value in values.items() if value is not None})
         return self.plan(request, manifest.backend, weights=manifest.weights, allowed=allowed)
+
+    def job(self, checkpoint: Checkpoint, shape: Shape, loras: Sequence[str] = ()) -> placement.Job:
+        """What has to fit: LoRAs stay attached, those of the other preset too."""
+        attached = {key for preset in checkpoint.presets.values() for key in preset.loras} | {*loras}
+        ranks = [file.rank for key in sorted(attached) for file in LORAS[key].files]
+        return placement.Job(shape, tuple(ranks), reads_media=bool(self.slots))
 
     def _crops(self, request: Asked, size: Resolution) -> list[str]:
         """What is cut away of media that were measured."""

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common import cache, placement
-from common.catalog import CHECKPOINTS, Checkpoint
+from common.catalog import CHECKPOINTS, Checkpoint, Weights
 from common.contract import (
     CheckpointInfo,
     Done,
@@ -27,19 +27,21 @@ from common.contract import (
     Manifest,
     MediaHandle,
     Parent,
+    Placement,
     Plan,
 )
 from common.errors import DiskError, InputError, StudioError, UnavailableError
 from common.media import files
 from common.media.lineage import read_lineage
 from common.media.write import write_video
+from common.memory import Shape
 from common.modes.base import PRESETS, Asked, MediaSlot, Mode
 from common.run.runner import explain
 from common.run.service import Ready, Update
 from common.runtime.device import backend as machine
 from common.runtime.device.seat import seat_of
 from common.runtime.job import Job, Made, in_turn, work
-from common.runtime.model import load, lora, weights
+from common.runtime.model import load, lora, settle, weights
 from common.runtime.reader import Reader
 from common.runtime.sample import generate, preview
 from common.runtime.zerogpu import Carried, followed
@@ -121,7 +123,7 @@ class Engine(ABC, Generic[Asked]):
     def manifest(self) -> Manifest:
         """What this Space is and has."""
         rows = self.mode.rows(self.allowed)
-        loaded = [r.key for r in rows if self.seat.residency.holds(self._key(r.key))]
+        loaded = [r.key for r in rows if self._loaded(r.key)]
         return Manifest(
             git_sha=git_sha(),
             mode=self.mode.key,
@@ -162,10 +164,16 @@ class Engine(ABC, Generic[Asked]):
     def park(self) -> None:
         """Loads the one resident checkpoint with its LoRAs: at import, so that ZeroGPU packs it."""
         checkpoint = CHECKPOINTS[self.allowed[0]]
-        pipe = self._pipe(checkpoint.key, print)
-        for preset in checkpoint.presets.values():
-            for key in preset.loras:
-                lora.attach(pipe, key, checkpoint, self.settings.weights, print)
+        weights = self.settings.weights
+        job = self.mode.job(checkpoint, Shape(*_first(checkpoint, weights)))
+        found = placement.largest(checkpoint, weights, self.backend, job)
+        if found is None:
+            raise UnavailableError(placement.shortage(checkpoint, weights, self.backend, job))
+        size, frames = found
+        shape = Shape(size.width, size.height, frames)
+        placed = placement.place(checkpoint, weights, self.backend, self.mode.job(checkpoint, shape))
+        assert placed is not None  # `largest` has seen it fit
+        self._attach_all(self._pipe(checkpoint.key, placed, print), checkpoint, print)
 
     def unload(self) -> None:
         """Lets the loaded pipeline and the shared components go; UnavailableError on ZeroGPU."""
@@ -199,12 +207,13 @@ class Engine(ABC, Generic[Asked]):
         Refuses a checkpoint that this machine cannot hold, before it is downloaded, and a job without room for its
         result.
         """
-        self._check_memory(CHECKPOINTS[plan.checkpoint])
+        self._check_fit(plan)
         cache.check_free()
         if media_in := self.mode.media(request):
             reader.stage("Checking the media")
             request = self._measured(request, media_in, reader)
             plan = self.plan(request.model_copy(update={"seed": plan.seed}))  # the seed is drawn once
+            self._check_fit(plan)
         for text in plan.notices:
             reader.note(text)
         return request, plan
@@ -233,7 +242,8 @@ class Engine(ABC, Generic[Asked]):
         request, plan = ready.request, ready.plan
         checkpoint = CHECKPOINTS[plan.checkpoint]
         job.stage("load", f"Loading {checkpoint.name}")
-        pipe = self._pipe(plan.checkpoint, job.note)
+        assert plan.placement is not None  # checked before the line
+        pipe = self._pipe(plan.checkpoint, plan.placement, job.note)
         job.check()
         lora.apply(pipe, plan, checkpoint, self.settings.weights, job.note)
         steps = self.mode.denoising_steps(request, plan.num_inference_steps)
@@ -250,31 +260,52 @@ class Engine(ABC, Generic[Asked]):
         )
         return Made(path, done)
 
-    def _check_memory(self, checkpoint: Checkpoint) -> None:
-        weights, backend = self.settings.weights, self.backend
-        if placement.fits(checkpoint, weights, backend):
+    def _check_fit(self, plan: Plan) -> None:
+        """InputError, with the largest that would fit, before a download or a GPU second."""
+        if plan.placement is not None:
             return
-        smaller = [r.key for r in self.mode.rows(self.allowed) if placement.fits(r, weights, backend)]
+        weights, backend = self.settings.weights, self.backend
+        shape = Shape(plan.width, plan.height, plan.num_frames)
+
+        def fits(row: Checkpoint) -> bool:
+            return placement.place(row, weights, backend, self.mode.job(row, shape)) is not None
+
+        checkpoint = CHECKPOINTS[plan.checkpoint]
+        smaller = [row.key for row in self.mode.rows(self.allowed) if fits(row)]
         raise InputError(
             "checkpoint",
             "must fit into this machine's memory",
-            got=placement.shortage(checkpoint, weights, backend),
+            got=placement.shortage(checkpoint, weights, backend, self.mode.job(checkpoint, shape)),
             hint="try " + (", ".join(smaller) or "a larger machine, or --weights nano"),
         )
 
-    def _key(self, checkpoint: str) -> tuple[str, ...]:
-        return (self.pipeline, checkpoint, self.settings.weights, self.backend.device)
+    def _key(self, checkpoint: str, placed: Placement) -> tuple[str, ...]:
+        form = (placed.precision["transformer"], "group" if placed.offload == "group" else "whole")
+        return (self.pipeline, checkpoint, self.settings.weights, *form)
 
-    def _pipe(self, key: str, say: Note) -> Any:
+    def _loaded(self, checkpoint: str) -> bool:
+        held = self.seat.residency.key
+        return held is not None and held[:3] == (self.pipeline, checkpoint, self.settings.weights)
+
+    def _pipe(self, key: str, placed: Placement, say: Note) -> Any:
         def build() -> Any:
             checkpoint = CHECKPOINTS[key]
             folder = weights.resolve(checkpoint, self.settings.weights, say)
-            pipe = load.build(self.pipeline, folder, self.backend, self.seat.residency)
+            waiting = settle.waiting(placed)
+            pipe = load.build(self.pipeline, folder, self.backend, self.seat.residency, waiting)
+            if waiting:
+                self._attach_all(pipe, checkpoint, say)
+            settle.settle(pipe, placed, self.backend)
             if self.backend.gpu_size is None:  # on ZeroGPU only a worker has a GPU to encode with
                 preview.prepare(pipe.vae)
             return pipe
 
-        return self.seat.residency.get(self._key(key), build)
+        return self.seat.residency.get(self._key(key, placed), build)
+
+    def _attach_all(self, pipe: Any, checkpoint: Checkpoint, say: Note) -> None:
+        for preset in checkpoint.presets.values():
+            for key in preset.loras:
+                lora.attach(pipe, key, checkpoint, self.settings.weights, say)
 
     def _measured(
         self, request: Asked, media_in: list[tuple[MediaSlot, MediaHandle]], reader: Reader
@@ -317,6 +348,11 @@ def _since(began: float, event: Event) -> Event:
     if isinstance(event, Done):
         event = event.model_copy(update={"seconds": round(event.seconds + began, 3)})
     return event
+
+
+def _first(checkpoint: Checkpoint, weights: Weights) -> tuple[int, int, int]:
+    size = checkpoint.sizes(weights)[0]
+    return size.width, size.height, checkpoint.default_frames(weights)
 
 
 def _made() -> list[Path]:

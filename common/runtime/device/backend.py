@@ -23,7 +23,12 @@ def detect(settings: SpaceSettings, first_checkpoint: str) -> Backend:
         return Backend(device="cuda", name=f"ZeroGPU {tier}", memory_bytes=ZEROGPU_BYTES[tier], gpu_size=tier)
     if torch.cuda.is_available():
         card = torch.cuda.get_device_properties(0)
-        return Backend(device="cuda", name=card.name, memory_bytes=card.total_memory)
+        return Backend(
+            device="cuda",
+            name=card.name,
+            memory_bytes=card.total_memory,
+            capability=(card.major, card.minor),
+        )
     if torch.backends.mps.is_available():
         most = int(torch.mps.recommended_max_memory())
         return Backend(device="mps", name="Apple GPU", memory_bytes=most)
@@ -34,7 +39,7 @@ def detect(settings: SpaceSettings, first_checkpoint: str) -> Backend:
 
 
 def dtype_of(part: str, device: Device) -> torch.dtype:
-    """The format of a pipeline's part in memory."""
+    """The format that a pipeline's part is loaded in; 8 bits are made of it afterwards."""
     return getattr(torch, precision(part, device))
 
 

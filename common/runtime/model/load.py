@@ -34,15 +34,26 @@ def pipeline_class(name: str) -> Any:
         return getattr(diffusers, name)
 
 
-def build(pipeline: str, folder: Path, backend: Backend, residency: Residency) -> Any:
-    """A diffusers pipeline of class `pipeline` on the backend's device; it shares what is in `SHARED`."""
+def build(
+    pipeline: str,
+    folder: Path,
+    backend: Backend,
+    residency: Residency,
+    waiting: frozenset[str] = frozenset(),
+) -> Any:
+    """A diffusers pipeline of class `pipeline` on the backend's device; it shares what is in `SHARED`.
+
+    The parts `waiting` stay in the machine's own memory, until `settle` has given them their form.
+    """
     index = json.loads((folder / "model_index.json").read_text())
     made = pipeline_class(pipeline)
     arguments: dict[str, Any] = {}
     for name in inspect.signature(made.__init__).parameters:
         entry = index.get(name)
         if isinstance(entry, list):
-            arguments[name] = _part(folder / name, entry, backend, residency) if entry[0] else None
+            arguments[name] = (
+                _part(folder / name, entry, backend, residency, name in waiting) if entry[0] else None
+            )
         elif entry is not None:
             arguments[name] = entry  # boundary_ratio, expand_timesteps
     missing = {"tokenizer", "text_encoder", "transformer", "vae", "scheduler"} - arguments.keys()
@@ -56,10 +67,12 @@ def build(pipeline: str, folder: Path, backend: Backend, residency: Residency) -
     return pipe
 
 
-def _part(folder: Path, entry: list[str], backend: Backend, residency: Residency) -> Any:
+def _part(folder: Path, entry: list[str], backend: Backend, residency: Residency, waits: bool) -> Any:
     if folder.name not in SHARED:
-        return _load(folder, entry, backend)
-    return residency.part((folder.name, _content(folder)), lambda: _load(folder, entry, backend))
+        return _load(folder, entry, backend, waits)
+    return residency.part(
+        (folder.name, waits, _content(folder)), lambda: _load(folder, entry, backend, waits)
+    )
 
 
 def _content(folder: Path) -> tuple[tuple[str, str], ...]:
@@ -69,7 +82,7 @@ def _content(folder: Path) -> tuple[tuple[str, str], ...]:
     return tuple((name, t.name if t.parent.name == "blobs" else str(t)) for name, t in targets)
 
 
-def _load(folder: Path, entry: list[str], backend: Backend) -> Any:
+def _load(folder: Path, entry: list[str], backend: Backend, waits: bool = False) -> Any:
     library, name = entry
     kind: Any = getattr(importlib.import_module(library), name)
     try:
@@ -79,7 +92,7 @@ def _load(folder: Path, entry: list[str], backend: Backend) -> Any:
             module: Any = kind.from_pretrained(folder, torch_dtype=dtype_of(folder.name, backend.device))
             if backend.device == "cpu" and folder.name == "vae":
                 cpu_conv.speed_up(module)
-            return module.eval().requires_grad_(False).to(backend.device)
+            return module.eval().requires_grad_(False).to("cpu" if waits else backend.device)
         return kind.from_pretrained(folder)
     except torch.OutOfMemoryError as error:
         raise GpuError(

@@ -17,7 +17,7 @@ from common.catalog import CHECKPOINTS, MAX_PROMPT_TOKENS
 from common.contract import Plan, Preview, Step
 from common.errors import GpuError, StudioError
 from common.runtime.job import Job
-from common.runtime.sample import preview
+from common.runtime.sample import preview, stages
 
 log = logging.getLogger(__name__)
 
@@ -44,12 +44,15 @@ def _make(
     pipe: Any, prompt: str, plan: Plan, inputs: dict[str, Any], steps: int, job: Job
 ) -> NDArray[np.uint8]:
     job.stage("encode", "Reading the prompt")
-    embeds, negative = pipe.encode_prompt(
-        prompt=prompt,
-        negative_prompt=plan.negative_prompt,
-        do_classifier_free_guidance=plan.guidance_scale > 1,
-        max_sequence_length=MAX_PROMPT_TOKENS,
-    )
+    placed = plan.placement
+    assert placed is not None  # checked before anything was loaded
+    with stages.reading(pipe, placed, pipe.transformer.device.type):
+        embeds, negative = pipe.encode_prompt(
+            prompt=prompt,
+            negative_prompt=plan.negative_prompt,
+            do_classifier_free_guidance=plan.guidance_scale > 1,
+            max_sequence_length=MAX_PROMPT_TOKENS,
+        )
     optional: dict[str, Any] = {}
     if "num_frames" in inspect.signature(pipe.__call__).parameters:  # video to video counts those it is given
         optional["num_frames"] = plan.num_frames
@@ -58,7 +61,7 @@ def _make(
     job.stage("denoise", f"Denoising, {steps} steps")
     # On the CPU always: a ZeroGPU worker has no CUDA generator, and seeds mean the same everywhere.
     generator = torch.Generator("cpu").manual_seed(plan.seed)
-    with _scheduler(pipe, plan, generator):
+    with _scheduler(pipe, plan, generator), stages.sampling(pipe, placed):
         output = pipe(
             prompt_embeds=embeds,
             negative_prompt_embeds=negative,
@@ -150,4 +153,4 @@ class _Watch:
 def _recover(pipe: Any) -> None:
     from common.runtime.device.backend import free_memory
 
-    free_memory(pipe.device.type)
+    free_memory(pipe.transformer.device.type)
