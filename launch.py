@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from common import cache
 from common.catalog import CHECKPOINTS, Weights
-from common.modes import MODES
+from common.modes.all import MODES
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -25,12 +25,16 @@ SPACES = Path(__file__).parent / "spaces"
 def load_space(key: str) -> ModuleType:
     """Import `spaces/<key>/app.py` by its path, once; the folder `spaces` is no package.
 
-    The module has `service` (common.service.Service) and `demo` (gr.Blocks).
+    The module has `service` (common.run.service.Service) and `demo` (gr.Blocks).
     """
     name = f"wan_space_{key}"
     if name in sys.modules:
         return sys.modules[name]
     path = SPACES / key / "app.py"
+    if str(path.parent) not in sys.path:
+        sys.path.append(
+            str(path.parent)
+        )  # what lies beside an app is importable in a bundle, and here as well
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec and spec.loader, path
     module = importlib.util.module_from_spec(spec)
@@ -82,11 +86,11 @@ def build_app(base_url: str, modes: Sequence[str] | None = None) -> FastAPI:
     import gradio as gr
     from fastapi import FastAPI
 
-    from common.door import Door, own_names
-    from common.theme import page_options
+    from common.page.door import Door, own_names
+    from common.page.theme import page_options
     from router import federation, shell
     from router.app import build_studio
-    from router.jobs import Studio
+    from router.dispatch import Studio
 
     app = FastAPI(title="Wan Studio")
     app.add_middleware(Door, names=own_names())

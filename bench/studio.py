@@ -13,12 +13,12 @@ from typing import Any
 
 from bench.serving import Running, studio
 from common.contract import Done, Step
-from common.modes import MODES
-from common.remote import RemoteRunner
-from common.runner import Runner
+from common.modes.all import MODES
+from common.run.remote import RemoteRunner
+from common.run.runner import Runner
+from router.dispatch import FederatedRunner, Studio
 from router.federation import mounted
 from router.health import ask
-from router.jobs import FederatedRunner, Studio
 
 PROMPT = "a red circle moving right on a black background"
 FAST = {"prompt": PROMPT, "checkpoint": "wan2.1-t2v-14b", "seed": 1}

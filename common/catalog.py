@@ -237,6 +237,51 @@ VAE_PARAMETERS: Final[Mapping[int, int]] = {8: 126_892_531, 16: 704_688_668}
 CLIP_PARAMETERS: Final = 630_766_080
 
 
+@dataclass(frozen=True)
+class FrameLaw:
+    """The numbers of frames that a model makes: `step` times k, and `rest`.
+
+    The VAE packs the first frame alone and then four by four; diffusers rounds any other number.
+    """
+
+    step: int = 4
+    rest: int = 1
+
+    @property
+    def words(self) -> str:
+        """Such as 4k+1."""
+        return f"{self.step}k+{self.rest}" if self.rest else f"{self.step}k"
+
+    @property
+    def least(self) -> int:
+        """The smallest of them."""
+        return self.rest or self.step
+
+    def allows(self, frames: int) -> bool:
+        """Whether it is one of them."""
+        return frames >= self.least and frames % self.step == self.rest
+
+    def below(self, frames: int) -> int:
+        """The largest that is no more than `frames`; the smallest where there is none."""
+        return max((frames - self.rest) // self.step * self.step + self.rest, self.least)
+
+    def nearest(self, frames: float) -> int:
+        """The one that is nearest."""
+        return max(round((frames - self.rest) / self.step) * self.step + self.rest, self.least)
+
+    def latent(self, frames: int) -> int:
+        """How many frames the VAE makes of them."""
+        return (frames - self.rest) // self.step + self.rest
+
+    def frames(self, latent: int) -> int:
+        """How many frames so many latent ones are."""
+        return (latent - self.rest) * self.step + self.rest
+
+
+CLIP_LAW: Final = FrameLaw()
+"""Most models': 4k+1, of which 1 is a still."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
     """One set of weights as Wan-AI (or, where said, the community) publishes it.
@@ -261,6 +306,7 @@ class Checkpoint:
     licence: str = "Apache-2.0"
     community: bool = False
     repo_bytes_per_parameter: int = 2
+    law: FrameLaw = CLIP_LAW
 
     @property
     def moe(self) -> bool:
@@ -274,8 +320,8 @@ class Checkpoint:
 
     @property
     def max_frames(self) -> int:
-        """The longest 4k+1 within MAX_SECONDS."""
-        return int(MAX_SECONDS * self.fps) // 4 * 4 + 1
+        """The longest on offer: about MAX_SECONDS."""
+        return self.law.nearest(MAX_SECONDS * self.fps)
 
     def sizes(self, weights: Weights) -> tuple[Resolution, ...]:
         """The resolutions on offer under `weights`."""
@@ -391,7 +437,7 @@ CHECKPOINTS: Final[Mapping[str, Checkpoint]] = {
             key="wan2.2-s2v-14b", name="Wan 2.2 S2V-14B", generation="2.2",
             repo="Wan-AI/Wan2.2-S2V-14B", kind="s2v", architecture=_S2V_14B,
             resolutions=(Resolution(832, 448), Resolution(448, 832), Resolution(1024, 704)),
-            fps=16, num_frames=80, upstream_steps=40,
+            fps=16, num_frames=80, upstream_steps=40, law=FrameLaw(rest=0),
             presets={"quality": _quality(4.5, 3.0)},
         ),
         Checkpoint(

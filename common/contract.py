@@ -22,9 +22,10 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from common.budgets import BUDGETS
-from common.catalog import GpuSize, PresetName, Weights
+from common.catalog import Checkpoint, GpuSize, PresetName, Weights
+from common.errors import StudioError, received
 
-CONTRACT_VERSION = 1
+CONTRACT_VERSION = 2
 MAX_SEED = 2**31 - 1
 MAX_INTEGER = 2**63 - 1
 PREVIEW_BYTES = 20 * 1024
@@ -98,7 +99,7 @@ class MediaHandle(Given):
 class Request(Given):
     """What a user asks of any mode; a mode adds its own fields. Names are those of diffusers.
 
-    None means "the checkpoint's own default". Sizes are pixels, `num_frames` is 4k+1, `seed` -1 is random.
+    None means "the checkpoint's own default". Sizes are pixels, `seed` -1 is random.
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -137,11 +138,21 @@ class Backend(Model):
     gpu_size: GpuSize | None = None
 
 
+class Segment(Model):
+    """A part of a video that is sampled by itself."""
+
+    frames: int
+    steps: int
+    expected_seconds: float
+
+
 class Plan(Model):
     """What will be done, to the last number. Everyone reads this one: label, reservation, pipeline, notices.
 
-    `gpu_seconds` is what would be asked of ZeroGPU, `expected_seconds` how long this backend should take,
-    `clip_seconds` the length of the clip. `loras` are (key, weight) pairs.
+    `segments` are sampled one after the other (one, for most modes); `values` is what belongs to the mode alone,
+    such as VACE's `conditioning_scale`. `seed` was drawn by whoever planned first. `gpu_seconds` is what would be
+    asked of ZeroGPU, `expected_seconds` how long this backend should take, `clip_seconds` the length of the clip.
+    `loras` are (key, weight) pairs.
     """
 
     mode: ModeKey
@@ -158,7 +169,8 @@ class Plan(Model):
     guidance_scale_2: float | None = None
     flow_shift: float
     strength: float | None = None
-    conditioning_scale: float | None = None
+    values: dict[str, Any] = Field(default_factory=lambda: dict[str, Any]())
+    segments: list[Segment] = Field(default_factory=lambda: list[Segment]())
     seed: int
     negative_prompt: str
     loras: list[tuple[str, float]] = Field(default_factory=lambda: list[tuple[str, float]]())
@@ -200,12 +212,17 @@ class Lineage(Model):
 
 
 class _Event(Model):
-    v: Literal[1] = 1
+    v: Literal[2] = 2
+    job: str = Field(default="", description="Whose event it is; set by whoever runs the job")
     t: float = Field(default=0.0, description="Seconds since the start of the job")
 
     def later(self, seconds: float) -> Self:
         """The same event by a clock that was started `seconds` earlier."""
         return self.model_copy(update={"t": round(self.t + seconds, 3)})
+
+    def of(self, job: str) -> Self:
+        """The same event as one of this job's."""
+        return self.model_copy(update={"job": job})
 
 
 class Queued(_Event):
@@ -216,11 +233,16 @@ class Queued(_Event):
 
 
 class Stage(_Event):
-    """A named part of the work begins: load, encode, denoise, decode, save."""
+    """A named part of the work begins, or goes on: prepare, load, encode, denoise, decode, save.
+
+    `done` of `total`, where it can be counted.
+    """
 
     type: Literal["stage"] = "stage"
     name: str
     text: str
+    done: int | None = None
+    total: int | None = None
 
 
 class Step(_Event):
@@ -264,11 +286,39 @@ class Done(_Event):
     lineage: Lineage
     sha256: str
 
+    def known(self, video: MediaHandle) -> MediaHandle:
+        """The handle of the video with all that its job knows of it."""
+        plan = self.plan
+        facts = {"width": plan.width, "height": plan.height, "frames": plan.num_frames, "fps": plan.fps}
+        facts |= {"seconds": plan.clip_seconds, "sha256": self.sha256, "mime": "video/mp4"}
+        return video.model_copy(update=facts)
 
-Event = Queued | Stage | Step | Preview | Notice | Heartbeat | Done
+
+class Failed(_Event):
+    """The job ended without a video. `field` is the input to blame, `hint` the way out, where there is one."""
+
+    type: Literal["failed"] = "failed"
+    code: str
+    title: str
+    text: str
+    field: str | None = None
+    hint: str | None = None
+
+    def error(self) -> StudioError:
+        """The error that the job ended with."""
+        return received({name: getattr(self, name) for name in ("code", "title", "text", "field", "hint")})
+
+
+class Stopped(_Event):
+    """The job was cancelled."""
+
+    type: Literal["cancelled"] = "cancelled"
+
+
+Event = Queued | Stage | Step | Preview | Notice | Heartbeat | Done | Failed | Stopped
 EVENTS: Mapping[str, type[Event]] = {
     kind.model_fields["type"].default: kind
-    for kind in (Queued, Stage, Step, Preview, Notice, Heartbeat, Done)
+    for kind in (Queued, Stage, Step, Preview, Notice, Heartbeat, Done, Failed, Stopped)
 }
 """The events by their type."""
 
@@ -282,6 +332,14 @@ class CheckpointInfo(Model):
     presets: list[PresetName]
     moe: bool
     fps: int
+
+    @classmethod
+    def of(cls, row: Checkpoint) -> Self:
+        """A row of the catalog as a manifest lists it."""
+        return cls(
+            key=row.key, name=row.name, generation=row.generation, presets=list(row.presets), moe=row.moe,
+            fps=row.fps,
+        )  # fmt: skip
 
 
 class Manifest(Model):

@@ -1,4 +1,4 @@
-"""Plan-time arithmetic without torch: tokens, floating-point operations, seconds and bytes.
+"""Plan-time arithmetic without torch: tokens, floating-point operations, seconds, and bytes to download.
 
 FLOPs of a forward are `L * [2S(6d^2 + 2df) + 4Td^2] + L * 4Sd(S + T)` with S video tokens and T = 512 text
 tokens; the rates are data in `cost.json`.
@@ -22,7 +22,7 @@ from common.catalog import (
     GpuSize,
     Weights,
 )
-from common.contract import Backend, Device
+from common.contract import Backend
 
 
 @dataclass(frozen=True)
@@ -120,36 +120,6 @@ def profile(backend: Backend) -> str:
 def zerogpu_profile(size: GpuSize) -> str:
     """The rates' profile of a ZeroGPU tier."""
     return f"zerogpu-{size}"
-
-
-def weight_bytes(checkpoint: Checkpoint, weights: Weights, device: Device) -> int:
-    """Bytes of all weights in memory: VAE and CLIP in fp32, the rest in bf16, or in fp32 on a CPU.
-
-    Wan-Nano is a rounding error.
-    """
-    if weights == "nano":
-        return 40_000_000
-    a = checkpoint.architecture
-    each = 4 if device == "cpu" else 2
-    return (
-        each * (a.parameters * a.experts + TEXT_ENCODER_PARAMETERS)
-        + 4 * VAE_PARAMETERS[a.spatial]
-        + (4 * CLIP_PARAMETERS if a.clip else 0)
-    )
-
-
-def fits(checkpoint: Checkpoint, weights: Weights, backend: Backend) -> bool:
-    """Whether a machine can hold the weights; yes where its memory is not known."""
-    have = backend.memory_bytes
-    return not have or weight_bytes(checkpoint, weights, backend.device) <= have
-
-
-def shortage(checkpoint: Checkpoint, weights: Weights, backend: Backend) -> str:
-    """What a checkpoint needs and what is there, in words."""
-    need = weight_bytes(checkpoint, weights, backend.device)
-    return (
-        f"{checkpoint.name} needs {need / 1e9:.0f} GB, {backend.name} has {backend.memory_bytes / 1e9:.0f} GB"
-    )
 
 
 def download_bytes(checkpoint: Checkpoint) -> int:

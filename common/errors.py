@@ -10,12 +10,14 @@
     ├── UnavailableError        a mode is down, asleep, building or speaks another contract version
     └── Cancelled               the user stopped the job
 
-Exit codes are those of the command line: 2 for bad input, 3 for stopped, 1 for anything else.
+Each has a `code`, by which it is known on the other side of a wire (`received`). Exit codes are those of the
+command line: 2 for bad input, 3 for stopped, 1 for anything else.
 """
 
 from __future__ import annotations
 
 import errno
+from collections.abc import Mapping
 
 TEXT_CHARACTERS = 1500
 GOT_CHARACTERS = 100
@@ -40,10 +42,16 @@ def quoted(value: object) -> str:
 
 
 class StudioError(Exception):
-    """An error with a title and a sentence that a user can act on."""
+    """An error with a title and a sentence that a user can act on.
 
+    `field` is the input that it is about and `hint` the way out, where there is one; both stand in `text` too.
+    """
+
+    code = "error"
     title = "Wan Studio"
     exit_code = 1
+    field: str | None = None
+    hint: str | None = None
 
     def __init__(self, text: str, *, title: str | None = None) -> None:
         text = shown(text, TEXT_CHARACTERS, lines=True)
@@ -51,6 +59,16 @@ class StudioError(Exception):
         self.text = text
         if title is not None:
             self.title = title
+
+    def facts(self) -> dict[str, str | None]:
+        """What `received` makes the same error of."""
+        return {
+            "code": self.code,
+            "title": self.title,
+            "text": self.text,
+            "field": self.field,
+            "hint": self.hint,
+        }
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.text, self.title, dict(self.__dict__))
@@ -63,6 +81,7 @@ class InputError(StudioError):
     "num_frames must be 4k+1; got 80, try 77 or 81".
     """
 
+    code = "input"
     title = "Check the input"
     exit_code = 2
 
@@ -74,48 +93,55 @@ class InputError(StudioError):
         if hint:
             text += f", {hint}" if got is not None else f"; {hint}"
         super().__init__(text)
-        self.field = field
+        self.field, self.hint = field, hint or None
 
 
 class MediaError(InputError):
     """A media input that is missing, corrupt, too large or expired."""
 
+    code = "media"
     title = "This file cannot be used"
 
 
 class WeightsError(StudioError):
     """Weights that are missing here and cannot be downloaded."""
 
+    code = "weights"
     title = "Weights not available"
 
 
 class MissingDependency(StudioError):
     """A package that is needed and not installed."""
 
+    code = "dependency"
     title = "Package not installed"
 
 
 class GpuError(StudioError):
     """A GPU that refused the job or ran out of quota, time or memory."""
 
+    code = "gpu"
     title = "GPU not available"
 
 
 class DiskError(StudioError):
     """A file that cannot be written where it should be kept."""
 
+    code = "disk"
     title = "No room to keep it"
 
 
 class UnavailableError(StudioError):
     """A mode that cannot be reached or does not speak our contract."""
 
+    code = "unavailable"
     title = "Mode not available"
 
 
 class Cancelled(StudioError):
     """The user stopped the job; nothing is wrong."""
 
+    code = "cancelled"
     title = "Stopped"
     exit_code = 3
 
@@ -138,6 +164,25 @@ def disk_error(error: OSError) -> DiskError | None:
         if why
         else None
     )
+
+
+_BY_CODE: Mapping[str, type[StudioError]] = {
+    cls.code: cls
+    for cls in (
+        StudioError, InputError, MediaError, WeightsError, MissingDependency, GpuError, DiskError, UnavailableError,
+        Cancelled,
+    )
+}  # fmt: skip
+
+
+def received(facts: Mapping[str, str | None]) -> StudioError:
+    """An error that came over a wire, as it was raised there; of a code that we do not know, a plain one."""
+    cls = _BY_CODE.get(facts["code"] or "", StudioError)
+    title, text = (
+        shown(facts["title"] or "", GOT_CHARACTERS),
+        shown(facts["text"] or "", TEXT_CHARACTERS, lines=True),
+    )
+    return _rebuild(cls, text, title, {"field": facts["field"], "hint": facts["hint"]})
 
 
 def _rebuild(cls: type[StudioError], text: str, title: str, state: dict[str, object]) -> StudioError:

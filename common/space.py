@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hmac
 import inspect
-from collections.abc import AsyncGenerator, Callable
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
@@ -12,22 +13,23 @@ from typing import Any, Union, get_args, get_origin
 import gradio as gr
 from gradio.events import api
 
-from common.blocks import StudioBlocks, as_gradio_errors
-from common.contract import MediaHandle
+from common.contract import Event, MediaHandle, Prepared
 from common.errors import InputError
-from common.gate import Gate
 from common.modes.base import Mode
-from common.panels import PANELS
-from common.runner import LocalRunner, Runner
-from common.service import Administered, Service
-from common.theme import page_options
+from common.page.blocks import StudioBlocks, as_gradio_errors
+from common.page.gate import Gate
+from common.page.theme import page_options
+from common.panels.base import Panel
+from common.run.local import LocalRunner
+from common.run.runner import Runner, ending, explain, job_id
+from common.run.service import Administered, Service
 
 GPU_QUEUE = {"concurrency_limit": 1, "concurrency_id": "generate"}
 """The page and the API wait in one line: a Space has one GPU and one resident pipeline."""
 
 
-def build_space(service: Service) -> gr.Blocks:
-    """The app of a mode Space: panel, `/generate`, `/plan`, `/manifest`, and what only some have.
+def build_space(service: Service, panel: type[Panel]) -> gr.Blocks:
+    """The app of a mode Space: its panel, `/generate`, `/plan`, `/manifest`, and what only some have.
 
     `/prepare` where the mode makes control media, `/admin` where the Space has a secret for it (WAN_ADMIN).
     """
@@ -35,7 +37,7 @@ def build_space(service: Service) -> gr.Blocks:
     title = f"Wan Studio · {service.mode.title}"
     with StudioBlocks(title=title, fill_width=True, look=page_options()) as blocks:
         line = {**GPU_QUEUE, "show_progress": "minimal"}  # the place in the line, while it is not one's turn
-        PANELS[service.mode.key](runner, service.manifest(), queue=line, rank=1).draw()
+        panel(runner, service.manifest(), queue=line, rank=1).draw()
         add_api(runner, blocks.gate)
         if isinstance(service, Administered) and service.admin:
             add_admin(service)
@@ -47,11 +49,20 @@ def add_api(runner: Runner, gate: Gate) -> None:
     mode = runner.mode
 
     async def generate(*args: Any) -> AsyncGenerator[tuple[dict[str, Any] | None, dict[str, Any]], None]:
+        *given, asked = args
+        began = time.monotonic()
         with as_gradio_errors():
-            values = await _let_in(gate, mode, _named(mode, args))
-            async with aclosing(runner.stream(values)) as updates:
-                async for video, event in updates:
-                    yield video and video.model_dump(mode="json"), event.model_dump(mode="json")
+            job = job_id(asked)
+            try:
+                values = await _let_in(gate, mode, _named(mode, given))
+                async with aclosing(runner.stream(values, job=job)) as updates:
+                    async for video, event in updates:
+                        yield video and video.model_dump(mode="json"), event.model_dump(mode="json")
+            except Exception as error:  # a caller that cancels is gone: no event reaches it
+                told = explain(error)
+                last = ending(told, job).later(time.monotonic() - began)
+                yield None, last.model_dump(mode="json")
+                raise told from None
 
     async def plan(*args: Any) -> dict[str, Any]:
         with as_gradio_errors():
@@ -60,15 +71,27 @@ def add_api(runner: Runner, gate: Gate) -> None:
     async def manifest() -> dict[str, Any]:
         return (await runner.manifest()).model_dump(mode="json")
 
-    async def prepare(*args: Any) -> tuple[Any, ...]:
+    async def prepare(*args: Any) -> AsyncGenerator[tuple[Any, ...], None]:
         with as_gradio_errors():
-            values = await _let_in(gate, mode, _named(mode, args))
-            made = (await runner.prepare(values)).model_dump(mode="json")
-        return made["video"], made["mask"], made["reference_images"], made["notices"]
+            try:
+                values = await _let_in(gate, mode, _named(mode, args))
+                async with aclosing(runner.prepare(values)) as items:
+                    async for item in items:
+                        yield _control(item)
+            except Exception as error:
+                told = explain(error)
+                yield _control(ending(told, ""))
+                raise told from None
 
     video_and_event = tuple[gr.FileData | None, dict]
     api(
-        _typed(generate, mode, video_and_event, f"{mode.about} Yields progress; the last has the video."),
+        _typed(
+            generate,
+            mode,
+            video_and_event,
+            f"{mode.about} Yields progress; the last has the video.",
+            job="The job's id, a UUID; a new one when empty",
+        ),
         api_name="generate",
         **GPU_QUEUE,
     )
@@ -78,12 +101,22 @@ def add_api(runner: Runner, gate: Gate) -> None:
         queue=False,
     )
     if mode.prepares:
-        control = tuple[gr.FileData, gr.FileData, list[gr.FileData], list[str]]
-        about = "Control video, mask, references and notices, as the model would be given them."
+        control = tuple[gr.FileData | None, gr.FileData | None, list[gr.FileData], list[str], dict | None]
+        about = (
+            "Control video, mask, references and notices, as the model would be given them. Yields progress; the "
+            "last has them all and no event."
+        )
         api(_typed(prepare, mode, control, about), api_name="prepare", **GPU_QUEUE)
     manifest.__annotations__["return"] = dict
     manifest.__doc__ = "What this Space is: checkpoints, weights, backend, versions, fields."
     api(manifest, api_name="manifest", queue=False)
+
+
+def _control(item: Event | Prepared) -> tuple[Any, ...]:
+    """An answer of `/prepare`."""
+    if isinstance(item, Prepared):
+        return (*item.model_dump(mode="json").values(), None)
+    return None, None, [], [], item.model_dump(mode="json")
 
 
 def add_admin(service: Administered) -> None:
@@ -113,7 +146,7 @@ def add_admin(service: Administered) -> None:
     api(admin, api_name="admin", queue=False, api_visibility="undocumented")
 
 
-def _named(mode: Mode, args: tuple[Any, ...]) -> dict[str, Any]:
+def _named(mode: Mode, args: Sequence[Any]) -> dict[str, Any]:
     """The arguments by name; a file may be given as text, its URL (MCP clients know no other way)."""
     values = dict(zip(mode.request_type.model_fields, args, strict=True))
     for slot in mode.slots:
@@ -126,8 +159,10 @@ def _file(value: Any) -> Any:
     return {"path": value} if isinstance(value, str) else value
 
 
-def _typed(function: Callable[..., Any], mode: Mode, returns: Any, about: str) -> Callable[..., Any]:
-    """Gives `function(*args)` the signature, types and docstring of a mode's request.
+def _typed(
+    function: Callable[..., Any], mode: Mode, returns: Any, about: str, **more: str
+) -> Callable[..., Any]:
+    """Gives `function(*args)` the signature, types and docstring of a mode's request, and of `more` texts.
 
     Gradio reads all three: for named parameters and defaults, for the JSON schema and for the MCP tool.
     """
@@ -139,6 +174,9 @@ def _typed(function: Callable[..., Any], mode: Mode, returns: Any, about: str) -
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
         parameters.append(inspect.Parameter(name, kind, default=default, annotation=annotation))
         lines.append(f"    {name}: {field.description or name}")
+    for name, text in more.items():
+        parameters.append(inspect.Parameter(name, kind, default=None, annotation=str | None))
+        lines.append(f"    {name}: {text}")
     function.__signature__ = inspect.Signature(parameters, return_annotation=returns)  # type: ignore[attr-defined]
     function.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": returns}
     function.__doc__ = "\n".join(lines)

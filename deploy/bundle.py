@@ -11,18 +11,23 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from common.contract import CONTRACT_VERSION
+import nano
+from common.contract import CONTRACT_VERSION, ModeKey
+from common.modes.all import MODES
 from deploy import front_matter, requirements
 from deploy.errors import DeployError
 from deploy.federation import ROOT
 from deploy.targets import Target
 from deploy.trace import Closure, closure
+from nano import sums as nano_sums
+from nano.assemble import part_folders
 
 MANIFEST = "bundle.json"
 MARK = "wan_studio"
 """The entry of the manifest by which a Space is known to be ours."""
 MAX_FILE = 10 * 1024 * 1024
 WEIGHTS = Path("nano/weights")
+EXAMPLES = Path("common/examples")
 
 ROUTER_APP = '''"""Starts the router; its code is the package beside this file."""
 
@@ -66,8 +71,12 @@ def build(target: Target, root: Path = ROOT) -> Bundle:
         requirements.refuse_heavy(found, root)
     own = (root / "router" if target.is_router else root / "spaces" / str(target.mode)).resolve()
     sources = {*found.files, *_data_files(found, own, root)}
-    if target.weights == "nano" and not target.is_router and (root / "nano" / "__init__.py") in found.files:
-        sources |= set(_plain_files(root / WEIGHTS))
+    if target.mode:
+        sources -= set(_plain_files(root / EXAMPLES)) - {
+            root / EXAMPLES / name for name in _shown(target.mode)
+        }
+    if target.weights == "nano" and target.mode and (root / "nano" / "__init__.py") in found.files:
+        sources |= set(_nano_weights(target.mode, root))
     files: dict[str, bytes] = {}
     for source in sorted(sources):
         inside = not target.is_router and source.is_relative_to(own)
@@ -89,6 +98,26 @@ def _start_files(target: Target, root: Path) -> list[Path]:
     if not app.is_file():
         raise DeployError(f"{app.relative_to(root)} must exist to make a bundle; it is not built yet")
     return [folder / "__init__.py", app] if target.is_router else [app]
+
+
+def _nano_weights(mode: ModeKey, root: Path) -> Iterable[Path]:
+    """What of Wan-Nano the mode's checkpoints are put together from, with their cards and the list of sums."""
+    kinds = {row.kind for row in MODES[mode].rows()} & set(nano.KINDS)
+    folders = {
+        f.relative_to(nano_sums.WEIGHTS) for kind in kinds for f in part_folders(nano.kind_named(kind))
+    }
+    folders |= {folder.parent for folder in folders}
+    for file in _plain_files(root / WEIGHTS):
+        if file.parent.relative_to(root / WEIGHTS) in folders:
+            yield file
+
+
+def _shown(mode: ModeKey) -> set[str]:
+    """Files that the mode's examples show, by name."""
+    examples = (*MODES[mode].examples, *MODES[mode].nano_examples)
+    values = [value for example in examples for value in example.values.values()]
+    flat = [item for value in values for item in (value if isinstance(value, list) else [value])]
+    return {item for item in flat if isinstance(item, str)}
 
 
 def _data_files(found: Closure, own: Path, root: Path) -> Iterable[Path]:

@@ -10,9 +10,10 @@ from typing import Any, Literal
 
 from huggingface_hub import SpaceHardware
 
-from common.catalog import CHECKPOINTS, TEXT_ENCODER_PARAMETERS
+from common.catalog import CHECKPOINTS
 from common.cost import download_bytes
 from common.errors import StudioError
+from common.placement import weight_bytes
 from deploy import bundle as bundles
 from deploy import volumes
 from deploy.errors import DeployError
@@ -189,9 +190,7 @@ def _disk(target: Target) -> list[Finding]:
         return []
     rows = [CHECKPOINTS[k] for k in target.checkpoints]
     download = sum(download_bytes(c) for c in rows)
-    packed = sum(
-        2 * (c.architecture.parameters * c.architecture.experts + TEXT_ENCODER_PARAMETERS) for c in rows
-    )
+    packed = sum(weight_bytes(c, target.weights, "cuda") for c in rows)
     if download + packed <= DISK_BYTES:
         return []
     return [

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from common.catalog import CHECKPOINTS, GpuSize, Weights
 from common.contract import ModeKey
 from common.errors import InputError
-from common.modes import COMING, MODES
+from common.modes.all import COMING, MODES
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_FILE = Path(__file__).with_name("federation.toml")

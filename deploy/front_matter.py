@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from common.catalog import CHECKPOINTS, LORAS
-from common.modes import MODES
+from common.modes.all import MODES
 from deploy.federation import ROOT
 from deploy.requirements import gradio_version
 from deploy.targets import Target

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
 
 from deploy.errors import DeployError
 from deploy.federation import ROOT
@@ -29,11 +31,6 @@ _COMES_WITH = {"safetensors": "diffusers", "tokenizers": "transformers", "regex"
 _HEAVY = frozenset({"torch", "torchvision", "diffusers", "transformers", "accelerate", "peft", "torchao"})
 
 
-def normal(name: str) -> str:
-    """A distribution's name as PyPI compares it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
 @cache
 def pins(root: Path = ROOT) -> Mapping[str, str]:
     """Name to the version that was tested here (constraints.txt), with the platform's torch."""
@@ -41,7 +38,7 @@ def pins(root: Path = ROOT) -> Mapping[str, str]:
     for line in (root / "constraints.txt").read_text(encoding="utf-8").splitlines():
         name, _, version = line.partition("==")
         if version:
-            found[normal(name.strip())] = version.strip()
+            found[canonicalize_name(name.strip())] = version.strip()
     return found | TORCH
 
 
@@ -65,13 +62,13 @@ def requirements(source: Path, found: Closure, root: Path = ROOT) -> str:
         line = raw.partition("#")[0].strip()
         if not line:
             continue
-        name = normal(re.split(r"[\s<>=!~\[;@]", line, maxsplit=1)[0])
+        name = _name(line, where)
         if name in PLATFORM:
             raise DeployError(f"{where} must not name {name}: the Space brings its own; delete the line")
         named.add(name)
         lines.append(_pinned(line, name, root))
     for module, file in sorted({**found.late, **found.foreign}.items()):
-        dist = normal(_COMES_WITH.get(module, _DISTRIBUTIONS.get(module, module)))
+        dist = canonicalize_name(_COMES_WITH.get(module, _DISTRIBUTIONS.get(module, module)))
         # A late import of what this checkout is not tested with is an extra: its caller says how to get it.
         extra = module in found.late and dist not in pins(root)
         if module in WITH_GRADIO or dist in named or extra:
@@ -84,9 +81,16 @@ def requirements(source: Path, found: Closure, root: Path = ROOT) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
+def _name(line: str, where: Path) -> str:
+    try:
+        return canonicalize_name(Requirement(line).name)
+    except InvalidRequirement:
+        raise DeployError(f"{where} must hold one requirement a line; got {line!r}") from None
+
+
 def _pinned(line: str, name: str, root: Path) -> str:
     # What Gradio itself depends on stays a range: the platform has chosen a version already.
-    if "==" in line or name in {normal(n) for n in WITH_GRADIO} | {"pillow"}:
+    if "==" in line or name in {canonicalize_name(n) for n in WITH_GRADIO} | {"pillow"}:
         return line
     version = pins(root).get(name)
     if version is None:

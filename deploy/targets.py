@@ -10,7 +10,7 @@ from pathlib import Path
 from common.catalog import CHECKPOINTS, Weights
 from common.contract import ModeKey
 from common.errors import InputError
-from common.modes import MODES
+from common.modes.all import MODES
 from deploy.federation import ROOT, ZEROGPU, Federation, SpaceEntry, Visibility, Volume, skipped
 
 ROUTER = "router"

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from common.contract import CONTRACT_VERSION, Manifest
 from common.errors import InputError
-from common.modes import MODES
+from common.modes.all import MODES
 from deploy import remote as remotes
 from deploy.errors import DeployError
 from deploy.federation import ROOT

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from common import tables
+from cli import tables
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLES = {

@@ -51,6 +51,11 @@ def trained_folder(kind: Kind, part: str) -> Path:
     return WEIGHTS / shared.get(part, part)
 
 
+def part_folders(kind: Kind) -> set[Path]:
+    """Every folder of the package that the kind, or a Lightning LoRA on it, is put together from."""
+    return {WEIGHTS / "lightning", *(trained_folder(kind, part) for part in part_names(kind))}
+
+
 def lora_files(kind: Kind) -> dict[str, Path]:
     """Lightning-Nano files by component; KeyError for a kind that has none."""
     if not kind.lightning:

@@ -1,35 +1,29 @@
 """The Studio: one window over all modes. Draws their panels, sends their jobs on, moves no video.
 
-Run it with `python router/app.py` and WAN_FEDERATION set, or let the launcher mount it.
+Run it with `.venv/bin/python router/app.py` and WAN_FEDERATION set, or let the launcher mount it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-ROOT = next(p for p in Path(__file__).resolve().parents if (p / "common").is_dir())
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
+import gradio as gr
 
-import gradio as gr  # noqa: E402
-
-from common.blocks import StudioBlocks, as_gradio_errors  # noqa: E402
-from common.catalog import GENERATIONS  # noqa: E402
-from common.contract import Lineage, MediaHandle, ModeKey  # noqa: E402
-from common.gate import Gate  # noqa: E402
-from common.modes import MODES  # noqa: E402
-from common.modes.base import PRESETS  # noqa: E402
-from common.panels import PANELS  # noqa: E402
-from common.panels.base import Panel, told  # noqa: E402
-from common.panels.events import EACH, ONCE, QUIET, TOLD  # noqa: E402
-from router import chaining, federation, gallery, gating, restore, settings, shell  # noqa: E402
-from router.jobs import FIRST_ANSWERS_SECONDS, FederatedRunner, Studio  # noqa: E402
+from common.catalog import GENERATIONS
+from common.contract import Lineage, MediaHandle, ModeKey
+from common.modes.all import MODES
+from common.modes.base import PRESETS
+from common.page.blocks import StudioBlocks, as_gradio_errors
+from common.page.gate import Gate
+from common.panels.all import PANELS
+from common.panels.base import Panel, told
+from common.panels.events import EACH, ONCE, QUIET, TOLD
+from router import chaining, federation, gallery, gating, restore, settings, shell
+from router.dispatch import FIRST_ANSWERS_SECONDS, FederatedRunner, Studio
 
 FIRST_PAGE: ModeKey = "t2v"
 TICK_SECONDS = 2.0
@@ -112,22 +106,22 @@ class _Page:
         for panel in self.panels.values():
             gated += [panel.inputs.components[n] for n in gating.GATED] + [panel.banner]
 
-        async def regate(wish: str, page: str, preset: str, *shown: Any) -> list[Any]:
-            updates: list[Any] = [
-                shell.nav(wish, self.watcher),
-                gating.header(page, wish, self.watcher),
-            ]
+        async def regate(wish: str, page: str, preset: str, *shown: Any) -> dict[Any, Any]:
+            updates: dict[Any, Any] = {
+                self.nav: shell.nav(wish, self.watcher),
+                self.generation: gating.header(page, wish, self.watcher),
+            }
             names = iter(shown)
             for panel in self.panels.values():
                 now = {name: next(names) for name in gating.HELD}
                 generation = gating.generation_of(panel.mode, wish, self.watcher)
-                updates += await gating.gate(panel, generation, preset, now)
+                updates |= await gating.gate(panel, generation, preset, now)
             return updates
 
-        async def chosen(event: gr.EventData, *now: Any) -> list[Any]:
+        async def chosen(event: gr.EventData, *now: Any) -> dict[Any, Any]:
             wish = told(event, "value")
             wish = wish if wish in tuple(GENERATIONS) else ""
-            return [wish, *await regate(wish, *now)]
+            return {self.wish: wish, **await regate(wish, *now)}
 
         now = [page, self.preset, *held]
         self.regating = (regate, [self.wish, *now], gated)
@@ -135,12 +129,12 @@ class _Page:
         self.generation.select(chosen, now, [self.wish, *gated], **EACH)
         self.preset.input(*self.regating, **QUIET)
 
-        async def arrive(where: str, clicked: bool, wish: str) -> list[Any]:
+        async def arrive(where: str, clicked: bool, wish: str) -> dict[Any, Any]:
             for mode in self.panels:
                 if mode == where and clicked:
                     self.watcher.wake(mode)  # where it sleeps; a page that is only opened wakes nobody
-            stale = [time.monotonic() if key == where else gr.skip() for key in self.panels]
-            return [where, gating.header(where, wish, self.watcher), *stale]
+            stale = {panel.stale: time.monotonic() for key, panel in self.panels.items() if key == where}
+            return {page: where, self.generation: gating.header(where, wish, self.watcher), **stale}
 
         labels, clicked = [panel.stale for panel in self.panels.values()], gr.Checkbox(False, visible=False)
         # Read when it is asked, not when it was clicked: of two rows clicked in a hurry the last one counts.
@@ -163,12 +157,12 @@ class _Page:
         keep = "(...now) => [now]"
         gr.on([part.change for part in inputs], None, inputs, self.typed, js=keep, **QUIET)
 
-        def back(typed: object, results: object) -> list[Any]:
-            grid = gallery.grid(gallery.read(results))
+        def back(typed: object, results: object) -> dict[Any, Any]:
+            grid = {self.gallery: gallery.grid(gallery.read(results))}
             words = typed if isinstance(typed, list) and all(isinstance(t, str) for t in typed) else []
             if len(words) != len(inputs) or words[0] not in ("", *GENERATIONS) or words[1] not in PRESETS:
-                return [grid, *[gr.skip()] * len(inputs)]
-            return [grid, *words]
+                return grid
+            return grid | dict(zip(inputs, words, strict=True))
 
         return self.blocks.load(back, [self.typed, self.results], [self.gallery, *inputs], **QUIET)
 
@@ -224,29 +218,28 @@ class _Page:
         for panel in self.panels.values():
             outputs += panel.inputs.components.values()
 
-        def refill(lineage: Lineage, wish: str) -> list[Any]:
+        def refill(lineage: Lineage, wish: str) -> dict[Any, Any]:
             plan, made = lineage.plan, restore.generation_of(lineage)
             # The other modes keep what was wished for, unless this one would then run another generation.
             kept = gating.generation_of(MODES[plan.mode], wish, self.watcher) == made
-            updates: list[Any] = [plan.mode, gr.skip() if kept else made, plan.requested_preset]
-            for key, panel in self.panels.items():
-                values = restore.refill(panel, lineage) if key == plan.mode else {}
-                updates += [values.get(name, gr.skip()) for name in panel.inputs.components]
-            return updates
+            header = {went: plan.mode, self.preset: plan.requested_preset} | (
+                {} if kept else {self.wish: made}
+            )
+            return header | restore.refill(self.panels[plan.mode], lineage)
 
-        def dropped(path: str | None, wish: str) -> list[Any]:
+        def dropped(path: str | None, wish: str) -> Any:
             if path is None:
-                return [gr.skip()] * (len(outputs) + 1)
+                return gr.skip()
             with as_gradio_errors():
-                return [*refill(restore.lineage_of(path), wish), None]
+                return {**refill(restore.lineage_of(path), wish), self.drop: None}
 
-        def again(kept: object, wish: str, event: gr.EventData) -> list[Any]:
+        def again(kept: object, wish: str, event: gr.EventData) -> Any:
             items = gallery.read(kept)
             clicked = told(event, "index")
             index = clicked if isinstance(clicked, int) else -1
             lineage = items[index].lineage if 0 <= index < len(items) else None
-            if lineage is None:
-                return [gr.skip()] * len(outputs)
+            if lineage is None or lineage.plan.mode not in self.panels:
+                return gr.skip()
             with as_gradio_errors():
                 return refill(lineage, wish)
 

@@ -17,7 +17,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import parse_ratelimit_headers
 
 from common.contract import CONTRACT_VERSION, Manifest
-from common.remote import ask_manifest
+from common.run.remote import ask_manifest
 from router.federation import Place
 
 State = Literal["ready", "waking", "starting", "building", "asleep", "paused", "down", "skewed"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from common.contract import MediaHandle, ModeKey
-from common.modes import MODES
+from common.modes.all import MODES
 
 FrameChoice = Literal["first", "last", "playhead"]
 

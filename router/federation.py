@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from typing import cast
 from urllib.parse import urlparse
 
-from common import gate
 from common.contract import ModeKey
 from common.errors import InputError
-from common.modes import COMING, MODES
+from common.modes.all import COMING, MODES
+from common.page import gate
 
 VARIABLE = "WAN_FEDERATION"
 _SPACE_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")

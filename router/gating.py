@@ -9,7 +9,7 @@ import gradio as gr
 
 from common.catalog import CHECKPOINTS, GENERATIONS
 from common.contract import Manifest, ModeKey
-from common.modes import COMING, MODES
+from common.modes.all import COMING, MODES
 from common.modes.base import Mode
 from common.panels import texts, widgets
 from common.panels.base import Panel
@@ -19,7 +19,7 @@ GATED = (
     "checkpoint", "preset", "num_inference_steps", "flow_shift", "guidance_scale", "guidance_scale_2",
     "resolution", "duration", "num_frames",
 )  # fmt: skip
-"""The inputs of a panel that follow the header, in the order of `gate`."""
+"""The inputs of a panel that follow the header."""
 
 
 def generations() -> list[tuple[str, str]]:
@@ -78,8 +78,8 @@ HELD = ("checkpoint", "preset", "resolution", "duration", "num_frames")
 """The inputs of a panel that `gate` looks at."""
 
 
-async def gate(panel: Panel, generation: str, preset: str, now: Mapping[str, Any]) -> list[Any]:
-    """Updates for GATED and for the banner: nothing that stands as it should is touched.
+async def gate(panel: Panel, generation: str, preset: str, now: Mapping[str, Any]) -> dict[Any, Any]:
+    """Updates by component for GATED and for the banner: nothing that stands as it should is touched.
 
     `now` has what the page shows of HELD. A model that still fits stays, and then so does all that was chosen for it.
     """
@@ -94,11 +94,12 @@ async def gate(panel: Panel, generation: str, preset: str, now: Mapping[str, Any
             key, preset, now["resolution"], now["duration"], now["num_frames"]
         )
     elif preset != now["preset"]:
-        follow = [*await panel.preset_changed(key, preset), *[gr.skip()] * 3]
+        follow = await panel.preset_changed(key, preset)
     else:
-        follow = [gr.skip()] * 7
+        follow = {}
+    updates = {"checkpoint": gr.update(choices=menu, value=key), "preset": preset, **follow}
     banner = texts.banner(await panel.runner.manifest(key))
-    return [gr.update(choices=menu, value=key), preset, *follow, banner]
+    return {**panel.inputs.shown(updates), panel.banner: banner}
 
 
 def _offered(checkpoint: str, resolution: str, manifest: Manifest) -> bool:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from common.contract import Manifest, ModeKey
-from common.gate import FILE_ROUTE
+from common.page.gate import FILE_ROUTE
 from router.asking import WAKING, State, Status, ask, knock
 from router.federation import Federation, Place
 

@@ -10,8 +10,8 @@ import gradio as gr
 from common.catalog import CHECKPOINTS
 from common.contract import Lineage
 from common.errors import MediaError, StudioError
-from common.lineage import read_lineage
-from common.modes import MODES
+from common.media.lineage import read_lineage
+from common.modes.all import MODES
 from common.panels import widgets
 from common.panels.base import Panel
 
@@ -63,15 +63,14 @@ def generation_of(lineage: Lineage) -> str:
     return CHECKPOINTS[lineage.plan.checkpoint].generation
 
 
-def refill(panel: Panel, lineage: Lineage) -> dict[str, Any]:
-    """Values for a panel's components by name: what the plan did, with its seed held.
+def refill(panel: Panel, lineage: Lineage) -> dict[Any, Any]:
+    """Updates by component for a panel: what the plan did, with its seed held.
 
     Media are not in the file (their hashes are): slots are left as they are. MediaError for settings that break a
     rule.
     """
     plan = lineage.plan
     checkpoint = CHECKPOINTS[plan.checkpoint]
-    moe = plan.guidance_scale_2 is not None
     values: dict[str, Any] = {
         **_request(panel, lineage),
         "negative_prompt": plan.negative_prompt,
@@ -85,16 +84,11 @@ def refill(panel: Panel, lineage: Lineage) -> dict[str, Any]:
         "resolution": gr.update(
             choices=widgets.resolution_choices(checkpoint, plan.weights), value=f"{plan.width}x{plan.height}"
         ),
-        "duration": gr.update(
-            maximum=widgets.seconds_of(checkpoint.max_frames, checkpoint.fps),
-            value=widgets.seconds_of(plan.num_frames, checkpoint.fps),
-        ),
+        "duration": widgets.duration_update(checkpoint, plan.num_frames),
         "num_frames": plan.num_frames,
-        "num_inference_steps": plan.num_inference_steps,
-        "flow_shift": plan.flow_shift,
-        "guidance_scale": gr.update(value=plan.guidance_scale, label=widgets.guidance_label(moe)),
-        "guidance_scale_2": gr.update(value=plan.guidance_scale_2 if moe else 1, visible=moe),
+        **widgets.preset_updates(plan),
         "seed": plan.seed,
         "randomize": False,
     }
-    return {name: value for name, value in values.items() if name in panel.inputs.components}
+    here = panel.inputs.components
+    return panel.inputs.shown({name: value for name, value in values.items() if name in here})

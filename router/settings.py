@@ -5,9 +5,9 @@ from __future__ import annotations
 from html import escape
 
 from common.contract import CONTRACT_VERSION
-from common.modes import MODES
-from router.handles import Traffic
+from common.modes.all import MODES
 from router.health import Status, Watcher
+from router.transfer import Traffic
 
 
 def page(watcher: Watcher, traffic: Traffic) -> str:

@@ -6,9 +6,9 @@ from html import escape
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from common import theme
 from common.contract import ModeKey
-from common.modes import MODES
+from common.modes.all import MODES
+from common.page import theme
 from router import gating
 from router.health import Watcher
 from router.icons import icon
@@ -17,7 +17,7 @@ EXTRA_PAGES = {"gallery": "Gallery", "settings": "Settings"}
 
 
 def page_options() -> dict[str, Any]:
-    """`common.theme.page_options` with the Studio's own style and script."""
+    """`common.page.theme.page_options` with the Studio's own style and script."""
     options = theme.page_options()
     css, script = (Path(__file__).with_name(name).read_text("utf-8") for name in ("shell.css", "shell.js"))
     pages = (*get_args(ModeKey), *EXTRA_PAGES)

@@ -3,81 +3,121 @@
 import ast
 import subprocess
 import sys
+from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
+from deploy.trace import closure
+
 ROOT = Path(__file__).parents[1]
-BANNED = {
-    # who: what it may not import
-    "common/catalog.py": ("common",),
-    "common/errors.py": ("common",),
-    "common/contract.py": ("common.modes", "common.panels", "common.runtime", "gradio", "torch"),
-    "common/modes": ("common.panels", "common.runtime", "common.annotate", "gradio", "torch", "router"),
-    "common/panels": ("common.runtime", "common.annotate", "torch", "diffusers", "router", "nano"),
-    "common/runner.py": ("common.panels", "common.runtime", "gradio", "torch"),
-    "common/remote.py": ("common.panels", "common.runtime", "gradio", "torch"),
-    "common/space.py": ("common.runtime", "common.annotate", "torch", "router"),
-    "common/runtime": ("common.panels", "router", "gradio"),
-    "router": ("common.runtime", "common.annotate", "torch", "diffusers", "transformers", "nano", "spaces"),
-    "deploy": ("common.runtime", "diffusers", "spaces"),  # `bake` imports torch, when it is asked to
-}
+
+FLOORS = (
+    # from the ground up: a file imports from its own floor and from those below. A folder is the files in it, and
+    # `/**` those of its folders too
+    "common/__init__.py", "common/errors.py", "common/budgets.py", "common/catalog.py", "common/nano_words.py",
+    "common/ports.py", "common/hub.py",
+    "common/contract.py", "common/settings.py", "common/cache.py",
+    "common/placement.py", "common/cost.py",
+    "common/modes",
+    "common/media",
+    "nano",
+    "common/annotate",
+    "common/control",
+    "common/run",
+    "common/runtime/__init__.py", "common/runtime/device", "common/runtime/model", "common/runtime/job.py",
+    "common/runtime/sample", "common/runtime/reader.py", "common/runtime/zerogpu.py", "common/runtime/engine.py",
+    "nano/train", "nano/judge",
+    "common/page",
+    "common/panels",
+    "common/space.py",
+    "spaces/**",
+    "router",
+    "launch.py",
+    "deploy",
+    "cli",
+    "bench",
+)  # fmt: skip
+
+LIGHT = ("common/space.py", "common/panels/all.py", "common/run/remote.py", "router/app.py")
+"""What they reach, in functions too, is free of torch: it plans, draws and asks."""
+
+DEAF = ("common/runtime/engine.py", "common/control/makers.py", "common/modes/all.py", "common/run/local.py")
+"""What they reach is free of gradio: it works, plans and waits."""
 
 
-def files(place: str) -> list[Path]:
-    path = ROOT / place
-    return [path] if path.suffix else sorted(path.rglob("*.py"))
+@cache
+def product() -> tuple[Path, ...]:
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.py"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    files = [Path(line) for line in listed.stdout.splitlines()]
+    return tuple(f for f in files if f.parts[0] not in ("tests", "docs") and (ROOT / f).exists())
 
 
-def imports(file: Path) -> set[str]:
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text())):
+def floors_of(file: Path) -> list[int]:
+    def lives(floor: str) -> bool:
+        if floor.endswith("/**"):
+            return file.is_relative_to(floor.removesuffix("/**"))
+        return str(file) == floor or (not floor.endswith(".py") and str(file.parent) == floor)
+
+    return [i for i, floor in enumerate(FLOORS) if lives(floor)]
+
+
+@cache
+def imported(file: Path) -> frozenset[Path]:
+    """Files of ours that a file imports, anywhere in it; a package only where something of its own is meant."""
+    found: set[Path | None] = set()
+    for node in ast.walk(ast.parse((ROOT / file).read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            found |= {file_of(alias.name) for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+            whole = file_of(node.module)
+            found |= {file_of(f"{node.module}.{alias.name}") or whole for alias in node.names}
+    return frozenset(f for f in found if f is not None and f != file)
 
 
-@pytest.mark.parametrize("place", BANNED)
-def test_layers(place: str) -> None:
-    for file in files(place):
-        for name in imports(file):
-            for banned in BANNED[place]:
-                assert name != banned and not name.startswith(banned + "."), f"{file} imports {name}"
+def file_of(name: str) -> Path | None:
+    path = Path(*name.split("."))
+    names = (path.with_suffix(".py"), path / "__init__.py")
+    return next((f for f in names if (ROOT / f).is_file() and path.parts[0] != "spaces"), None)
 
 
-def test_files_of_strangers_are_opened_in_one_place() -> None:
-    own = {
-        "common/opening.py",
-        "common/annotate/cache.py",
-        "common/runtime/video.py",
-    }  # the last two: our own
-    for place in ("common", "router", "spaces", "launch.py", "cli.py"):
-        for file in files(place):
-            if file.relative_to(ROOT).as_posix() not in own:
-                text = file.read_text()
-                assert "Image.open(" not in text and "av.open(" not in text, f"{file} opens media by itself"
+def test_every_file_has_its_floor() -> None:
+    lost = {str(file): floors_of(file) for file in product() if len(floors_of(file)) != 1}
+    assert not lost
+    empty = set(range(len(FLOORS))) - {floors_of(file)[0] for file in product()}
+    assert not [FLOORS[i] for i in empty]
 
 
-def test_nobody_imports_a_space() -> None:
-    for place in ("common", "router", "deploy", "nano", "bench"):
-        for file in files(place):
-            assert not any(n == "spaces" or n.startswith("spaces.") for n in imports(file)), file
+def test_nobody_imports_from_a_floor_above() -> None:
+    for file in product():
+        for other in imported(file):
+            assert floors_of(other) <= floors_of(file), f"{file} imports {other}"
 
 
-def test_the_folder_spaces_does_not_shadow_the_package() -> None:
-    assert not (ROOT / "spaces" / "__init__.py").exists()
-    code = "import spaces; print(spaces.__file__); spaces.GPU"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert "site-packages" in done.stdout
+def test_no_import_goes_in_a_circle() -> None:
+    graph = {str(file): [str(other) for other in imported(file)] for file in product()}
+    TopologicalSorter(graph).prepare()  # CycleError names the files
+
+
+@pytest.mark.parametrize("start", LIGHT)
+def test_what_plans_draws_and_asks_reaches_no_torch(start: str) -> None:
+    found = closure(ROOT, [ROOT / start])
+    assert not {"torch", "diffusers", "transformers"} & {*found.foreign, *found.late}
+
+
+@pytest.mark.parametrize("start", DEAF)
+def test_what_works_reaches_no_gradio(start: str) -> None:
+    found = closure(ROOT, [ROOT / start])
+    assert "gradio" not in {*found.foreign, *found.late}
 
 
 def test_what_plans_draws_and_asks_loads_no_torch() -> None:
-    modules = (
-        "common.catalog", "common.contract", "common.modes", "common.runner", "common.remote", "common.panels",
-        "common.space", "router.app",
-    )  # fmt: skip
+    """Through what others import as well."""
+    modules = [Path(start).with_suffix("").as_posix().replace("/", ".") for start in LIGHT]
     code = (
         "import importlib, sys\n"
         f"for name in {modules}:\n"
@@ -85,3 +125,29 @@ def test_what_plans_draws_and_asks_loads_no_torch() -> None:
         "    assert not {'torch', 'diffusers', 'transformers'} & set(sys.modules), name\n"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=120)
+
+
+def test_files_of_strangers_are_opened_in_one_place() -> None:
+    own = {
+        "common/media/opening.py",
+        "common/control/cache.py",
+        "common/media/write.py",
+    }  # the last two: our own
+    for file in product():
+        if file.parts[0] in ("common", "router", "spaces", "launch.py", "cli") and str(file) not in own:
+            text = (ROOT / file).read_text()
+            assert "Image.open(" not in text and "av.open(" not in text, f"{file} opens media by itself"
+
+
+def test_what_lies_beside_an_app_has_a_name_of_its_own() -> None:
+    """The launcher imports it from one path for all modes."""
+    beside = [file.stem for file in product() if file.parts[0] == "spaces" and file.name != "app.py"]
+    assert len(beside) == len(set(beside))
+    assert not set(beside) & {*sys.stdlib_module_names, "common", "router", "nano", "deploy", "cli", "launch"}
+
+
+def test_the_folder_spaces_does_not_shadow_the_package() -> None:
+    assert not (ROOT / "spaces" / "__init__.py").exists()
+    code = "import spaces; print(spaces.__file__); spaces.GPU"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "site-packages" in done.stdout

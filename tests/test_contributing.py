@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 CODE = """
-import importlib.util, sys, threading
+import importlib.util, sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
@@ -19,8 +19,7 @@ spec = importlib.util.spec_from_file_location("wan_space_postcard", "spaces/post
 app = importlib.util.module_from_spec(spec); sys.modules[spec.name] = app; spec.loader.exec_module(app)
 assert Path(app.service.mode.__class__.__module__.replace(".", "/") + ".py").is_file()
 request = app.service.mode.parse({"prompt": "a red circle", "num_inference_steps": 1, "seed": 1})
-ready = app.service.preflight(request, app.service.plan(request), threading.Event())
-*_, (path, event) = app.service.generate(ready)
+*_, (path, event) = app.service.generate(request, app.service.plan(request))
 print(event.type, event.plan.num_frames, path)
 """
 
@@ -33,7 +32,7 @@ def add(file: Path, before: str, line: str) -> None:
 
 def test_a_mode_is_added_by_what_the_page_says(tmp_path: Path) -> None:
     copy = tmp_path / "copy"
-    names = ("common", "nano", "spaces", "router", "cli.py", "launch.py")
+    names = ("common", "nano", "spaces", "router", "deploy", "cli", "launch.py")
     for name in names:
         source = ROOT / name
         if source.is_dir():
@@ -45,25 +44,25 @@ def test_a_mode_is_added_by_what_the_page_says(tmp_path: Path) -> None:
         (copy / path).write_text(code)
     shutil.copytree(copy / "spaces" / "t2v", copy / "spaces" / "postcard")
     app = copy / "spaces" / "postcard" / "app.py"
-    app.write_text(app.read_text().replace("common.modes.t2v", "common.modes.postcard"))
+    app.write_text(app.read_text().replace("t2v", "postcard").replace("T2V", "Postcard"))
     add(copy / "common" / "contract.py", '"t2v", "i2v"', '"postcard", ')
     add(
-        copy / "common" / "modes" / "__init__.py",
+        copy / "common" / "modes" / "all.py",
         '    "t2v": t2v.MODE,\n',
         '    "postcard": postcard.MODE,\n',
     )
     add(
-        copy / "common" / "modes" / "__init__.py",
+        copy / "common" / "modes" / "all.py",
         "from common.modes.base",
         "from common.modes import postcard\n",
     )
     add(
-        copy / "common" / "panels" / "__init__.py",
+        copy / "common" / "panels" / "all.py",
         '    "t2v": T2VPanel,\n',
         '    "postcard": PostcardPanel,\n',
     )
     add(
-        copy / "common" / "panels" / "__init__.py",
+        copy / "common" / "panels" / "all.py",
         "from common.panels.t2v",
         "from common.panels.postcard import PostcardPanel\n",
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,13 @@ from PIL import Image, ImageOps
 Frame = Image.Image
 Frames = list[Image.Image]
 Picture = NDArray[np.uint8]
-Check = Callable[[], None]
-"""Raises when the job was stopped; every loop over frames looks at it."""
+
+
+class Check(Protocol):
+    """Asked before each frame: raises Cancelled once the job is stopped, and is told how far the work is."""
+
+    def __call__(self, done: int = 0, total: int = 0) -> None: ...
+
 
 GRAY = 128
 """Missing pixels. The model's middle is 127.5; 128 is 0.004 off on its scale of -1 to 1."""
@@ -34,14 +40,15 @@ class Control:
     kept: bool = False
 
 
-def unchecked() -> None:
+def unchecked(done: int = 0, total: int = 0) -> None:
     """For a caller whom nobody stops."""
 
 
 def watched(frames: Iterable[Frame], check: Check) -> Iterator[Frame]:
     """The frames, with a look at `check` before each."""
-    for frame in frames:
-        check()
+    total = len(frames) if isinstance(frames, Sized) else 0
+    for done, frame in enumerate(frames):
+        check(done, total)
         yield frame
 
 

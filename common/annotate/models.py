@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from common import hub
 from common.catalog import ANNOTATORS, Annotator
 from common.errors import MissingDependency, WeightsError
 
@@ -43,19 +44,11 @@ def find(key: str, *, download: bool, say: Say = lambda _: None) -> Path:
         return cached
     if not download:
         raise _missing(row)
-    say(f"Downloading {row.name}, about {row.megabytes} MB, from https://huggingface.co/{row.repo}.")
-    from huggingface_hub import HfApi, snapshot_download
-
-    try:
-        HfApi().model_info(
-            row.repo, timeout=10
-        )  # first: snapshot_download retries an unreachable hub for long
-        return Path(snapshot_download(row.repo, allow_patterns=list(row.files) or None, etag_timeout=10))
-    except Exception as error:
-        raise WeightsError(
-            f"{row.name} cannot be downloaded from {row.repo} ({type(error).__name__}); check the network, "
-            f"put its files into ${FOLDER}/{key}/, or give a control video of your own (sub-mode `plain`)"
-        ) from error
+    say(f"Downloading {row.name}, about {row.megabytes} MB, from {hub.page(row.repo)}.")
+    otherwise = f"put its files into ${FOLDER}/{key}/, or give a control video of your own (sub-mode `plain`)"
+    with hub.explained(row.name, row.repo, otherwise):
+        hub.ask(row.repo)
+        return hub.folder(row.repo, row.files)
 
 
 def _own_folder(key: str) -> Path | None:
@@ -65,14 +58,9 @@ def _own_folder(key: str) -> Path | None:
 
 
 def _cached(row: Annotator) -> Path | None:
-    from huggingface_hub import snapshot_download
-
-    try:
-        folder = Path(snapshot_download(row.repo, local_files_only=True))
-    except Exception:  # whatever the reason: it is not here
-        return None
+    folder = hub.cached(row.repo)
     wanted = row.files or ("config.json",)
-    return folder if all((folder / name).exists() for name in wanted) else None
+    return folder if folder is not None and all((folder / name).exists() for name in wanted) else None
 
 
 def _from_torch(row: Annotator, download: bool, say: Say) -> Path:

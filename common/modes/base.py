@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import random
 import re
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar, Generic, TypeVar, get_args
 
 from pydantic import ValidationError
 
-from common import cost, nano_words
+from common import cost, nano_words, placement
 from common.catalog import (
     CHECKPOINTS,
     GENERATIONS,
@@ -24,9 +23,12 @@ from common.catalog import (
     Resolution,
     Weights,
 )
-from common.contract import MAX_SEED, Backend, MediaHandle, ModeKey, Plan, Request
+from common.contract import MAX_SEED, Backend, Manifest, MediaHandle, ModeKey, Plan, Request, Segment
 from common.errors import InputError, quoted
 from common.modes import rules
+
+Asked = TypeVar("Asked", bound=Request)
+"""The request of one mode."""
 
 PRESETS: tuple[PresetName, ...] = get_args(PresetName)
 
@@ -50,7 +52,7 @@ class Example:
     values: dict[str, Any]
 
 
-class Mode(ABC):
+class Mode(Generic[Asked]):
     """A way to make a video. Subclasses are data plus `check`; they own their request class.
 
     The order of `checkpoints` is the order of the menu; the first is the default.
@@ -70,30 +72,36 @@ class Mode(ABC):
     prepares: ClassVar[bool] = False
     """Makes control media first, which `/prepare` shows."""
 
-    @property
-    @abstractmethod
-    def request_type(self) -> type[Request]:
-        """The pydantic class of this mode's requests."""
+    request_type: type[Asked]
+    """The pydantic class of this mode's requests."""
 
-    def check(self, request: Request, checkpoint: Checkpoint, weights: Weights) -> list[str]:
+    def check(self, request: Asked, checkpoint: Checkpoint, weights: Weights) -> list[str]:
         """Rules of this mode alone: raises InputError, returns notices. Reads no file."""
         return []
 
-    def cropped(self, request: Request) -> tuple[str, ...]:
+    def cropped(self, request: Asked) -> tuple[str, ...]:
         """The media slots whose centre is cut out where they have another shape than the video."""
         return tuple(slot.name for slot in self.slots)
 
-    def frames(self, request: Request, checkpoint: Checkpoint, weights: Weights) -> int:
+    def frames(self, request: Asked, checkpoint: Checkpoint, weights: Weights) -> int:
         """Frames of the clip; a mode that starts from a clip takes them from there."""
         return checkpoint.default_frames(weights) if request.num_frames is None else request.num_frames
 
-    def loras(self, request: Request, checkpoint: Checkpoint, preset: Preset) -> tuple[str, ...]:
+    def loras(self, request: Asked, checkpoint: Checkpoint, preset: Preset) -> tuple[str, ...]:
         """LoRAs that are active; a mode may offer others than the preset's own."""
         return preset.loras
 
-    def denoising_steps(self, request: Request, steps: int) -> int:
+    def denoising_steps(self, request: Asked, steps: int) -> int:
         """Steps that really run; less than `steps` where a mode starts in the middle (strength)."""
         return steps
+
+    def strength(self, request: Asked) -> float | None:
+        """How much of a clip changes, for a mode that starts from one."""
+        return None
+
+    def values(self, request: Asked) -> dict[str, Any]:
+        """What the plan says of this mode alone, by the request's names."""
+        return {}
 
     # ------------------------------------------------------------------ lookups
 
@@ -110,7 +118,7 @@ class Mode(ABC):
         """The generation of the checkpoint that serves this mode unless one is asked for."""
         return self.rows(allowed)[0].generation
 
-    def parse(self, values: dict[str, Any]) -> Request:
+    def parse(self, values: dict[str, Any]) -> Asked:
         """Raw values (API, command line, panel) into a request; InputError names the first that fails."""
         try:
             return self.request_type.model_validate(values)
@@ -129,7 +137,7 @@ class Mode(ABC):
                 name, f"is not valid: {' or '.join(rules_broken)}", got=quoted(first["input"])
             ) from None
 
-    def media(self, request: Request) -> list[tuple[MediaSlot, MediaHandle]]:
+    def media(self, request: Asked) -> list[tuple[MediaSlot, MediaHandle]]:
         """Every handle in a request, with its slot."""
         found: list[tuple[MediaSlot, MediaHandle]] = []
         for slot in self.slots:
@@ -142,7 +150,7 @@ class Mode(ABC):
 
     def plan(
         self,
-        request: Request,
+        request: Asked,
         backend: Backend | None = None,
         *,
         weights: Weights = "nano",
@@ -177,8 +185,8 @@ class Mode(ABC):
         notices += self.check(request, checkpoint, weights)
         notices += self._crops(request, size)
         notices += _common_notices(request, checkpoint, preset, num_frames, cfg, weights)
-        if not cost.fits(checkpoint, weights, backend):
-            notices.append(f"Not enough memory: {cost.shortage(checkpoint, weights, backend)}.")
+        if not placement.fits(checkpoint, weights, backend):
+            notices.append(f"Not enough memory: {placement.shortage(checkpoint, weights, backend)}.")
 
         passes = cost.forwards(self.denoising_steps(request, steps), cfg)
         shape = {"width": size.width, "height": size.height, "num_frames": num_frames}
@@ -199,9 +207,10 @@ class Mode(ABC):
             guidance_scale=cfg,
             guidance_scale_2=cfg_2,
             flow_shift=shift,
-            strength=getattr(request, "strength", None),
-            conditioning_scale=getattr(request, "conditioning_scale", None),
-            seed=random.SystemRandom().randint(0, MAX_SEED) if request.seed == -1 else request.seed,
+            strength=self.strength(request),
+            values=self.values(request),
+            segments=[Segment(frames=num_frames, steps=steps, expected_seconds=round(expected, 2))],
+            seed=drawn(request.seed),
             # Empty is a wish too: nothing to steer away from.
             negative_prompt=NEGATIVE_PROMPT if request.negative_prompt is None else request.negative_prompt,
             loras=[(key, 1.0) for key in self.loras(request, checkpoint, preset)],
@@ -212,7 +221,13 @@ class Mode(ABC):
             notices=notices,
         )
 
-    def _crops(self, request: Request, size: Resolution) -> list[str]:
+    def plan_by(self, manifest: Manifest, values: Mapping[str, Any]) -> Plan:
+        """What raw values will do in the Space that says this of itself."""
+        allowed = [info.key for info in manifest.checkpoints]
+        request = self.parse({name: value for name, value in values.items() if value is not None})
+        return self.plan(request, manifest.backend, weights=manifest.weights, allowed=allowed)
+
+    def _crops(self, request: Asked, size: Resolution) -> list[str]:
         """What is cut away of media that were measured."""
         shape = (size.width, size.height)
         said = [
@@ -237,6 +252,11 @@ class Mode(ABC):
             got=repr(key),
             hint="try " + ", ".join(row.key for row in rows),
         )
+
+
+def drawn(seed: Any) -> Any:
+    """The seed, drawn where none is asked for."""
+    return random.SystemRandom().randint(0, MAX_SEED) if seed in (None, -1) else seed
 
 
 def _preset(name: str, checkpoint: Checkpoint, weights: Weights) -> tuple[PresetName, PresetName, list[str]]:

@@ -27,9 +27,10 @@ class Request(contract.Request):
     last_image_from: ImageFrom = Field("last", description="Frame of a clip in `last_image`")
 
 
-class FLF2V(Mode):
+class FLF2V(Mode[Request]):
     """First and last frame to video."""
 
+    request_type = Request
     key = "flf2v"
     title = "First-Last-Frame to Video"
     icon = "⇄"
@@ -52,11 +53,7 @@ class FLF2V(Mode):
                                 "prompt": "a blue square growing on a gray background"}),
     )  # fmt: skip
 
-    @property
-    def request_type(self) -> type[Request]:
-        return Request
-
-    def check(self, request: contract.Request, checkpoint: Checkpoint, weights: Weights) -> list[str]:
+    def check(self, request: Request, checkpoint: Checkpoint, weights: Weights) -> list[str]:
         """Two frames need room between them; the Chinese hint of the checkpoint's card."""
         if request.num_frames is not None and request.num_frames < FEWEST_FRAMES:
             # diffusers makes an empty tensor of num_frames - 2 frames and fails inside the VAE.

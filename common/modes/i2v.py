@@ -21,9 +21,10 @@ class Request(contract.Request):
     hybrid: bool = Field(False, description="Fast on Wan 2.2 with the Wan 2.1 Lightning LoRA (experimental)")
 
 
-class I2V(Mode):
+class I2V(Mode[Request]):
     """Image to video."""
 
+    request_type = Request
     key = "i2v"
     title = "Image to Video"
     icon = "🖼️"
@@ -51,18 +52,12 @@ class I2V(Mode):
                                 "prompt": "a yellow star spinning on a navy background"}),
     )  # fmt: skip
 
-    @property
-    def request_type(self) -> type[Request]:
-        return Request
-
-    def loras(self, request: contract.Request, checkpoint: Checkpoint, preset: Preset) -> tuple[str, ...]:
+    def loras(self, request: Request, checkpoint: Checkpoint, preset: Preset) -> tuple[str, ...]:
         """The community's hybrid: Wan 2.1's LoRA on both experts of Wan 2.2."""
-        assert isinstance(request, Request)
         return (HYBRID,) if request.hybrid and preset.loras == HYBRID_REPLACES else preset.loras
 
-    def check(self, request: contract.Request, checkpoint: Checkpoint, weights: Weights) -> list[str]:
+    def check(self, request: Request, checkpoint: Checkpoint, weights: Weights) -> list[str]:
         """Says what the hybrid is, or that it is not there."""
-        assert isinstance(request, Request)
         if not request.hybrid:
             return []
         fast = checkpoint.presets.get("fast")

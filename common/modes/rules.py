@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.catalog import Checkpoint, Resolution, Weights
+from common.catalog import CLIP_LAW, Checkpoint, Resolution, Weights
 from common.contract import MediaHandle
 from common.errors import InputError
 
@@ -28,19 +28,21 @@ def between(field: str, value: float, low: float, high: float) -> None:
 
 
 def frames(num_frames: int, checkpoint: Checkpoint) -> None:
-    """Frames are 4k+1: the VAE packs the first frame alone and then four by four. diffusers would round."""
-    most = checkpoint.max_frames
+    """A number of frames that the checkpoint makes."""
+    law, most = checkpoint.law, checkpoint.max_frames
     if num_frames < 1 or num_frames > most:
         raise InputError("num_frames", f"must be between 1 and {most}", got=num_frames)
-    if num_frames % 4 != 1:
-        below, above = nearest_frames(num_frames, most)
-        raise InputError("num_frames", "must be 4k+1", got=num_frames, hint=f"try {below} or {above}")
+    if not law.allows(num_frames):
+        below = law.below(num_frames)
+        hint = f"try {below} or {min(below + law.step, most)}"
+        raise InputError("num_frames", f"must be {law.words}", got=num_frames, hint=hint)
 
 
-def nearest_frames(num_frames: int, most: int) -> tuple[int, int]:
-    """The 4k+1 at or below, and the next above where there is one."""
-    below = max((num_frames - 1) // 4 * 4 + 1, 1)
-    return below, min(below + 4, most)
+def enough(have: int, wanted: int, field: str) -> None:
+    """InputError where a clip has fewer frames than the video shall have."""
+    if have < wanted:
+        hint = f"try {CLIP_LAW.below(have)}"
+        raise InputError("num_frames", f"must not exceed the {have} frames of {field}", got=wanted, hint=hint)
 
 
 def size(resolution: Resolution, checkpoint: Checkpoint, weights: Weights) -> None:
@@ -108,18 +110,16 @@ def frames_of_clip(
     *,
     field: str = "video",
 ) -> int:
-    """Frames to make from a clip: as asked, else all of it cut to 4k+1; never more than it has.
+    """Frames to make from a clip: as asked, else all of it that the model can make; never more than it has.
 
     diffusers crashes on a control video longer than num_frames, and takes a shorter one for the whole.
     """
     have = clip_length(clip, checkpoint.fps)
     most = min(checkpoint.max_frames, max(checkpoint.default_frames(weights), 1))
     if asked is None:
-        return (
-            checkpoint.default_frames(weights) if have is None else nearest_frames(min(have, most), most)[0]
-        )
+        return checkpoint.default_frames(weights) if have is None else checkpoint.law.below(min(have, most))
     if have is not None and asked > have:
-        fits = nearest_frames(have, most)[0]
+        fits = checkpoint.law.below(have)
         raise InputError(
             "num_frames",
             f"must not exceed what {field} has: {have} frames at {checkpoint.fps} fps",

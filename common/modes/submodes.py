@@ -41,7 +41,7 @@ _TRACKED = ("mask", "bbox", "masktrack", "bboxtrack", "label", "caption")
 class SubMode:
     """One sub-mode.
 
-    `maker` names the function in `common/annotate/makers.py`, `argument` what it is told. `needs` are request
+    `maker` names the function in `common/control/makers.py`, `argument` what it is told. `needs` are request
     fields that must be filled, `takes` those that may be. Where several `mask_sources` are listed the request
     chooses by `mask_source`; the first is the default. `annotators` are keys of the catalog: no keys, no
     downloads.

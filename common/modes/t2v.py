@@ -10,9 +10,10 @@ class Request(contract.Request):
     """A prompt and nothing else."""
 
 
-class T2V(Mode):
+class T2V(Mode[Request]):
     """Text to video."""
 
+    request_type = Request
     key = "t2v"
     title = "Text to Video"
     icon = "🎬"
@@ -41,10 +42,6 @@ class T2V(Mode):
         Example("Yellow star", {"prompt": "a yellow star spinning on a navy background"}),
         Example("Green triangle", {"prompt": "a green triangle moving down on a beige background"}),
     )
-
-    @property
-    def request_type(self) -> type[Request]:
-        return Request
 
 
 MODE = T2V()

@@ -21,9 +21,10 @@ class Request(contract.Request):
     strength: float = Field(0.7, description="How much changes, above 0 to 1: 0.7 to 0.8 restyles")
 
 
-class V2V(Mode):
+class V2V(Mode[Request]):
     """Restyle a clip."""
 
+    request_type = Request
     key = "v2v"
     title = "Video to Video"
     icon = "🎞️"
@@ -46,13 +47,11 @@ class V2V(Mode):
                          "prompt": "a red circle moving right on a navy background"}),
     )  # fmt: skip
 
-    @property
-    def request_type(self) -> type[Request]:
-        return Request
+    def strength(self, request: Request) -> float | None:
+        return request.strength
 
-    def check(self, request: contract.Request, checkpoint: Checkpoint, weights: Weights) -> list[str]:
+    def check(self, request: Request, checkpoint: Checkpoint, weights: Weights) -> list[str]:
         """Strength in range; a clip long enough, and what is cut from a longer one."""
-        assert isinstance(request, Request)
         if not 0 < request.strength <= 1:
             raise InputError(
                 "strength", "must be above 0 and at most 1", got=request.strength, hint="try 0.7"
@@ -61,14 +60,12 @@ class V2V(Mode):
             "video", request.video, self.frames(request, checkpoint, weights), checkpoint
         )
 
-    def frames(self, request: contract.Request, checkpoint: Checkpoint, weights: Weights) -> int:
-        """As many as the clip has, at this checkpoint's frame rate, cut to 4k+1."""
-        assert isinstance(request, Request)
+    def frames(self, request: Request, checkpoint: Checkpoint, weights: Weights) -> int:
+        """As many as the clip has, at this checkpoint's frame rate, and it can make."""
         return rules.frames_of_clip(request.num_frames, request.video, checkpoint, weights)
 
-    def denoising_steps(self, request: contract.Request, steps: int) -> int:
+    def denoising_steps(self, request: Request, steps: int) -> int:
         """diffusers runs int(steps * strength) of them, and crashes at none."""
-        assert isinstance(request, Request)
         runs = min(int(steps * request.strength), steps)
         if runs < 1:
             enough = math.ceil(100 / steps) / 100

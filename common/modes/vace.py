@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from common import contract
-from common.catalog import ANNOTATORS, CHECKPOINTS, Checkpoint, Weights
+from common.catalog import ANNOTATORS, CHECKPOINTS, CLIP_LAW, Checkpoint, FrameLaw, Weights
 from common.contract import ImageFrom, MediaHandle
 from common.errors import InputError
 from common.modes import rules
@@ -69,9 +69,10 @@ class Request(contract.Request):
     fit: Literal["crop", "pad"] = Field("crop", description="Fit to the frame: crop the edges, or pad them")
 
 
-class VACE(Mode):
+class VACE(Mode[Request]):
     """Control and editing."""
 
+    request_type = Request
     key = "vace"
     title = "VACE"
     icon = "🎛️"
@@ -104,33 +105,29 @@ class VACE(Mode):
                              "prompt": "a blue square growing on a gray background"}),
     )  # fmt: skip
 
-    @property
-    def request_type(self) -> type[Request]:
-        return Request
-
     def rows(self, allowed: Sequence[str] | None = None) -> list[Checkpoint]:
         """The community checkpoint shows up only where it is named."""
         keys = self.checkpoints if allowed is None else (*self.checkpoints, *self.community)
         return [CHECKPOINTS[k] for k in keys if allowed is None or k in allowed]
 
-    def cropped(self, request: contract.Request) -> tuple[str, ...]:
+    def cropped(self, request: Request) -> tuple[str, ...]:
         """Clips and frames that a sub-mode fits by cropping; a mask follows its clip, references are fitted whole."""
-        assert isinstance(request, Request)
         submode = submode_of(request)
         if request.fit == "pad" or "fit" not in submode.takes:
             return ()
         return tuple(n for n in ("video", "last_video", "image", "last_image") if n in submode.needs)
 
-    def frames(self, request: contract.Request, checkpoint: Checkpoint, weights: Weights) -> int:
+    def frames(self, request: Request, checkpoint: Checkpoint, weights: Weights) -> int:
         """A sub-mode that follows a clip is as long as the clip; one that extends it is not."""
-        assert isinstance(request, Request)
         if submode_of(request).maker == "extend":
             return super().frames(request, checkpoint, weights)
         return rules.frames_of_clip(request.num_frames, request.video, checkpoint, weights)
 
-    def check(self, request: contract.Request, checkpoint: Checkpoint, weights: Weights) -> list[str]:
+    def values(self, request: Request) -> dict[str, Any]:
+        return {"submode": submode_of(request).key, "conditioning_scale": request.conditioning_scale}
+
+    def check(self, request: Request, checkpoint: Checkpoint, weights: Weights) -> list[str]:
         """What the sub-mode needs is there, and nothing that diffusers would misread."""
-        assert isinstance(request, Request)
         submode = submode_of(request)
         source = _source(submode, request.mask_source)
         num_frames = self.frames(request, checkpoint, weights)
@@ -140,7 +137,7 @@ class VACE(Mode):
         for name in ("bbox", "bbox_to"):
             _box(name, getattr(request, name))
         rules.between("conditioning_scale", request.conditioning_scale, 0, 2)
-        _references(len(request.reference_images), num_frames)
+        _references(len(request.reference_images), num_frames, checkpoint.law)
         _extension(request, submode, num_frames)
         notices = [_ignored(request, submode)] if _ignored(request, submode) else []
         if weights == "nano" and checkpoint.moe:
@@ -203,8 +200,8 @@ def submode_of(request: Request) -> SubMode:
 
 
 def kept_frames(request: Request, num_frames: int) -> int:
-    """Frames of a clip that an extension keeps: as asked, else about a quarter, as 4k+1."""
-    return request.keep_frames or max((num_frames // 4 - 1) // 4 * 4 + 1, 5 if num_frames >= 17 else 1)
+    """Frames of a clip that an extension keeps: as asked, else about a quarter, as many as a clip may have."""
+    return request.keep_frames or max(CLIP_LAW.below(num_frames // 4), 5 if num_frames >= 17 else 1)
 
 
 FEWEST_FRAMES = 5
@@ -238,17 +235,17 @@ def _box(name: str, box: list[float] | None) -> None:
         )
 
 
-def _references(count: int, num_frames: int) -> None:
+def _references(count: int, num_frames: int, law: FrameLaw) -> None:
     if count > MAX_REFERENCES:
         raise InputError("reference_images", f"takes at most {MAX_REFERENCES} pictures", got=count)
-    latent_frames = (num_frames - 1) // 4 + 1
+    latent_frames = law.latent(num_frames)
     if count > latent_frames:
         # diffusers pads the mask with a slice of itself and then fails on the missing frames.
         raise InputError(
             "reference_images",
             f"must not outnumber the {latent_frames} latent frames of {num_frames} frames",
             got=count,
-            hint=f"try num_frames {(count - 1) * 4 + 1} or more",
+            hint=f"try num_frames {law.frames(count)} or more",
         )
 
 

@@ -12,7 +12,7 @@ import gradio as gr
 
 from common.catalog import CHECKPOINTS, Checkpoint
 from common.contract import Done, Manifest, MediaHandle, ModeKey, Plan
-from common.errors import InputError, StudioError
+from common.errors import InputError, StudioError, received
 from common.modes.base import Example, Mode
 from common.panels import texts, widgets
 from common.panels.card import Card
@@ -20,14 +20,14 @@ from common.panels.events import EACH, ONCE, QUIET
 from common.panels.handles import HandleVideo
 from common.panels.stopping import Stops, until
 from common.panels.widgets import Inputs
-from common.runner import Runner, explain
+from common.run.runner import Runner, explain
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 BEGIN = """(job, earlier, ...args) => {
     const output = document.querySelector('#%s');
     output.querySelector('.stage').scrollIntoView({behavior: 'smooth', block: 'nearest'});
-    output.dataset.job = Date.now().toString(36) + Math.random().toString(36).slice(2);
+    output.dataset.job = window.wanJob();
     return [output.dataset.job, !!output.querySelector('.result-video video'), ...args];
 }"""
 """Shows the output; draws the job an id, by which Stop finds it; looks whether there is an earlier video."""
@@ -169,13 +169,7 @@ class Panel:
 
     def preview_plan(self, manifest: Manifest, values: Mapping[str, Any]) -> Plan:
         """The plan of values that may still lack required inputs; InputError for a rule broken."""
-        complete = {**values, **self.missing(values)}
-        return self.mode.plan(
-            self.mode.parse(complete),
-            manifest.backend,
-            weights=manifest.weights,
-            allowed=[info.key for info in manifest.checkpoints],
-        )
+        return self.mode.plan_by(manifest, {**values, **self.missing(values)})
 
     def _label_html(self, manifest: Manifest, values: Mapping[str, Any]) -> str:
         todo = [self._label_of(name) for name in self.missing(values)]
@@ -198,7 +192,7 @@ class Panel:
     def in_words(self, error: StudioError) -> StudioError:
         if not isinstance(error, InputError):
             return error
-        return StudioError(texts.in_words(error.text, self.words()), title=error.title)
+        return received({**error.facts(), "text": texts.in_words(error.text, self.words())})
 
     # ------------------------------------------------------------------ events
 
@@ -230,7 +224,7 @@ class Panel:
             [*presets, *shape], **EACH,
         )  # fmt: skip
         parts["preset"].input(
-            self.preset_changed, [parts["checkpoint"], parts["preset"]], presets, **QUIET
+            self._preset_chosen, [parts["checkpoint"], parts["preset"]], presets, **QUIET
         )  # fmt: skip
         # `change`: what was typed out of bounds is put right by the page itself, which is no input.
         parts["duration"].change(
@@ -275,26 +269,19 @@ class Panel:
         values = self.inputs.measured(self.values(raw), raw)
         return self._label_html(await self.runner.manifest(values.get("checkpoint")), values)
 
-    async def preset_changed(self, key: str, preset: str) -> list[Any]:
-        """Updates for what a preset sets, once it is another one."""
-        manifest = await self.runner.manifest(key)
-        plan = self.preview_plan(manifest, {"checkpoint": key, "preset": preset})
-        return self.preset_updates(plan)
+    async def _preset_chosen(self, key: str, preset: str) -> dict[Any, Any]:
+        return self.inputs.shown(await self.preset_changed(key, preset))
 
-    def preset_updates(self, plan: Plan) -> list[Any]:
-        moe = plan.guidance_scale_2 is not None
-        return [
-            plan.num_inference_steps,
-            plan.flow_shift,
-            gr.update(value=plan.guidance_scale, label=widgets.guidance_label(moe)),
-            gr.update(value=plan.guidance_scale_2 if moe else 1, visible=moe),
-        ]
+    async def preset_changed(self, key: str, preset: str) -> dict[str, Any]:
+        """Updates by input for what a preset sets, once it is another one."""
+        manifest = await self.runner.manifest(key)
+        return widgets.preset_updates(self.preview_plan(manifest, {"checkpoint": key, "preset": preset}))
 
     async def _checkpoint_chosen(
         self, preset: str, resolution: str, seconds: float | None, frames: float | None, event: gr.EventData
-    ) -> list[Any]:
+    ) -> dict[Any, Any]:
         key = _chosen(told(event, "value")).key
-        return await self.checkpoint_changed(key, preset, resolution, seconds, frames)
+        return self.inputs.shown(await self.checkpoint_changed(key, preset, resolution, seconds, frames))
 
     async def checkpoint_changed(
         self,
@@ -303,8 +290,8 @@ class Panel:
         resolution: str,
         seconds: float | None = None,
         frames: float | None = None,
-    ) -> list[Any]:
-        """Updates for preset inputs, resolution, duration and frames once the model is another one.
+    ) -> dict[str, Any]:
+        """Updates by input for what a preset sets, resolution, duration and frames, once the model is another one.
 
         `resolution`, `seconds` and `frames` are what the page shows: what somebody chose is kept where it fits.
         """
@@ -319,15 +306,12 @@ class Panel:
             had = widgets.read_resolution({"resolution": resolution})
             near = widgets.nearest_resolution(sizes, had["width"], had["height"]) if had else None
             chosen["value"] = near.size if near else f"{plan.width}x{plan.height}"
-        return [
-            *self.preset_updates(plan),
-            gr.update(**chosen),
-            gr.update(
-                maximum=widgets.seconds_of(row.max_frames, row.fps),
-                value=widgets.seconds_of(length, row.fps),
-            ),
-            length,
-        ]
+        return {
+            **widgets.preset_updates(plan),
+            "resolution": gr.update(**chosen),
+            "duration": widgets.duration_update(row, length),
+            "num_frames": length,
+        }
 
     async def _suggest_resolution(self, picture: MediaHandle | None, key: str) -> Any:
         size = widgets.picture_size(picture)
@@ -344,7 +328,8 @@ class Panel:
         stop = self.stops.begin(job)
         try:
             values = self.values(raw)
-            async with aclosing(until(stop, self.runner.stream(values, dict(request.headers)))) as updates:
+            stream = self.runner.stream(values, dict(request.headers), job)
+            async with aclosing(until(stop, stream)) as updates:
                 async for found, event in updates:
                     before, card = card, card.after(event)
                     if isinstance(event, Done):

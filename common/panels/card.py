@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from html import escape
 from typing import Literal
 
-from common.contract import Done, Event, Heartbeat, Notice, Preview, Queued, Stage, Step
+from common.contract import Done, Event, Failed, Heartbeat, Notice, Preview, Queued, Stage, Step, Stopped
 from common.errors import Cancelled, StudioError
 from common.panels import texts
 
@@ -67,7 +67,8 @@ class Card:
                 ahead = f", {event.position} ahead" if event.position else ""
                 return replace(now, state="waiting", text=f"Waiting for the GPU{ahead}")
             case Stage():
-                return replace(now, state="running", text=event.text)
+                far = f" · {event.done} of {event.total}" if event.total else ""
+                return replace(now, state="running", text=event.text + far)
             case Step():
                 segment = f" · part {event.segment} of {event.segments}" if event.segments else ""
                 return replace(
@@ -84,6 +85,10 @@ class Card:
                 return now
             case Done():
                 return replace(now, state="done", text=texts.result(event))
+            case Failed():
+                return now.failed(event.error())
+            case Stopped():
+                return now.stopped()
 
     def failed(self, error: StudioError) -> Card:
         """The card of a job that ended badly, or was stopped."""

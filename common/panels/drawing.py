@@ -14,7 +14,7 @@ from gradio.data_classes import FileData
 
 from common.budgets import BUDGETS
 from common.errors import MediaError
-from common.opening import open_picture
+from common.media.opening import open_picture
 from common.panels.handles import NoStub
 
 LAYER_BYTES = BUDGETS.drawing_pixels

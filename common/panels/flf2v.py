@@ -17,7 +17,7 @@ from common.panels.base import Panel
 from common.panels.card import Card
 from common.panels.events import ONCE, QUIET
 from common.panels.stopping import until
-from common.runner import Progress, explain
+from common.run.runner import Progress, explain
 
 LOCKED = "The start frame sets the aspect ratio; the end frame is cropped to it."
 LAST = ("last_image_source", "last_image_clip", "last_image_moment")
@@ -61,7 +61,7 @@ class FLF2VPanel(Panel):
         at_once = json.dumps(_strip(Card.clicked().card(), busy=True))
         self._make.click(
             None, None, [job, *strip],
-            js=f"() => [Date.now().toString(36) + Math.random().toString(36).slice(2), ...{at_once}]", **QUIET,
+            js=f"() => [window.wanJob(), ...{at_once}]", **QUIET,
         ).then(
             self._make_end,
             [job, self._words, self.inputs.components["resolution"]],
@@ -80,7 +80,7 @@ class FLF2VPanel(Panel):
         card, slot = Card.clicked(), [gr.skip()] * len(LAST)
         stop = self.stops.begin(job)
         try:
-            async with aclosing(until(stop, self._still(words, resolution, request))) as stills:
+            async with aclosing(until(stop, self._still(job, words, resolution, request))) as stills:
                 async for video, event in stills:
                     if isinstance(event, Done) and video is not None:
                         said, slot = _dim("The end frame is under Upload."), ["clip", video, "last"]
@@ -97,12 +97,14 @@ class FLF2VPanel(Panel):
             self.stops.end(job)
         yield [*_strip(said), *slot]
 
-    def _still(self, words: str, resolution: str, request: gr.Request) -> AsyncGenerator[Progress, None]:
+    def _still(
+        self, job: str, words: str, resolution: str, request: gr.Request
+    ) -> AsyncGenerator[Progress, None]:
         if self.neighbour is None:
             raise UnavailableError("Stills come from Text to Video, which is another Space; open the Studio")
         size = widgets.read_resolution({"resolution": resolution})
         values = {"prompt": words, "num_frames": 1, **size}
-        return self.neighbour("t2v").stream(values, dict(request.headers))
+        return self.neighbour("t2v").stream(values, dict(request.headers), job)
 
     async def _stop_end(self, job: str) -> list[Any]:
         return [gr.skip()] * 3 if self.stops.stop(job) else _strip(Card.clicked().stopped().card())

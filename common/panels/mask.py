@@ -19,7 +19,7 @@ from common import cache
 from common.budgets import BUDGETS
 from common.contract import MediaHandle
 from common.errors import MediaError
-from common.opening import open_picture
+from common.media.opening import open_picture
 from common.panels.drawing import DrawingPad
 from common.panels.events import ONCE, QUIET
 from common.panels.handles import HandleImage, HandleVideo

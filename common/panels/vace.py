@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import aclosing
 from html import escape
 from typing import Any
 
 import gradio as gr
 
 from common.catalog import ANNOTATORS, Weights
-from common.contract import MediaHandle, Plan
+from common.contract import MediaHandle, Plan, Prepared
+from common.errors import StudioError
 from common.modes.submodes import FAMILIES, MASK_SOURCES, MAX_REFERENCES, SUBMODES, SubMode, family
 from common.panels import mask, widgets
 from common.panels.base import Panel
+from common.panels.card import Card
 from common.panels.events import QUIET
 from common.panels.handles import HandleVideo
 from common.panels.numbers import Slider
-from common.runner import explain
+from common.run.runner import explain
 
 SOURCE_ID = "vace-source"
 REFERENCES_ID = "vace-references"
@@ -205,15 +208,25 @@ class VACEPanel(Panel):
     async def _reshaped(self, key: str, source: str | None, checkpoint: str | None) -> list[Any]:
         return _reshape(key, source, (await self.runner.manifest(checkpoint)).weights)
 
-    async def _prepare(self, request: gr.Request, *raw: Any) -> list[Any]:
+    async def _prepare(self, request: gr.Request, *raw: Any) -> AsyncGenerator[list[Any], None]:
         values = {"prompt": "-", **{n: v for n, v in self.values(raw).items() if n != "prompt"}}
+        card, made = Card.clicked(), None
         try:
-            made = await self.runner.prepare(values, dict(request.headers))
+            async with aclosing(self.runner.prepare(values, dict(request.headers))) as items:
+                async for item in items:
+                    if isinstance(item, Prepared):
+                        made = item
+                    else:
+                        card = card.after(item)
+                        yield [card.card(), gr.skip(), gr.skip(), gr.skip()]
+            if made is None:
+                raise StudioError("VACE ended without a control")
         except Exception as error:
             text = escape(self.in_words(explain(error)).text)
-            return [f'<p class="notice" role="alert">{text}</p>', gr.update(visible=False), None, None]
+            yield [f'<p class="notice" role="alert">{text}</p>', gr.update(visible=False), None, None]
+            return
         notes = "".join(f'<p class="notice">{escape(t)}</p>' for t in made.notices if "Lightning" not in t)
-        return [notes + OWN, gr.update(visible=True), made.video, made.mask]
+        yield [notes + OWN, gr.update(visible=True), made.video, made.mask]
 
 
 _TEXTS = {

@@ -9,12 +9,12 @@ from typing import Any
 
 import gradio as gr
 
-from common.catalog import MAX_STEPS, NEGATIVE_PROMPT, Checkpoint, Resolution, Weights
+from common.catalog import CHECKPOINTS, MAX_STEPS, NEGATIVE_PROMPT, Checkpoint, Resolution, Weights
 from common.contract import MAX_SEED, MediaHandle, Plan
 from common.errors import MediaError
+from common.media.opening import open_picture, upright_size
 from common.modes import rules
 from common.modes.base import MediaSlot, Mode
-from common.opening import open_picture, upright_size
 from common.panels.events import QUIET
 from common.panels.handles import ClipFigures, HandleImage, HandleVideo, measured
 from common.panels.numbers import Number, Slider
@@ -40,6 +40,10 @@ class Inputs:
         """An input whose value is the request field of the same name, unless a reader says otherwise."""
         self.components[name] = component
         return component
+
+    def shown(self, updates: Mapping[str, Any]) -> dict[Any, Any]:
+        """Updates by an input's name as those by component that a Gradio handler may return."""
+        return {self.components[name]: update for name, update in updates.items()}
 
     def values(self, fields: Sequence[str], raw: Sequence[Any]) -> dict[str, Any]:
         """The page's values, in the order of `components`, as request values."""
@@ -72,14 +76,30 @@ NO_FILE = MediaHandle(path="-")
 
 
 def seconds_of(num_frames: int, fps: int) -> float:
-    """A clip's length to the tenth: fine enough to tell any two lengths of 4k+1 apart."""
+    """A clip's length to the tenth: fine enough to tell any two that a model makes apart."""
     return round(num_frames / fps, 1)
 
 
 def frames_for(seconds: float, checkpoint: Checkpoint) -> int:
-    """The 4k+1 nearest to a duration."""
-    frames = max(1, round((seconds * checkpoint.fps - 1) / 4) * 4 + 1)
-    return min(frames, checkpoint.max_frames)
+    """The number of frames that is nearest to a duration."""
+    return min(checkpoint.law.nearest(seconds * checkpoint.fps), checkpoint.max_frames)
+
+
+def duration_update(checkpoint: Checkpoint, num_frames: int) -> Any:
+    """The slider of a clip's length, as far as a model goes, at that of `num_frames`."""
+    fps = checkpoint.fps
+    return gr.update(maximum=seconds_of(checkpoint.max_frames, fps), value=seconds_of(num_frames, fps))
+
+
+def preset_updates(plan: Plan) -> dict[str, Any]:
+    """Updates by input for what a plan's preset sets."""
+    moe = plan.guidance_scale_2 is not None
+    return {
+        "num_inference_steps": plan.num_inference_steps,
+        "flow_shift": plan.flow_shift,
+        "guidance_scale": gr.update(value=plan.guidance_scale, label=guidance_label(moe)),
+        "guidance_scale_2": gr.update(value=plan.guidance_scale_2 if moe else 1, visible=moe),
+    }
 
 
 def carried_frames(
@@ -259,7 +279,8 @@ def advanced(
     inputs: Inputs, shown: Plan, *, opened: bool = False, more: Callable[[], None] = lambda: None
 ) -> None:
     """Everything a preset sets, open to change; values are those of the plan in effect."""
-    moe = shown.guidance_scale_2 is not None
+    moe, law = shown.guidance_scale_2 is not None, CHECKPOINTS[shown.checkpoint].law
+    still = "; 1 is a still" if law.allows(1) else ""
     with gr.Accordion("Advanced", open=opened):
         inputs.add(
             "negative_prompt", gr.Textbox(NEGATIVE_PROMPT, label="Negative prompt", lines=2, max_lines=4)
@@ -295,7 +316,7 @@ def advanced(
         with gr.Row(elem_classes="tight"):
             inputs.add(
                 "num_frames",
-                Number(shown.num_frames, label="Frames", info="4k+1; 1 is a still", precision=0, minimum=1),
+                Number(shown.num_frames, label="Frames", info=f"{law.words}{still}", precision=0, minimum=1),
             )
             inputs.add("seed", Slider(0, MAX_SEED, 0, step=1, label="Seed", buttons=[], elem_classes="seed"))
         inputs.add("randomize", gr.Checkbox(True, label="Randomize seed"))

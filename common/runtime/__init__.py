@@ -1,1 +1,1 @@
-"""Torch lives here: loading, LoRA, sampling, media."""
+"""Torch lives here: devices, models, sampling, and the engine that makes a job of them."""

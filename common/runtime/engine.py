@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache as cached
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from common import cache, cost
+from common import cache, placement
 from common.catalog import CHECKPOINTS, Checkpoint
 from common.contract import (
     CheckpointInfo,
@@ -24,46 +26,57 @@ from common.contract import (
     Lineage,
     Manifest,
     MediaHandle,
-    Notice,
     Parent,
     Plan,
-    Request,
 )
 from common.errors import DiskError, InputError, StudioError, UnavailableError
-from common.lineage import read_lineage
-from common.modes.base import PRESETS, MediaSlot, Mode
-from common.runner import explain
-from common.runtime import backend as machine
-from common.runtime import generate, load, lora, media, preview, weights
-from common.runtime.job import Job, Made, stream
+from common.media import files
+from common.media.lineage import read_lineage
+from common.media.write import write_video
+from common.modes.base import PRESETS, Asked, MediaSlot, Mode
+from common.run.runner import explain
+from common.run.service import Ready, Update
+from common.runtime.device import backend as machine
+from common.runtime.device.seat import seat_of
+from common.runtime.job import Job, Made, in_turn, work
+from common.runtime.model import load, lora, weights
 from common.runtime.reader import Reader
-from common.runtime.residency import HOUSE
-from common.runtime.turns import LINE, Turns
-from common.runtime.video import write_video
+from common.runtime.sample import generate, preview
 from common.runtime.zerogpu import Carried, followed
-from common.service import Ready
 from common.settings import SpaceSettings, git_sha
 
+Result = TypeVar("Result")
 Note = Callable[[str], None]
-Inputs = Callable[[Any, Plan, Reader], dict[str, Any]]
-"""A mode's own pipeline arguments from its request; opens media, notes what it changed, loads no model."""
-
-DESK = Turns()
-"""One job's media are opened at a time, whatever the mode: they may take a gigabyte before they are scaled."""
 
 
-class Engine:
-    """A `common.service.Service` made of a mode, a diffusers pipeline class by name, and `inputs`."""
+class Engine(ABC, Generic[Asked]):
+    """A `common.run.service.Service`; each mode's Space makes one of it by saying what is its own.
 
-    def __init__(self, mode: Mode, pipeline: str, inputs: Inputs, settings: SpaceSettings) -> None:
-        rows = mode.rows(settings.checkpoints)
+    That is the mode, the diffusers pipeline, its `inputs`, and where it differs how frames are made of them (`make`).
+    """
+
+    mode: Mode[Asked]
+    pipeline: ClassVar[str]
+    """The pipeline's class in diffusers, by name: importing it takes seconds."""
+
+    def __init__(self, settings: SpaceSettings) -> None:
+        rows = self.mode.rows(settings.checkpoints)
         if not rows:
-            raise InputError("WAN_CHECKPOINTS", f"has no checkpoint for {mode.key}")
-        self.mode, self.pipeline, self.inputs, self.settings = mode, pipeline, inputs, settings
+            raise InputError("WAN_CHECKPOINTS", f"has no checkpoint for {self.mode.key}")
+        self.settings = settings
         self.backend = machine.detect(settings, rows[0].key)
+        self.seat = seat_of(self.backend.device)
         # On ZeroGPU what is parked on the GPU moves with every new worker: one checkpoint a Space.
         self.allowed = tuple(r.key for r in rows[: 1 if self.backend.gpu_size else None])
-        self.on_gpu: Callable[[Ready], Iterator[Carried]] = self.run
+        self.on_gpu: Callable[[Ready[Asked]], Iterator[Carried]] = self.run
+
+    @abstractmethod
+    def inputs(self, request: Asked, plan: Plan, reader: Reader) -> dict[str, Any]:
+        """The pipeline's own arguments beside text; opens media, notes what it changed, loads no model."""
+
+    def make(self, pipe: Any, ready: Ready[Asked], steps: int, job: Job) -> NDArray[np.uint8]:
+        """The frames [frames, height, width, 3] of a job: here a mode may bring a loop of its own."""
+        return generate.make(pipe, ready.request.prompt, ready.plan, ready.inputs, steps, job)
 
     @property
     def admin(self) -> str:
@@ -72,56 +85,47 @@ class Engine:
 
     # ------------------------------------------------------------------ the service
 
-    def plan(self, request: Request) -> Plan:
+    def plan(self, request: Asked) -> Plan:
         """The plan on this machine; InputError for a rule broken."""
         return self.mode.plan(request, self.backend, weights=self.settings.weights, allowed=self.allowed)
 
-    def preflight(self, request: Request, plan: Plan, stop: threading.Event) -> Ready:
-        """Opens every media input on the CPU, once: what the pipeline is given is made here.
-
-        Refuses a checkpoint that this machine cannot hold, before it is downloaded, and a job without room for its
-        result.
-        """
-        self._check_memory(CHECKPOINTS[plan.checkpoint])
-        cache.check_free()
-        media_in = self.mode.media(request)
-        with Reader(stop) as reader:
-            if not media_in:
-                return Ready(request, plan, self.inputs(request, plan, reader), tuple(reader.notices))
-            with cache.holding(handle.path for _, handle in media_in), DESK.turn(reader.check):
-                request = self._measured(request, media_in, reader)
-                # Planned again: how long a clip is was not known before it was opened. The seed is drawn once.
-                plan = self.plan(request.model_copy(update={"seed": plan.seed}))
-                inputs = self.inputs(request, plan, reader)
-                return Ready(request, plan, inputs, tuple(reader.notices), self._parents(request))
-
-    def generate(self, ready: Ready) -> Iterator[tuple[str | None, Event]]:
+    def generate(self, request: Asked, plan: Plan) -> Iterator[Update]:
         """Makes the video through the Space's GPU function; raises what went wrong there."""
-        carried = followed(lambda: self.on_gpu(ready)) if self.backend.gpu_size else self.on_gpu(ready)
-        try:
-            for path, item in carried:
-                if isinstance(item, StudioError):
-                    raise item
-                yield path, item
-        finally:
-            close = getattr(carried, "close", None)
-            if close is not None:
-                close()
+        return self.turn(request, plan, self._made)
+
+    def turn(
+        self,
+        request: Asked,
+        plan: Plan,
+        then: Callable[[Ready[Asked], Job], Generator[Update, None, Result]],
+    ) -> Generator[Update, None, Result]:
+        """The whole of a job: its media are checked at once, and opened in its turn; then comes `then`.
+
+        What is wrong with a file is told to who brought it, not to who has waited.
+        """
+        job = Job()
+        with self._reading(request, job) as reader:
+            request, plan = yield from work(lambda _: self._checked(request, plan, reader), job)
+            leave = yield from in_turn(self.seat.line, job)
+            try:
+                ready = yield from work(lambda _: self._opened(request, plan, reader), job)
+                return (yield from then(ready, job))
+            finally:
+                leave()
+
+    def preflight(self, request: Asked, plan: Plan, job: Job) -> Ready[Asked]:
+        """All that comes before the GPU, without a turn."""
+        with self._reading(request, job) as reader:
+            return self._opened(*self._checked(request, plan, reader), reader)
 
     def manifest(self) -> Manifest:
         """What this Space is and has."""
         rows = self.mode.rows(self.allowed)
-        loaded = [r.key for r in rows if HOUSE.holds(self._key(r.key))]
+        loaded = [r.key for r in rows if self.seat.residency.holds(self._key(r.key))]
         return Manifest(
             git_sha=git_sha(),
             mode=self.mode.key,
-            checkpoints=[
-                CheckpointInfo(
-                    key=r.key, name=r.name, generation=r.generation,
-                    presets=list(r.presets), moe=r.moe, fps=r.fps,
-                )
-                for r in rows
-            ],
+            checkpoints=[CheckpointInfo.of(row) for row in rows],
             default_checkpoint=rows[0].key,
             weights=self.settings.weights,
             backend=self.backend,
@@ -134,16 +138,15 @@ class Engine:
 
     # ------------------------------------------------------------------ what the Space's app.py calls
 
-    def gpu_seconds(self, ready: Ready) -> int:
+    def gpu_seconds(self, ready: Ready[Asked]) -> int:
         """For `@spaces.GPU(duration=)`: called in the parent with the arguments of the function."""
         return ready.plan.gpu_seconds
 
-    def run(self, ready: Ready) -> Iterator[Carried]:
+    def run(self, ready: Ready[Asked]) -> Iterator[Carried]:
         """The body of the GPU function. Closing it stops the job within a step."""
         try:
-            for text in dict.fromkeys((*ready.plan.notices, *ready.notices)):
-                yield None, Notice(text=text, t=0.0)
-            yield from stream(lambda job: self._work(ready, job), LINE)
+            made = yield from work(partial(self._work, ready), Job())
+            yield str(made.path), made.done
         except StudioError as error:
             yield None, error
         except Exception as error:
@@ -170,8 +173,7 @@ class Engine:
             raise UnavailableError(
                 "the model of a ZeroGPU Space stays packed on its disk; restart the Space instead"
             )
-        HOUSE.unload(self.backend.device)
-        load.forget_shared(self.backend)
+        self.seat.residency.unload()
 
     def clear_cache(self) -> int:
         """Deletes the videos and controls made here, but for what a waiting job has yet to read; bytes freed."""
@@ -184,9 +186,50 @@ class Engine:
                 folder.rmdir()
         return freed
 
+    # ------------------------------------------------------------------ the media
+
+    @contextmanager
+    def _reading(self, request: Asked, job: Job) -> Iterator[Reader]:
+        with Reader(job) as reader, cache.holding(handle.path for _, handle in self.mode.media(request)):
+            yield reader
+
+    def _checked(self, request: Asked, plan: Plan, reader: Reader) -> tuple[Asked, Plan]:
+        """The request with its media measured, and the plan that knows how long they are.
+
+        Refuses a checkpoint that this machine cannot hold, before it is downloaded, and a job without room for its
+        result.
+        """
+        self._check_memory(CHECKPOINTS[plan.checkpoint])
+        cache.check_free()
+        if media_in := self.mode.media(request):
+            reader.stage("Checking the media")
+            request = self._measured(request, media_in, reader)
+            plan = self.plan(request.model_copy(update={"seed": plan.seed}))  # the seed is drawn once
+        for text in plan.notices:
+            reader.note(text)
+        return request, plan
+
+    def _opened(self, request: Asked, plan: Plan, reader: Reader) -> Ready[Asked]:
+        """What the pipeline is given, each medium decoded once."""
+        if self.mode.media(request):
+            reader.stage("Opening the media")
+        return Ready(request, plan, self.inputs(request, plan, reader), self._parents(request))
+
     # ------------------------------------------------------------------ the work
 
-    def _work(self, ready: Ready, job: Job) -> Made:
+    def _made(self, ready: Ready[Asked], job: Job) -> Generator[Update, None, None]:
+        began = job.seconds()
+        carried = followed(lambda: self.on_gpu(ready)) if self.backend.gpu_size else self.on_gpu(ready)
+        try:
+            for path, item in carried:
+                if isinstance(item, StudioError):
+                    raise item
+                yield path, _since(began, item)
+        finally:
+            if isinstance(carried, Generator):
+                carried.close()
+
+    def _work(self, ready: Ready[Asked], job: Job) -> Made:
         request, plan = ready.request, ready.plan
         checkpoint = CHECKPOINTS[plan.checkpoint]
         job.stage("load", f"Loading {checkpoint.name}")
@@ -200,26 +243,22 @@ class Engine:
         # In a folder that nobody can guess: who can name a result may use it.
         draft = cache.results() / secrets.token_hex(16) / f".{plan.mode}-{plan.seed}.mp4"
         write_video(frames, plan.fps, draft, lineage)
-        digest = media.sha256(draft)
+        digest = files.sha256(draft)
         path = draft.replace(draft.with_name(f"{plan.mode}-{plan.seed}-{digest[:8]}.mp4"))
         done = Done(
             plan=plan, seed=plan.seed, seconds=job.seconds(), lineage=lineage, sha256=digest, t=job.seconds()
         )
         return Made(path, done)
 
-    def make(self, pipe: Any, ready: Ready, steps: int, job: Job) -> NDArray[np.uint8]:
-        """The frames [frames, height, width, 3] of a job; a mode may do something to them here."""
-        return generate.make(pipe, ready.request.prompt, ready.plan, ready.inputs, steps, job)
-
     def _check_memory(self, checkpoint: Checkpoint) -> None:
         weights, backend = self.settings.weights, self.backend
-        if cost.fits(checkpoint, weights, backend):
+        if placement.fits(checkpoint, weights, backend):
             return
-        smaller = [r.key for r in self.mode.rows(self.allowed) if cost.fits(r, weights, backend)]
+        smaller = [r.key for r in self.mode.rows(self.allowed) if placement.fits(r, weights, backend)]
         raise InputError(
             "checkpoint",
             "must fit into this machine's memory",
-            got=cost.shortage(checkpoint, weights, backend),
+            got=placement.shortage(checkpoint, weights, backend),
             hint="try " + (", ".join(smaller) or "a larger machine, or --weights nano"),
         )
 
@@ -230,16 +269,16 @@ class Engine:
         def build() -> Any:
             checkpoint = CHECKPOINTS[key]
             folder = weights.resolve(checkpoint, self.settings.weights, say)
-            pipe = load.build(self.pipeline, folder, self.backend)
+            pipe = load.build(self.pipeline, folder, self.backend, self.seat.residency)
             if self.backend.gpu_size is None:  # on ZeroGPU only a worker has a GPU to encode with
                 preview.prepare(pipe.vae)
             return pipe
 
-        return HOUSE.get(self._key(key), self.backend.device, build)
+        return self.seat.residency.get(self._key(key), build)
 
     def _measured(
-        self, request: Request, media_in: list[tuple[MediaSlot, MediaHandle]], reader: Reader
-    ) -> Request:
+        self, request: Asked, media_in: list[tuple[MediaSlot, MediaHandle]], reader: Reader
+    ) -> Asked:
         filled: dict[str, Any] = {}
         for slot, handle in media_in:
             known = reader.measured(handle, slot.name)
@@ -249,16 +288,16 @@ class Engine:
                 filled[slot.name] = known
         return request.model_copy(update=filled)
 
-    def _parents(self, request: Request) -> tuple[Parent, ...]:
+    def _parents(self, request: Asked) -> tuple[Parent, ...]:
         """Where the media came from: read with the rest, for nobody promises that they outlive the job."""
         parents: list[Parent] = []
         for slot, handle in self.mode.media(request):
-            before = read_lineage(media.local_file(handle, slot.name))
+            before = read_lineage(files.local_file(handle, slot.name))
             mode = before.plan.mode if before else None
             parents.append(Parent(sha256=handle.sha256 or "", mode=mode, role=slot.name))
         return tuple(parents)
 
-    def _lineage(self, ready: Ready) -> Lineage:
+    def _lineage(self, ready: Ready[Asked]) -> Lineage:
         # Paths name a user's folders: the parents' hashes say what the media were.
         hidden = {s.name for s in self.mode.slots}
         return Lineage(
@@ -270,6 +309,14 @@ class Engine:
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             parents=list(ready.parents),
         )
+
+
+def _since(began: float, event: Event) -> Event:
+    """An event of the GPU function, which has a clock of its own, by that of the whole job."""
+    event = event.later(began)
+    if isinstance(event, Done):
+        event = event.model_copy(update={"seconds": round(event.seconds + began, 3)})
+    return event
 
 
 def _made() -> list[Path]:

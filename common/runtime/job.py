@@ -1,25 +1,31 @@
-"""Runs work in a thread and streams its events, at least two a second, until it is done or closed."""
+"""One job: waits in line, does its work in a thread, streams events, at least two a second, until done or closed."""
 
 from __future__ import annotations
 
 import queue
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from common.contract import Done, Event, Heartbeat, Notice, Queued, Stage
 from common.errors import Cancelled
-from common.runtime.turns import Turns
+from common.run.service import Update
+from common.runtime.device.turns import Turns
 
 HEARTBEAT = 0.4
 """Seconds: a little under the promised half, since ZeroGPU looks for a stop only after a yield."""
+COUNT_SECONDS = 0.2
+"""Between two counts of a stage's progress; its last one is always told."""
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Made:
-    """What work returns: the file, and its `done`."""
+    """What the GPU's work returns: the file, and its `done`."""
 
     path: Path
     done: Done
@@ -32,6 +38,9 @@ class Job:
         self.start = time.monotonic()
         self.events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self.stop = threading.Event()
+        self._stage = Stage(name="", text="")
+        self._counted = 0.0
+        self.notices: list[str] = []
 
     def seconds(self) -> float:
         """Since the start of the job."""
@@ -44,38 +53,45 @@ class Job:
     def stage(self, name: str, text: str) -> None:
         """Begins a stage; a stop asked for meanwhile takes effect here."""
         self.check()
-        self.say(Stage(name=name, text=text, t=self.seconds()))
+        self._stage, self._counted = Stage(name=name, text=text, t=self.seconds()), 0.0
+        self.say(self._stage)
 
     def note(self, text: str) -> None:
-        """Sends a notice."""
-        self.say(Notice(text=text, t=self.seconds()))
+        """Sends a notice; the same one once."""
+        if text not in self.notices:
+            self.notices.append(text)
+            self.say(Notice(text=text, t=self.seconds()))
 
-    def check(self) -> None:
-        """Raises Cancelled when the user has stopped the job."""
+    def check(self, done: int = 0, total: int = 0) -> None:
+        """Raises Cancelled when the user has stopped the job; says how far the stage is, where that is known."""
         if self.stop.is_set():
             raise Cancelled()
+        if total and (done == total or self.seconds() - self._counted >= COUNT_SECONDS):
+            self._counted = self.seconds()
+            self.say(self._stage.model_copy(update={"done": done, "total": total, "t": self._counted}))
 
 
-def stream(work: Callable[[Job], Made], line: Turns) -> Generator[tuple[str | None, Event], None, None]:
-    """Waits in line, runs `work`, yields its events. Closing it stops the work and waits for its end."""
-    job = Job()
+def in_turn(line: Turns, job: Job) -> Generator[Update, None, Callable[[], None]]:
+    """Waits in line with signs of life; returns what gives the place up again."""
     ticket = line.enter()
     try:
         yield None, Queued(position=ticket.position, t=job.seconds())
         while not ticket.wait(HEARTBEAT):
             yield None, Queued(position=ticket.position, t=job.seconds())
-        yield from _run(work, job)
-    finally:
+    except BaseException:
         ticket.leave()
+        raise
+    return ticket.leave
 
 
-def _run(work: Callable[[Job], Made], job: Job) -> Iterator[tuple[str | None, Event]]:
-    made: list[Made] = []
+def work(does: Callable[[Job], Result], job: Job) -> Generator[Update, None, Result]:
+    """Runs `does` in a thread, yields its events, returns its result. Closing stops it and waits for its end."""
+    made: list[Result] = []
     failed: list[BaseException] = []
 
     def target() -> None:
         try:
-            made.append(work(job))
+            made.append(does(job))
         except BaseException as error:  # raised again by the generator
             failed.append(error)
         finally:
@@ -84,6 +100,7 @@ def _run(work: Callable[[Job], Made], job: Job) -> Iterator[tuple[str | None, Ev
     # Daemon: a Ctrl-C must not wait for a 30-step job.
     thread = threading.Thread(target=target, name="wan-job", daemon=True)
     thread.start()
+    over = False
     try:
         while True:
             try:
@@ -92,11 +109,13 @@ def _run(work: Callable[[Job], Made], job: Job) -> Iterator[tuple[str | None, Ev
                 yield None, Heartbeat(t=job.seconds())
                 continue
             if event is None:
+                over = True
                 break
             yield None, event
     finally:
-        job.stop.set()
+        if not over:
+            job.stop.set()
         thread.join()
     if failed:
         raise failed[0]
-    yield str(made[0].path), made[0].done
+    return made[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -11,11 +10,12 @@ from PIL import Image
 
 from common.contract import ImageFrom, MediaHandle
 from common.errors import MediaError
+from common.media import files, pictures
+from common.media.clips import Clip
+from common.media.pictures import Size
+from common.media.watch import Watch
 from common.modes import rules
-from common.runtime import media
-from common.runtime.clips import Clip
-from common.runtime.media import Size
-from common.runtime.watch import Watch
+from common.runtime.job import Job
 
 Frame = Image.Image
 
@@ -23,9 +23,9 @@ Frame = Image.Image
 class Reader:
     """What a mode's `inputs` opens its media with, and tells what it changed. Use it in a `with`."""
 
-    def __init__(self, stop: threading.Event | None = None) -> None:
-        self.watch = Watch(stop)
-        self.notices: list[str] = []
+    def __init__(self, job: Job | None = None) -> None:
+        self.job = job or Job()
+        self.watch = Watch(self.job.check)
         self._clips: dict[Path, Clip] = {}
 
     def __enter__(self) -> Reader:
@@ -37,38 +37,46 @@ class Reader:
         for clip in self._clips.values():
             clip.close()
 
-    def check(self) -> None:
-        """Raises Cancelled once the job is stopped; for every loop over frames."""
-        self.watch.check()
+    @property
+    def notices(self) -> list[str]:
+        """What was said so far."""
+        return self.job.notices
+
+    def check(self, done: int = 0, total: int = 0) -> None:
+        """For every loop over frames: raises Cancelled once the job is stopped, says how far the stage is."""
+        self.job.check(done, total)
+
+    def stage(self, text: str) -> None:
+        """What is done from now on, in words."""
+        self.job.stage("prepare", text)
 
     def note(self, text: str) -> None:
         """Something was changed or should be known; said once."""
-        if text not in self.notices:
-            self.notices.append(text)
+        self.job.note(text)
 
     def measured(self, handle: MediaHandle, field: str) -> MediaHandle:
         """The handle with mime, size and hash filled in from the file itself."""
-        path = media.local_file(handle, field)
+        path = files.local_file(handle, field)
         self.check()
-        facts: dict[str, object] = {"sha256": media.sha256(path), "mime": media.mime_of(handle)}
-        if media.is_video(handle):
+        facts: dict[str, object] = {"sha256": files.sha256(path), "mime": files.mime_of(handle)}
+        if files.is_video(handle):
             clip = self._clip(handle, field)
             width, height = clip.size
             facts |= {"frames": clip.count, "fps": round(clip.fps, 3), "seconds": round(clip.seconds, 3)}
         else:
-            width, height = media.picture_size(handle, field)
+            width, height = pictures.picture_size(handle, field)
         return handle.model_copy(update={**facts, "width": width, "height": height})
 
     def picture(self, handle: MediaHandle, field: str, need: Size | None = None) -> Frame:
         """An upright RGB picture, no larger than it takes to cover `need`."""
         with self.watch.decoding(field):
-            return media.open_image(handle, field, need, self.note)
+            return pictures.open_image(handle, field, need, self.note)
 
     def frame(
         self, handle: MediaHandle, field: str, image_from: ImageFrom = "first", need: Size | None = None
     ) -> Frame:
         """What fills an image slot: the picture, or a clip's first or last frame or that at so many seconds."""
-        if not media.is_video(handle):
+        if not files.is_video(handle):
             return self.picture(handle, field, need)
         clip = self._clip(handle, field)
         if image_from == "first":
@@ -105,7 +113,7 @@ class Reader:
         return [each(frame) for frame in clip.pictures(numbers, need)]
 
     def _clip(self, handle: MediaHandle, field: str) -> Clip:
-        path = media.local_file(handle, field)
+        path = files.local_file(handle, field)
         if path not in self._clips:
-            self._clips[path] = Clip(path, field, media.shown_name(handle), self.watch)
+            self._clips[path] = Clip(path, field, files.shown_name(handle), self.watch)
         return self._clips[path]

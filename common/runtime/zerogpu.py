@@ -17,7 +17,7 @@ from collections.abc import Callable, Generator, Iterator
 
 from common.contract import Event, Heartbeat, Stage
 from common.errors import GpuError, StudioError
-from common.runner import explain
+from common.run.runner import explain
 from common.runtime.job import HEARTBEAT
 
 log = logging.getLogger(__name__)

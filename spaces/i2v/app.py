@@ -1,45 +1,43 @@
 """Image to Video as a Space of its own: a picture starts to move.
 
-Run it with `python spaces/i2v/app.py`. WAN_WEIGHTS=wan takes the real models; see common/settings.py.
+Run it with `.venv/bin/python spaces/i2v/app.py`. WAN_WEIGHTS=wan takes the real models; see common/settings.py.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-# `common` is beside this file in a pushed Space, two folders up in a checkout.
-ROOT = next(p for p in Path(__file__).resolve().parents if (p / "common").is_dir())
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
-
-import spaces  # noqa: E402 - the ZeroGPU package; it must come before torch
-from common.contract import Plan  # noqa: E402
-from common.modes.i2v import MODE, Request  # noqa: E402
-from common.runtime import media  # noqa: E402
-from common.runtime.engine import Carried, Engine  # noqa: E402
-from common.runtime.reader import Reader  # noqa: E402
-from common.service import Ready  # noqa: E402
-from common.settings import SpaceSettings  # noqa: E402
-from common.space import build_space  # noqa: E402
-
-settings = SpaceSettings.from_env()
+import spaces  # the ZeroGPU package; it must come before torch
+from common.contract import Plan
+from common.media import pictures
+from common.modes.i2v import MODE, Request
+from common.panels.i2v import I2VPanel
+from common.run.service import Ready
+from common.runtime.engine import Carried, Engine
+from common.runtime.reader import Reader
+from common.settings import SpaceSettings
+from common.space import build_space
 
 
-def inputs(request: Request, plan: Plan, reader: Reader) -> dict[str, Any]:
-    """The first frame at exactly the asked size: the pipeline would stretch any other."""
-    assert request.image is not None  # the plan has checked
-    picture = reader.frame(request.image, "image", request.image_from)
-    fitted = media.fit(picture, plan.width, plan.height)
-    if fitted.notice:
-        reader.note(fitted.notice)
-    return {"image": fitted.image}
+class I2VEngine(Engine[Request]):
+    """From a first frame."""
+
+    mode = MODE
+    # One class for 2.1 480P and 720P (with CLIP), 2.2 A14B (two experts) and TI2V-5B (expand_timesteps).
+    pipeline = "WanImageToVideoPipeline"
+
+    def inputs(self, request: Request, plan: Plan, reader: Reader) -> dict[str, Any]:
+        """The first frame at exactly the asked size: the pipeline would stretch any other."""
+        assert request.image is not None  # the plan has checked
+        picture = reader.frame(request.image, "image", request.image_from)
+        fitted = pictures.fit(picture, plan.width, plan.height)
+        if fitted.notice:
+            reader.note(fitted.notice)
+        return {"image": fitted.image}
 
 
-# One class for 2.1 480P and 720P (with CLIP), 2.2 A14B (two experts) and TI2V-5B (expand_timesteps).
-service = Engine(MODE, "WanImageToVideoPipeline", inputs, settings)
+service = I2VEngine(SpaceSettings.from_env())
 TIER = service.backend.gpu_size  # a literal by the time the decorator reads it; None off ZeroGPU
 
 
@@ -53,7 +51,7 @@ service.on_gpu = generate
 if TIER:
     service.park()  # at import: ZeroGPU packs what is on cuda now and hands it to every worker
 
-demo = build_space(service)
+demo = build_space(service, I2VPanel)
 
 if __name__ == "__main__":
     service.warm()  # diffusers takes seconds to import; the first video need not wait for it

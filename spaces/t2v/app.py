@@ -1,39 +1,37 @@
 """Text to Video as a Space of its own: a prompt becomes a clip.
 
-Run it with `python spaces/t2v/app.py`. WAN_WEIGHTS=wan takes the real models; see common/settings.py.
+Run it with `.venv/bin/python spaces/t2v/app.py`. WAN_WEIGHTS=wan takes the real models; see common/settings.py.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-# `common` is beside this file in a pushed Space, two folders up in a checkout.
-ROOT = next(p for p in Path(__file__).resolve().parents if (p / "common").is_dir())
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
-
-import spaces  # noqa: E402 - the ZeroGPU package; it must come before torch
-from common.contract import Plan, Request  # noqa: E402
-from common.modes.t2v import MODE  # noqa: E402
-from common.runtime.engine import Carried, Engine  # noqa: E402
-from common.runtime.reader import Reader  # noqa: E402
-from common.service import Ready  # noqa: E402
-from common.settings import SpaceSettings  # noqa: E402
-from common.space import build_space  # noqa: E402
-
-settings = SpaceSettings.from_env()
+import spaces  # the ZeroGPU package; it must come before torch
+from common.contract import Plan
+from common.modes.t2v import MODE, Request
+from common.panels.t2v import T2VPanel
+from common.run.service import Ready
+from common.runtime.engine import Carried, Engine
+from common.runtime.reader import Reader
+from common.settings import SpaceSettings
+from common.space import build_space
 
 
-def inputs(request: Request, plan: Plan, reader: Reader) -> dict[str, Any]:
-    """Text is all that WanPipeline takes, and the engine passes it already."""
-    return {}
+class T2VEngine(Engine[Request]):
+    """Text is all that there is."""
+
+    mode = MODE
+    # WanPipeline runs 2.1 1.3B and 14B, 2.2 A14B (two experts) and TI2V-5B (expand_timesteps) alike.
+    pipeline = "WanPipeline"
+
+    def inputs(self, request: Request, plan: Plan, reader: Reader) -> dict[str, Any]:
+        """Text is all that WanPipeline takes, and the engine passes it already."""
+        return {}
 
 
-# WanPipeline runs 2.1 1.3B and 14B, 2.2 A14B (two experts) and TI2V-5B (expand_timesteps) alike.
-service = Engine(MODE, "WanPipeline", inputs, settings)
+service = T2VEngine(SpaceSettings.from_env())
 TIER = service.backend.gpu_size  # a literal by the time the decorator reads it; None off ZeroGPU
 
 
@@ -47,7 +45,7 @@ service.on_gpu = generate
 if TIER:
     service.park()  # at import: ZeroGPU packs what is on cuda now and hands it to every worker
 
-demo = build_space(service)
+demo = build_space(service, T2VPanel)
 
 if __name__ == "__main__":
     service.warm()  # diffusers takes seconds to import; the first video need not wait for it

@@ -1,92 +1,113 @@
 """VACE as a Space of its own: control, inpaint, outpaint, extend and compose.
 
-Run it with `python spaces/vace/app.py`. WAN_WEIGHTS=wan takes the real models; see common/settings.py.
+Run it with `.venv/bin/python spaces/vace/app.py`. WAN_WEIGHTS=wan takes the real models; see common/settings.py.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-# `common` is beside this file in a pushed Space, two folders up in a checkout.
-ROOT = next(p for p in Path(__file__).resolve().parents if (p / "common").is_dir())
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
-import numpy as np  # noqa: E402
-from numpy.typing import NDArray  # noqa: E402
-from PIL import Image  # noqa: E402
-
-import spaces  # noqa: E402 - the ZeroGPU package; it must come before torch
-from common.annotate import cache  # noqa: E402
-from common.annotate.makers import Material, make  # noqa: E402
-from common.annotate.put_back import put_back  # noqa: E402
-from common.cache import results  # noqa: E402
-from common.contract import MediaHandle, Plan, Prepared  # noqa: E402
-from common.modes.vace import MODE, Request, submode_of  # noqa: E402
-from common.runtime import media  # noqa: E402
-from common.runtime.engine import Carried, Engine  # noqa: E402
-from common.runtime.job import Job  # noqa: E402
-from common.runtime.reader import Reader  # noqa: E402
-from common.runtime.video import write_video  # noqa: E402
-from common.service import Ready  # noqa: E402
-from common.settings import SpaceSettings  # noqa: E402
-from common.space import build_space  # noqa: E402
-
-settings = SpaceSettings.from_env()
+import spaces  # the ZeroGPU package; it must come before torch
+from common.cache import results
+from common.contract import MediaHandle, Plan, Prepared
+from common.control import cache
+from common.control.makers import Material, make
+from common.control.put_back import put_back
+from common.media import files
+from common.media.write import write_video
+from common.modes.vace import MODE, Request, submode_of
+from common.panels.vace import VACEPanel
+from common.run.service import Ready, Update
+from common.runtime.engine import Carried, Engine
+from common.runtime.job import Job, work
+from common.runtime.reader import Reader
+from common.settings import SpaceSettings
+from common.space import build_space
 
 CLOSER = 4
 """References are kept so many times larger than the output: a face is cut out of them and enlarged."""
 
 
-class VaceEngine(Engine):
-    """An engine that can show what it will give to the model."""
+class VACEEngine(Engine[Request]):
+    """From a control that is made of the media, and that can be shown before."""
 
-    def make(self, pipe: Any, ready: Ready, steps: int, job: Job) -> NDArray[np.uint8]:
+    mode = MODE
+    pipeline = "WanVACEPipeline"
+
+    def inputs(self, request: Request, plan: Plan, reader: Reader) -> dict[str, Any]:
+        """What the sub-mode makes of the request, each frame of exactly the asked size: others are misaligned.
+
+        The control comes from the cache, or is made now: in the parent, before a GPU second is spent.
+        """
+        folder = kept_in(request, plan)
+        if (control := cache.load(folder, reader.check)) is None:
+            reader.stage(f"Making the control: {submode_of(request).label}")
+            control = make(self.opened(request, plan, reader))
+            cache.save(control, folder, plan.fps, reader.check)
+        for text in control.notices:
+            reader.note(text)
+        return {
+            "video": control.video,
+            "mask": control.mask,
+            "reference_images": control.references or None,
+            "conditioning_scale": request.conditioning_scale,
+            "put_back": control.kept and request.keep_source,
+        }
+
+    def make(self, pipe: Any, ready: Ready[Request], steps: int, job: Job) -> NDArray[np.uint8]:
         """The pipeline's frames, with what the mask keeps as it was in the source."""
         given = dict(ready.inputs)
         whole = given.pop("put_back")
         frames = super().make(pipe, replace(ready, inputs=given), steps, job)
         return put_back(frames, given["video"], given["mask"]) if whole else frames
 
-    def prepare(self, ready: Ready) -> Prepared:
-        """Control video, mask and references of a job whose media were opened."""
-        assert isinstance(ready.request, Request)
-        folder = kept_in(ready.request, ready.plan)
-        shown: dict[str, MediaHandle] = {}
-        for name in ("video", "mask"):
-            path = folder / f"{name}.mp4"
-            if not path.is_file():
-                frames = np.stack([np.asarray(f) for f in ready.inputs[name]])
-                write_video(frames, ready.plan.fps, path, None)
-            shown[name] = MediaHandle(path=str(path), mime="video/mp4")
-        pictures = [folder / f"reference-{i}.png" for i in range(len(ready.inputs["reference_images"] or []))]
-        references = [MediaHandle(path=str(p), mime="image/png") for p in pictures]
-        notices = [*ready.plan.notices, *ready.notices]
-        return Prepared(**shown, reference_images=references, notices=notices)
+    def prepare(self, request: Request, plan: Plan) -> Generator[Update, None, Prepared]:
+        """Control video, mask and references, made in the job's turn as `generate` makes them."""
+        return (yield from self.turn(request, plan, self._shown))
 
+    def opened(self, request: Request, plan: Plan, reader: Reader) -> Material:
+        """The request's media as pictures, those that the sub-mode reads, no larger than it takes."""
+        submode = submode_of(request)
+        read = submode.fields(request.mask_source)
+        need = (plan.width, plan.height)
+        closer = (CLOSER * plan.width, CLOSER * plan.height)
 
-def inputs(request: Request, plan: Plan, reader: Reader) -> dict[str, Any]:
-    """What the sub-mode makes of the request, each frame of exactly the asked size: others are misaligned.
+        def clip(handle: MediaHandle | None, name: str, *, from_end: bool = False) -> list[Image.Image]:
+            if handle is None or name not in read:
+                return []
+            if not files.is_video(handle):
+                return [reader.picture(handle, name, need)]
+            return reader.clip(handle, name, plan.fps, plan.num_frames, need=need, from_end=from_end)
 
-    The control comes from the cache, or is made now: in the parent, before a GPU second is spent.
-    """
-    folder = kept_in(request, plan)
-    if (control := cache.load(folder, reader.check)) is None:
-        control = make(opened(request, plan, reader))
-        cache.save(control, folder, plan.fps, reader.check)
-    for text in control.notices:
-        reader.note(text)
-    return {
-        "video": control.video,
-        "mask": control.mask,
-        "reference_images": control.references or None,
-        "conditioning_scale": request.conditioning_scale,
-        "put_back": control.kept and request.keep_source,
-    }
+        def frame(handle: MediaHandle | None, name: str, moment: Any) -> Image.Image | None:
+            return reader.frame(handle, name, moment, need) if handle is not None and name in read else None
+
+        on_gpu = not self.backend.gpu_size  # ZeroGPU's parent has none, and its GPU seconds are for the video
+        return Material(
+            request, submode, plan.width, plan.height, plan.num_frames,
+            video=clip(request.video, "video", from_end=submode.key in ("firstclip", "firstlastclip")),
+            last_video=clip(request.last_video, "last_video"),
+            mask=clip(request.mask, "mask"),
+            references=[reader.picture(h, "reference_images", closer) for h in request.reference_images]
+            if "reference_images" in read else [],
+            image=frame(request.image, "image", request.image_from),
+            last_image=frame(request.last_image, "last_image", request.last_image_from),
+            device=self.backend.device if on_gpu else "cpu",
+            download=self.settings.weights == "wan",
+            say=reader.note,
+            check=reader.check,
+        )  # fmt: skip
+
+    def _shown(self, ready: Ready[Request], job: Job) -> Generator[Update, None, Prepared]:
+        return (yield from work(partial(written, ready), job))
 
 
 def kept_in(request: Request, plan: Plan) -> Path:
@@ -103,41 +124,22 @@ def kept_in(request: Request, plan: Plan) -> Path:
     return results() / "prepared" / key
 
 
-def opened(request: Request, plan: Plan, reader: Reader) -> Material:
-    """The request's media as pictures, those that the sub-mode reads, no larger than it takes."""
-    submode = submode_of(request)
-    read = submode.fields(request.mask_source)
-    need = (plan.width, plan.height)
-    closer = (CLOSER * plan.width, CLOSER * plan.height)
-
-    def clip(handle: MediaHandle | None, name: str, *, from_end: bool = False) -> list[Image.Image]:
-        if handle is None or name not in read:
-            return []
-        if not media.is_video(handle):
-            return [reader.picture(handle, name, need)]
-        return reader.clip(handle, name, plan.fps, plan.num_frames, need=need, from_end=from_end)
-
-    def frame(handle: MediaHandle | None, name: str, moment: Any) -> Image.Image | None:
-        return reader.frame(handle, name, moment, need) if handle is not None and name in read else None
-
-    on_gpu = not service.backend.gpu_size  # ZeroGPU's parent has none, and its GPU seconds are for the video
-    return Material(
-        request, submode, plan.width, plan.height, plan.num_frames,
-        video=clip(request.video, "video", from_end=submode.key in ("firstclip", "firstlastclip")),
-        last_video=clip(request.last_video, "last_video"),
-        mask=clip(request.mask, "mask"),
-        references=[reader.picture(h, "reference_images", closer) for h in request.reference_images]
-        if "reference_images" in read else [],
-        image=frame(request.image, "image", request.image_from),
-        last_image=frame(request.last_image, "last_image", request.last_image_from),
-        device=service.backend.device if on_gpu else "cpu",
-        download=settings.weights == "wan",
-        say=reader.note,
-        check=reader.check,
-    )  # fmt: skip
+def written(ready: Ready[Request], job: Job) -> Prepared:
+    """What `/prepare` hands out: the control as files."""
+    folder = kept_in(ready.request, ready.plan)
+    shown: dict[str, MediaHandle] = {}
+    for name in ("video", "mask"):
+        path = folder / f"{name}.mp4"
+        if not path.is_file():
+            frames = np.stack([np.asarray(f) for f in ready.inputs[name]])
+            write_video(frames, ready.plan.fps, path, None)
+        shown[name] = MediaHandle(path=str(path), mime="video/mp4")
+    pictures = [folder / f"reference-{i}.png" for i in range(len(ready.inputs["reference_images"] or []))]
+    references = [MediaHandle(path=str(p), mime="image/png") for p in pictures]
+    return Prepared(**shown, reference_images=references, notices=job.notices)
 
 
-service = VaceEngine(MODE, "WanVACEPipeline", inputs, settings)
+service = VACEEngine(SpaceSettings.from_env())
 TIER = service.backend.gpu_size  # a literal by the time the decorator reads it; None off ZeroGPU
 
 
@@ -151,7 +153,7 @@ service.on_gpu = generate
 if TIER:
     service.park()  # at import: ZeroGPU packs what is on cuda now and hands it to every worker
 
-demo = build_space(service)
+demo = build_space(service, VACEPanel)
 
 if __name__ == "__main__":
     service.warm()  # diffusers takes seconds to import; the first video need not wait for it

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from common.modes import MODES
+from common.modes.all import MODES
 from tests import studio, tools
 from tests.fleet import end, free_port, start
 

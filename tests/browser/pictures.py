@@ -13,7 +13,7 @@ from typing import Any
 
 from playwright.sync_api import expect, sync_playwright
 
-from common.modes import MODES
+from common.modes.all import MODES
 from router.shell import EXTRA_PAGES
 from tests import tools
 

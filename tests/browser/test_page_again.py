@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from common.contract import Backend, Lineage
-from common.modes import MODES
+from common.modes.all import MODES
 from tests.browser.dropping import drop
 from tests.common.fakes import clip
 

@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from common.modes import MODES
+from common.modes.all import MODES
 from router.shell import EXTRA_PAGES
 
 LOOKS = {"dark": (1440, 900), "light": (390, 844)}

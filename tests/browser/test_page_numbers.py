@@ -8,7 +8,7 @@ from typing import Any
 from playwright.sync_api import expect
 
 from common.catalog import CHECKPOINTS
-from common.modes import MODES
+from common.modes.all import MODES
 from common.panels.widgets import seconds_of
 from tests.browser.hands import typed
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from common.modes import MODES
+from common.modes.all import MODES
 
 HELD = """() => {
     const ask = window.fetch, gone = new Promise((resolve) => { window.letGo = resolve; });

@@ -121,7 +121,7 @@ def test_browser_studio_on_a_phone(visit: Any, fleet: str) -> None:
 @pytest.mark.slow
 def test_browser_studio_a_dropped_video_refills_its_panel(visit: Any, fleet: str, tmp_path: Path) -> None:
     from common.contract import Backend, Lineage
-    from common.modes import MODES
+    from common.modes.all import MODES
     from tests.common.fakes import clip
 
     mode = MODES["i2v"]

@@ -12,13 +12,13 @@ import pytest
 from fastapi import FastAPI
 from playwright.sync_api import expect
 
-from common.modes import MODES
+from common.modes.all import MODES
 from router import health, shell
 from router.app import build_studio
 from router.asking import Status
+from router.dispatch import Studio, assumed
 from router.federation import Federation, Place
 from router.health import Watcher
-from router.jobs import Studio, assumed
 from tests.router.conftest import serve
 
 ASLEEP = "is asleep; choose it or press Generate to wake it"

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import av
+import gradio as gr
 import numpy as np
 from PIL import Image
 
@@ -30,7 +31,9 @@ from common.contract import (
 )
 from common.errors import MediaError
 from common.modes.base import Mode
-from common.service import Ready, Update
+from common.panels.all import PANELS
+from common.run.service import Update
+from common.space import build_space
 
 
 def manifest(mode: Mode, *, backend: Backend | None = None, weights: str = "nano") -> Manifest:
@@ -38,12 +41,7 @@ def manifest(mode: Mode, *, backend: Backend | None = None, weights: str = "nano
     return Manifest(
         git_sha="test",
         mode=mode.key,
-        checkpoints=[
-            CheckpointInfo(
-                key=c.key, name=c.name, generation=c.generation, presets=list(c.presets), moe=c.moe, fps=c.fps
-            )
-            for c in rows
-        ],
+        checkpoints=[CheckpointInfo.of(row) for row in rows],
         default_checkpoint=rows[0].key,
         weights=weights,
         backend=backend or Backend(),
@@ -53,6 +51,11 @@ def manifest(mode: Mode, *, backend: Backend | None = None, weights: str = "nano
         cache_bytes=0,
         versions={},
     )
+
+
+def space_of(service: FakeService) -> gr.Blocks:
+    """The app of a mode's Space over a pretended engine."""
+    return build_space(service, PANELS[service.mode.key])
 
 
 def clip(
@@ -100,16 +103,11 @@ class FakeService:
         self.log.append("plan")
         return self.mode.plan(request, self.shown.backend, weights=self.shown.weights)
 
-    def preflight(self, request: Request, plan: Plan, stop: threading.Event) -> Ready:
-        self.log.append("preflight")
+    def generate(self, request: Request, plan: Plan) -> Iterator[Update]:
         for slot, handle in self.mode.media(request):
             if not Path(handle.path).is_file():
                 raise MediaError(slot.name, "cannot be found", hint="upload it again")
-        return Ready(request, plan)
-
-    def generate(self, ready: Ready) -> Iterator[Update]:
         self.log.append("generate")
-        request, plan = ready.request, ready.plan
         self.seen, self.request = _gradio_request(), request
         start = time.monotonic()
 

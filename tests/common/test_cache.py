@@ -19,7 +19,7 @@ from fastapi.testclient import TestClient
 from common import cache
 from common.budgets import Budgets
 from common.errors import DiskError, UnavailableError, disk_error
-from common.runner import explain
+from common.run.runner import explain
 from tests.studio import ROOT
 
 HOUR = 3600.0
@@ -54,13 +54,12 @@ def test_what_is_written_just_now_stays_whatever_its_size(tmp_path: Path) -> Non
 
 def test_what_an_app_shows_as_long_as_it_runs_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The examples of a page lie in the cache from its start, and are clicked on days later."""
-    from common.modes import MODES
-    from common.space import build_space
-    from tests.common.fakes import FakeService
+    from common.modes.all import MODES
+    from tests.common.fakes import FakeService, space_of
 
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     monkeypatch.setattr(cache, "_held", Counter())
-    blocks = build_space(FakeService(MODES["i2v"], tmp_path))
+    blocks = space_of(FakeService(MODES["i2v"], tmp_path))
     with TestClient(gr.mount_gradio_app(FastAPI(), blocks, path="/")):
         examples = [f for f in tmp_path.rglob("*.png") if f.is_file()]
         assert examples
@@ -219,8 +218,8 @@ FILLS_UP = """
 import resource, signal, sys
 import numpy as np
 from pathlib import Path
-from common.runner import explain
-from common.runtime.video import write_video
+from common.run.runner import explain
+from common.media.write import write_video
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 frames = np.random.default_rng(0).integers(0, 255, (30, 128, 128, 3), np.uint8)
@@ -243,7 +242,7 @@ def test_a_result_that_finds_no_room_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_the_command_line_leaves_no_half_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from common import terminal
+    from cli import terminal
     from common.contract import MediaHandle
 
     video = file(tmp_path, "cache/made.mp4", 1000, 0)

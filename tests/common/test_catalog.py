@@ -6,7 +6,7 @@ Sections 2, 4 and 5 of the brief. A change of the catalog that breaks one of the
 import pytest
 
 from common.catalog import CHECKPOINTS, GENERATIONS, LORAS, NEGATIVE_PROMPT
-from common.modes import MODES
+from common.modes.all import MODES
 
 # key: (generation, repo, fps, frames, upstream's steps, moe, grid, tier)
 INVENTORY = {
@@ -142,3 +142,16 @@ def test_every_size_lies_on_its_grid() -> None:
 
 def test_negative_prompt_is_the_one_the_models_know() -> None:
     assert NEGATIVE_PROMPT.startswith("色调艳丽，过曝，静态") and NEGATIVE_PROMPT.endswith("倒着走")
+
+
+def test_a_frame_law_is_said_once_and_every_default_keeps_it() -> None:
+    for row in CHECKPOINTS.values():
+        assert row.law.allows(row.num_frames) and row.law.allows(row.max_frames), row.key
+    assert CHECKPOINTS["wan2.2-s2v-14b"].law.words == "4k"
+    for law in {row.law for row in CHECKPOINTS.values()}:
+        for frames in range(1, 200):
+            below = law.below(frames)
+            assert law.allows(below) and (below <= frames or below == law.least)
+            assert law.allows(law.nearest(frames)) and abs(law.nearest(frames) - frames) <= law.step
+            if law.allows(frames):
+                assert below == frames == law.nearest(frames) == law.frames(law.latent(frames))

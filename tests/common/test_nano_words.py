@@ -3,7 +3,7 @@
 import pytest
 
 from common import nano_words
-from common.modes import MODES
+from common.modes.all import MODES
 
 T2V = MODES["t2v"]
 

@@ -14,9 +14,8 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 from common.errors import GpuError
-from common.modes import MODES
-from common.space import build_space
-from tests.common.fakes import FakeService
+from common.modes.all import MODES
+from tests.common.fakes import FakeService, space_of
 
 
 class Running:
@@ -24,7 +23,7 @@ class Running:
 
     def __init__(self, mode: str, folder: Path) -> None:
         self.service = FakeService(MODES[mode], folder)  # type: ignore[index]
-        self.blocks = build_space(self.service)
+        self.blocks = space_of(self.service)
         self.blocks.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True)
         self.url = self.blocks.local_url
         self.client = self.connect()
@@ -89,9 +88,9 @@ class Administered(FakeService):
 def test_admin_calls_exist_only_where_the_space_has_a_secret_and_for_who_knows_it(tmp_path: Path) -> None:
     service = Administered(MODES["t2v"], tmp_path)
     service.admin = ""
-    assert "admin" not in {f.api_name for f in build_space(service).fns.values()}
+    assert "admin" not in {f.api_name for f in space_of(service).fns.values()}
     service.admin = KEY
-    blocks = build_space(service)
+    blocks = space_of(service)
     blocks.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True)
     try:
         client = Client(blocks.local_url, verbose=False, token=False, ssl_verify=False)
@@ -121,7 +120,7 @@ def test_parameters_are_the_fields_of_the_request(spaces: dict[str, Running], mo
     fields = MODES[mode].request_type.model_fields  # type: ignore[index]
     for name in ("/generate", "/plan"):
         shown = {p["parameter_name"]: p for p in endpoints(spaces[mode])[name]["parameters"]}
-        assert list(shown) == list(fields)
+        assert list(shown) == [*fields, *(["job"] if name == "/generate" else [])]
         for key, field in fields.items():
             assert shown[key]["parameter_has_default"] is not field.is_required()
             if not field.is_required():
@@ -143,7 +142,7 @@ def test_predict_with_a_prompt_alone_gives_video_and_done(t2v: Running) -> None:
     assert Path(video).read_bytes()[4:8] == b"ftyp"
     assert event["type"] == "done" and event["plan"]["num_inference_steps"] == 4
     assert event["lineage"]["request"]["prompt"] == "a red circle"
-    assert t2v.service.log == ["plan", "preflight", "generate", "done"]
+    assert t2v.service.log == ["plan", "generate", "done"]
 
 
 def test_submit_streams_events_in_order(t2v: Running) -> None:
@@ -238,7 +237,7 @@ def test_an_image_arrives_as_a_file(i2v: Running) -> None:
 def test_a_path_of_the_server_is_no_upload(i2v: Running, extra: dict) -> None:
     with pytest.raises(AppError):
         i2v.connect().predict(prompt="a", image={"path": str(Path(__file__)), **extra}, api_name="/generate")
-    assert "preflight" not in i2v.service.log
+    assert "generate" not in i2v.service.log
 
 
 def test_a_refused_file_is_called_as_in_the_api(i2v: Running) -> None:

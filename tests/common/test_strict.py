@@ -10,7 +10,7 @@ import pytest
 from common.budgets import BUDGETS
 from common.contract import MediaHandle
 from common.errors import InputError, StudioError
-from common.modes import MODES
+from common.modes.all import MODES
 
 HANDLE = {"path": "/x.png"}
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.utils import canonicalize_name
 
+from common.catalog import CHECKPOINTS
+from common.contract import CONTRACT_VERSION
+from common.modes.all import MODES
 from deploy import bundle, federation, front_matter, requirements, targets
 from deploy.errors import DeployError
+from deploy.federation import ROOT
 from deploy.targets import Target
 from deploy.trace import closure
 from tests.deploy.conftest import Desk
@@ -97,7 +103,7 @@ def test_bundle_sha_is_of_its_own_files_and_says_dirty(desk: Desk) -> None:
 
 def test_bundle_manifest_says_what_it_is(desk: Desk) -> None:
     manifest = built(desk, "t2v").manifest
-    assert (manifest["mode"], manifest["contract"], len(manifest["content"])) == ("t2v", 1, 64)
+    assert (manifest["mode"], manifest["contract"], len(manifest["content"])) == ("t2v", CONTRACT_VERSION, 64)
     assert manifest["variables"] == {"WAN_WEIGHTS": "nano"}
 
 
@@ -142,8 +148,50 @@ def test_bundle_of_this_checkout_stands_alone(target: Target, tmp_path: Path) ->
     found = closure(folder, [folder / ("router/app.py" if target.is_router else "app.py")])
     assert {f.relative_to(folder).as_posix() for f in found.files} <= set(made.files)
     lines = made.files["requirements.txt"].decode().splitlines()
-    assert not {requirements.normal(x.split("=")[0]) for x in lines} & set(requirements.PLATFORM)
+    assert not {canonicalize_name(x.split("=")[0]) for x in lines} & set(requirements.PLATFORM)
     if target.is_router:
         assert not any(f.startswith("common/runtime/") for f in made.files)
         assert not any(x.startswith(("torch", "diffusers", "transformers")) for x in lines)
     assert json.loads(made.files["bundle.json"])["space"] == target.name
+
+
+def files_of(name: str) -> set[str]:
+    return set(bundle.build(next(t for t in real_targets() if t.name == name)).files)
+
+
+def test_bundle_of_a_mode_has_no_other_modes_files() -> None:
+    """Named after a mode, or read by another mode alone: all of them stay out."""
+    files = files_of("t2v")
+    for folder in ("common/modes", "common/panels", "spaces"):
+        others = {f"{folder}/{key}" for key in MODES if key != "t2v"} | {f"{folder}/all"}
+        assert not {f for f in files if f.removesuffix(".py") in others}
+    for part in ("annotate", "control", "examples", "modes/submodes", "panels/mask", "panels/drawing"):
+        assert not {f for f in files if f.startswith(f"common/{part}")}, part
+    kinds = {f.split("/")[2] for f in files if f.startswith("nano/weights/") and "/transformer" in f}
+    assert kinds == {CHECKPOINTS[key].kind for key in MODES["t2v"].checkpoints}
+    assert not {f for f in files if f.startswith(("nano/train", "nano/judge", "router/", "cli/", "deploy/"))}
+
+
+def test_bundle_has_the_pictures_of_its_own_examples() -> None:
+    shown = {f for f in files_of("flf2v") if f.startswith("common/examples/")}
+    assert "common/examples/red-circle-end.png" in shown
+    assert "common/examples/red-circle.mp4" not in shown, "VACE and V2V show it"
+    assert {f"common/examples/{f.name}" for f in (ROOT / "common" / "examples").iterdir()} <= files_of(
+        "router"
+    )
+
+
+def test_bundle_of_others_stays_as_it_is_when_the_panel_of_one_is_edited(tmp_path: Path) -> None:
+    for name in ("common", "nano", "router", "spaces", "deploy"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("constraints.txt", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path / name)
+
+    def contents() -> dict[str, str]:
+        return {t.name: bundle.build(t, tmp_path).manifest["content"] for t in real_targets()}
+
+    before = contents()
+    with (tmp_path / "common" / "panels" / "vace.py").open("a") as file:
+        file.write("\n# edited\n")
+    after = contents()
+    assert {name for name in before if before[name] != after[name]} == {"vace", "router"}

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from huggingface_hub import HfApi, constants
 
+from common.contract import CONTRACT_VERSION
 from deploy import federation, targets, verify
 from deploy.hub import Hub
 from deploy.local import LocalFederation
@@ -89,7 +90,9 @@ def test_deploy_verify_of_every_running_bundle(world: World) -> None:
         said = verify.verify(world.hub, target)
         assert "not tagged" not in said
         assert said.startswith(
-            "the page answers" if target.is_router else f"{target.mode} answers with contract 1"
+            "the page answers"
+            if target.is_router
+            else f"{target.mode} answers with contract {CONTRACT_VERSION}"
         )
     assert "made a clip in" in verify.verify(world.hub, world.target("t2v"), generate=True)
 

@@ -16,12 +16,11 @@ from huggingface_hub import HfApi
 
 from common.contract import Backend, CheckpointInfo, Manifest, ModeKey
 from common.errors import GpuError
-from common.modes import MODES
-from common.space import build_space
+from common.modes.all import MODES
 from deploy import verify
 from deploy.errors import DeployError
 from deploy.hub import Hub
-from tests.common.fakes import FakeService
+from tests.common.fakes import FakeService, space_of
 from tests.deploy.conftest import Desk
 
 MANIFEST = Manifest(
@@ -89,7 +88,7 @@ def ask(desk: Desk, app: App, **answers: tuple[int, Any]) -> str:
 
 
 def test_deploy_verify_takes_a_plan_or_a_named_refusal(desk: Desk, app: App) -> None:
-    assert ask(desk, app) == "t2v answers with contract 1, plans 17 frames on k"
+    assert ask(desk, app) == "t2v answers with contract 2, plans 17 frames on k"
     refusal = {"error": "image is required", "title": "Check the input"}
     assert ask(desk, app, plan=(500, refusal)).endswith("says what it needs: image is required")
 
@@ -97,7 +96,7 @@ def test_deploy_verify_takes_a_plan_or_a_named_refusal(desk: Desk, app: App) -> 
 @pytest.mark.parametrize(
     ("answers", "words"),
     [
-        ({"manifest": (200, {"data": [{**MANIFEST, "contract": 2}]})}, "speaks contract 2, we 1"),
+        ({"manifest": (200, {"data": [{**MANIFEST, "contract": 1}]})}, "speaks contract 1, we 2"),
         (
             {"manifest": (200, {"data": [{**MANIFEST, "mode": "i2v"}]})},
             "must be t2v on nano weights; it says i2v",
@@ -152,7 +151,7 @@ def test_deploy_verify_of_an_app_that_is_gone(desk: Desk, app: App) -> None:
 def test_deploy_verify_makes_a_real_clip_in_every_mode(desk: Desk, mode: ModeKey) -> None:
     """Modes that want a picture or a clip are given those of their example."""
     service = FakeService(MODES[mode], Path(get_upload_folder()).resolve())
-    blocks = build_space(service)
+    blocks = space_of(service)
     blocks.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True)
     try:
         pushed = desk.targets()[0]

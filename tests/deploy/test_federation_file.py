@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import InputError
-from common.modes import MODES
+from common.modes.all import MODES
 from deploy import federation, targets
 from deploy.federation import ZEROGPU
 from tests.deploy.conftest import Desk

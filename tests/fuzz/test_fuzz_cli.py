@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-import cli
-from common.modes import MODES
+from cli import main as cli
+from common.modes.all import MODES
 from tests.fuzz import nasty
 
 pytestmark = pytest.mark.slow

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from common.modes import MODES
+from common.modes.all import MODES
 from tests.fuzz import nasty
 from tests.security.attacker import Attacker
 from tests.spaces import media_for_modes as material

@@ -21,7 +21,7 @@ def load():
     import diffusers
     import torch
 
-    from common.runtime import cpu_conv
+    from common.runtime.model import cpu_conv
 
     diffusers.utils.logging.set_verbosity_error()
     made = {}

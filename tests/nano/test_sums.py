@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-import cli
 import nano
+from cli import main as cli
 from common.errors import WeightsError
 from nano import assemble, sums
 

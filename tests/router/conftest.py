@@ -13,12 +13,11 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
-from common.modes import MODES
-from common.space import build_space
+from common.modes.all import MODES
+from router.dispatch import FederatedRunner, Studio
 from router.federation import mounted
 from router.health import ask
-from router.jobs import FederatedRunner, Studio
-from tests.common.fakes import FakeService
+from tests.common.fakes import FakeService, space_of
 
 
 @dataclass
@@ -59,7 +58,7 @@ def fleet(outputs: Path) -> Iterator[Fleet]:
     services = {key: FakeService(mode, outputs) for key, mode in MODES.items()}
     app = FastAPI()
     for key, service in services.items():
-        app = gr.mount_gradio_app(app, build_space(service), path=f"/{key}")
+        app = gr.mount_gradio_app(app, space_of(service), path=f"/{key}")
     server, thread, base = serve(app)
     studio = Studio.over(mounted(base))
     for places in studio.watcher.federation.values():

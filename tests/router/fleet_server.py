@@ -15,14 +15,13 @@ import uvicorn
 from fastapi import FastAPI
 from gradio.utils import get_upload_folder
 
-from common import theme
-from common.door import Door, own_names
-from common.modes import MODES
-from common.space import build_space
+from common.modes.all import MODES
+from common.page import theme
+from common.page.door import Door, own_names
 from router import federation, shell
 from router.app import build_studio
-from router.jobs import Studio
-from tests.common.fakes import FakeService
+from router.dispatch import Studio
+from tests.common.fakes import FakeService, space_of
 
 
 def main() -> None:
@@ -38,7 +37,7 @@ def main() -> None:
     app.add_middleware(Door, names=own_names())
     for key in args.modes:
         service = FakeService(MODES[key], folder, pause=args.pause)
-        app = gr.mount_gradio_app(app, build_space(service), path=f"/{key}", **theme.page_options())
+        app = gr.mount_gradio_app(app, space_of(service), path=f"/{key}", **theme.page_options())
     if args.router:
         table = federation.from_env() or federation.mounted(f"http://127.0.0.1:{args.port}", args.modes)
         app = gr.mount_gradio_app(app, build_studio(Studio.over(table)), path="/", **shell.page_options())

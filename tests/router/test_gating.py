@@ -10,12 +10,12 @@ import gradio as gr
 import pytest
 
 from common.catalog import GENERATIONS
-from common.modes import MODES
-from common.panels import PANELS
+from common.modes.all import MODES
+from common.panels.all import PANELS
 from router import gating
+from router.dispatch import FederatedRunner, Studio
 from router.federation import parse
 from router.health import Status, Watcher
-from router.jobs import FederatedRunner, Studio
 from tests.common.fakes import manifest
 
 OLD, OLD_SMALL, NEW = "wan2.1-t2v-14b", "wan2.1-t2v-1.3b", "wan2.2-t2v-a14b"
@@ -48,7 +48,7 @@ def gated(found: Watcher, generation: str, checkpoint: str) -> dict[str, Any]:
         panel.draw()
     now = {"checkpoint": checkpoint, "preset": "fast", "resolution": "", "duration": None, "num_frames": None}
     updates = asyncio.run(gating.gate(panel, generation, "fast", now))
-    return dict(zip((*gating.GATED, "banner"), updates, strict=True))
+    return {name: updates.get(part, gr.skip()) for name, part in panel.inputs.components.items()}
 
 
 def test_before_any_answer_the_menus_are_the_catalogs() -> None:

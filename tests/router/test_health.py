@@ -66,7 +66,7 @@ class Odd(BaseHTTPRequestHandler):
         (b'{"data": [{"contract": 1}]}', "answers, but not as a Wan Studio mode"),
         (
             json.dumps({"data": [manifest(contract=9).model_dump()]}).encode(),
-            "speaks contract 9, this Studio 1",
+            f"speaks contract 9, this Studio {CONTRACT_VERSION}",
         ),
         (
             json.dumps({"data": [manifest("i2v").model_dump()]}).encode(),

@@ -17,13 +17,12 @@ from huggingface_hub import HfApi, constants
 
 from common.contract import Done, Manifest
 from common.errors import UnavailableError
-from common.modes import MODES
-from common.space import build_space
+from common.modes.all import MODES
 from router.asking import Status, ask
+from router.dispatch import FederatedRunner, Studio, assumed
 from router.federation import Place
 from router.health import Watcher, pause
-from router.jobs import FederatedRunner, Studio, assumed
-from tests.common.fakes import FakeService
+from tests.common.fakes import FakeService, space_of
 from tests.hub_stand_in import Hub as StandIn
 from tests.hub_stand_in.server import Fault
 from tests.router.conftest import serve
@@ -74,7 +73,7 @@ class World:
 
 @pytest.fixture(scope="module")
 def app(outputs: Path) -> Any:
-    return gr.mount_gradio_app(FastAPI(), build_space(FakeService(MODES["t2v"], outputs)), path="/")
+    return gr.mount_gradio_app(FastAPI(), space_of(FakeService(MODES["t2v"], outputs)), path="/")
 
 
 @pytest.fixture

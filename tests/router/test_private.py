@@ -14,13 +14,12 @@ from fastapi import FastAPI
 from huggingface_hub import HfApi, constants
 
 from common.contract import Done, MediaHandle
-from common.modes import MODES
-from common.space import build_space
-from router import handles
+from common.modes.all import MODES
+from router import transfer
+from router.dispatch import FederatedRunner, Studio
 from router.federation import Place
 from router.health import ask
-from router.jobs import FederatedRunner, Studio
-from tests.common.fakes import FakeService
+from tests.common.fakes import FakeService, space_of
 from tests.disk import disk_takes
 from tests.hub_stand_in import Hub as StandIn
 from tests.router.conftest import serve
@@ -54,7 +53,7 @@ def house(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Stud
         monkeypatch.setattr(constants, "ENDPOINT", hub.url)
         for place, token in ((SHUT, "hf_read"), (OPEN, None)):
             service = FakeService(MODES[place.mode], outputs)
-            app = gr.mount_gradio_app(FastAPI(), build_space(service), path="/")
+            app = gr.mount_gradio_app(FastAPI(), space_of(service), path="/")
             doors[place] = Door(app, token)
             server, thread, url = serve(doors[place])  # type: ignore[arg-type]
             servers.append((server, thread))
@@ -102,10 +101,10 @@ def test_a_private_result_that_finds_no_room_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = httpx.MockTransport(lambda request: httpx.Response(200, content=b"x" * 3_000_000))
-    monkeypatch.setattr(handles.httpx, "stream", httpx.Client(transport=made).stream)
+    monkeypatch.setattr(transfer.httpx, "stream", httpx.Client(transport=made).stream)
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     with disk_takes(1_000_000), pytest.raises(OSError, match="File too large"):
-        handles.keep_here(
-            MediaHandle(path="/x/t2v-1.mp4", url="https://x/t2v-1.mp4"), "hf_x", handles.Traffic()
+        transfer.keep_here(
+            MediaHandle(path="/x/t2v-1.mp4", url="https://x/t2v-1.mp4"), "hf_x", transfer.Traffic()
         )
     assert not [f for f in tmp_path.rglob("*") if f.is_file()]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from common.contract import Done, MediaHandle
-from common.modes import MODES
+from common.modes.all import MODES
+from router.dispatch import FederatedRunner, Studio
 from router.federation import Place
 from router.health import Watcher, ask
-from router.jobs import FederatedRunner, Studio
 from tests.router.conftest import Fleet
 
 VALUES = {"prompt": "a red circle", "num_frames": 5, "num_inference_steps": 2, "seed": 6}

@@ -6,10 +6,10 @@ import gradio as gr
 import pytest
 
 from common.contract import MediaHandle
-from common.modes import MODES
+from common.modes.all import MODES
 from common.modes.submodes import SUBMODES
-from common.panels import PANELS
-from common.runner import FakeRunner
+from common.panels.all import PANELS
+from common.run.fake import FakeRunner
 from router import chaining
 from tests.common.fakes import manifest
 

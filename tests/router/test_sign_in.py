@@ -4,8 +4,8 @@ import gradio as gr
 import pytest
 
 from router.app import build_studio
+from router.dispatch import Studio
 from router.federation import mounted
-from router.jobs import Studio
 
 
 @pytest.mark.parametrize("client", ["", "an-id"])

@@ -124,7 +124,7 @@ def dropped(attacker: Attacker, uploaded: str) -> str:
 
 def test_a_restored_file_brings_no_path_and_no_update(studio_house: House, tmp_path: Path) -> None:
     from common.contract import Lineage
-    from common.modes import MODES
+    from common.modes.all import MODES
     from tests.common.fakes import clip
 
     assert studio_house.router
@@ -153,7 +153,7 @@ def test_a_restored_file_brings_no_path_and_no_update(studio_house: House, tmp_p
 
 def test_a_restored_file_that_breaks_a_rule_is_refused(studio_house: House, tmp_path: Path) -> None:
     from common.contract import Lineage
-    from common.modes import MODES
+    from common.modes.all import MODES
     from tests.common.fakes import clip
 
     assert studio_house.router

@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.common.media.clip_files import repeated
 from tests.common.panels.test_mask import bomb
-from tests.common.runtime.clip_files import repeated
 from tests.security.attacker import META, Attacker
 from tests.security.conftest import House
 from tests.spaces import media_for_modes as material

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-import threading
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -57,9 +56,7 @@ def make() -> Callable[..., tuple[Path, list[Any]]]:
             "prompt": "a red circle moving right", "seed": 3, "num_frames": 5, "num_inference_steps": 2,
         }  # fmt: skip
         request = service.mode.parse(defaults | values)
-        plan = service.plan(request)
-        ready = service.preflight(request, plan, threading.Event())
-        updates = list(service.generate(ready))
+        updates = list(service.generate(request, service.plan(request)))
         return Path(updates[-1][0]), [event for _, event in updates]
 
     return go

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from common.contract import Backend
-from common.modes import MODES
+from common.modes.all import MODES
 from common.modes.i2v import HYBRID
 from tests.spaces import media_for_modes as media
 
@@ -36,7 +36,7 @@ def test_hybrid_goes_into_both_experts(make, service, tmp_path) -> None:
     picture = media.picture(tmp_path / "a.png")
     _, events = make("i2v", checkpoint="wan2.2-i2v-a14b", image=picture, hybrid=True, preset="fast")
     assert events[-1].plan.loras == [(HYBRID, 1.0)]
-    from common.runtime import lora
+    from common.runtime.model import lora
 
     pipe = service("i2v")._pipe("wan2.2-i2v-a14b", print)
     assert lora.count(pipe, HYBRID, "transformer") and lora.count(pipe, HYBRID, "transformer_2")

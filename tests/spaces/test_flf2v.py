@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from common.errors import InputError, MediaError
-from common.lineage import read_lineage
+from common.media.lineage import read_lineage
 from common.modes.flf2v import MODE
-from common.runtime.residency import HOUSE
+from common.runtime.device.seat import seat_of
 from tests.spaces import media_for_modes as media
 
 
@@ -52,9 +52,9 @@ def test_an_end_frame_of_another_shape_is_cut_and_told(make, pictures, tmp_path)
 
 @pytest.mark.parametrize("missing", ["image", "last_image"])
 def test_both_pictures_are_needed_before_anything_loads(make, pictures, missing):
-    HOUSE.unload("cpu")
+    seat_of("cpu").residency.unload()
     with pytest.raises(InputError, match=f"{missing} is required"):
         make("flf2v", **{k: v for k, v in pictures.items() if k != missing})
     with pytest.raises(MediaError, match=f"{missing} has no file"):
         make("flf2v", **pictures | {missing: {"path": "/nowhere/x.png"}})
-    assert HOUSE.key is None
+    assert seat_of("cpu").residency.key is None

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from common.errors import InputError, MediaError
-from common.lineage import read_lineage
+from common.media.lineage import read_lineage
 from common.modes.i2v import MODE
-from common.runtime.residency import HOUSE
+from common.runtime.device.seat import seat_of
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_a_cut_is_told(make, tmp_path):
 
 @pytest.mark.parametrize("name", ["missing", "corrupt", "bomb"])
 def test_bad_pictures_cost_nothing(make, tmp_path, name):
-    HOUSE.unload("cpu")
+    seat_of("cpu").residency.unload()
     path = tmp_path / "x.png"
     if name == "corrupt":
         path.write_bytes(b"\x89PNG\r\n\x1a\nnothing")
@@ -76,7 +76,7 @@ def test_bad_pictures_cost_nothing(make, tmp_path, name):
         Image.new("1", (9000, 9000)).save(path)
     with pytest.raises(MediaError, match=r"^image "):
         make("i2v", image={"path": str(path)})
-    assert HOUSE.key is None
+    assert seat_of("cpu").residency.key is None
 
 
 def test_an_image_is_required_and_a_last_image_unknown(make, picture):

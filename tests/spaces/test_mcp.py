@@ -14,7 +14,7 @@ import pytest
 from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
 
-from common.modes import MODES
+from common.modes.all import MODES
 from tests import studio
 from tests.spaces import media_for_modes as material
 

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from common.modes.flf2v import MODE as FLF2V
-from nano.measure import Seen, look, psnr
+from nano.judge.measure import Seen, look, psnr
 from tests.spaces import media_for_modes as media
 
 EXAMPLES = Path(__file__).parents[2] / "common" / "examples"
@@ -48,7 +48,7 @@ def seen(make):
 
 def test_the_studio_wires_two_experts_as_the_bare_pipeline_does(make):
     """Its clip is the pipeline's own; swapped guidance, experts, boundary or shift make another one."""
-    from nano.cases import load
+    from nano.judge.cases import load
 
     asked: dict[str, Any] = {"guidance_scale": 6.0, "guidance_scale_2": 2.0, "num_inference_steps": 8}
     words = {"prompt": PROMPT.format("red"), "negative_prompt": "gray"}

@@ -66,7 +66,7 @@ def test_vace_without_submode_takes_the_video_as_given_and_inpaints_with_a_mask(
 
 
 def test_prepare_gives_control_and_mask(address, files):
-    video, mask, references, notices = client(address, "vace").predict(
+    video, mask, references, notices, event = client(address, "vace").predict(
         prompt="x", submode="outpainting", video=files["video"], reference_images=files["reference_images"],
         api_name="/prepare",
     )  # fmt: skip
@@ -74,7 +74,7 @@ def test_prepare_gives_control_and_mask(address, files):
     # 128x128 grows by a quarter on the left and right: 192x128 in 128x128 is 85 wide and centred.
     assert white[0, 64, 5].min() > 250 and white[0, 64, 64].max() < 5 and white[0, 5, 64].min() > 250
     assert abs(int(control[0, 5, 5].mean()) - 128) <= 3
-    assert len(references) == 1 and isinstance(notices, list)
+    assert len(references) == 1 and isinstance(notices, list) and event is None
 
 
 def test_what_was_prepared_can_be_given_back_as_it_is(address, files):

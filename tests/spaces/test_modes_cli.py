@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import cli
+from cli import main as cli
 from common.modes.submodes import SUBMODES
 from tests.spaces import media_for_modes as media
 

@@ -12,9 +12,9 @@ import pytest
 
 from common.catalog import LORAS
 from common.errors import InputError
-from common.lineage import read_lineage
+from common.media.lineage import read_lineage
 from common.modes.t2v import MODE
-from common.runtime.residency import HOUSE
+from common.runtime.device.seat import seat_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,11 +71,11 @@ def test_a_random_seed_is_told_and_repeatable(make):
     ],
 )
 def test_bad_input_is_refused_before_anything_loads(make, tmp_path, values, text):
-    HOUSE.unload("cpu")
+    seat_of("cpu").residency.unload()
     with pytest.raises(InputError) as caught:
         make("t2v", **values)
     assert text in caught.value.text
-    assert HOUSE.key is None
+    assert seat_of("cpu").residency.key is None
     assert not list(tmp_path.rglob("*.mp4"))
 
 

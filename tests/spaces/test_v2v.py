@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
 import pytest
 
 from common.errors import InputError, MediaError
 from common.modes.v2v import MODE
+from common.runtime.device.seat import seat_of
+from common.runtime.job import Job
 from common.runtime.reader import Reader
-from common.runtime.residency import HOUSE
 from tests.spaces import media_for_modes as media
 
 
@@ -37,7 +36,7 @@ def test_less_strength_keeps_more_of_the_clip(make, tmp_path):
 def test_the_page_and_the_api_take_the_clip_s_own_length(service, tmp_path):
     engine = service("v2v")
     request = MODE.parse({"prompt": "x", "video": media.clip(tmp_path / "c.mp4", frames=12)})
-    plan = engine.preflight(request, engine.plan(request), threading.Event()).plan
+    plan = engine.preflight(request, engine.plan(request), Job()).plan
     assert plan.num_frames == 9 and "video has 12 frames at 16 fps; the first 9 are used." in plan.notices
 
 
@@ -64,7 +63,7 @@ def test_from_end_takes_the_last_frames(tmp_path):
 
 
 def test_bad_input_costs_nothing(make, tmp_path):
-    HOUSE.unload("cpu")
+    seat_of("cpu").residency.unload()
     with pytest.raises(InputError, match="strength x num_inference_steps must be at least 1"):
         make("v2v", video=media.clip(tmp_path / "c.mp4"), strength=0.4)
     with pytest.raises(InputError, match="num_frames must not exceed"):
@@ -72,4 +71,4 @@ def test_bad_input_costs_nothing(make, tmp_path):
     (tmp_path / "x.mp4").write_bytes(b"no clip")
     with pytest.raises(MediaError, match="video is not a readable clip"):
         make("v2v", video={"path": str(tmp_path / "x.mp4")})
-    assert HOUSE.key is None
+    assert seat_of("cpu").residency.key is None

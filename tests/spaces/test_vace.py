@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import threading
+import time
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 from PIL import Image
 
+from common.annotate.frames import watched
+from common.control import makers
 from common.errors import InputError, MediaError, WeightsError
-from common.runtime.residency import HOUSE
+from common.modes.submodes import SUBMODES
+from common.runtime.device.seat import seat_of
 from tests.spaces import media_for_modes as media
 
 
@@ -57,11 +61,20 @@ def test_the_control_matters(make, files, tmp_path):
     assert not np.array_equal(a, b) and not np.array_equal(a, c)
 
 
+def prepared(engine: Any, request: Any) -> Any:
+    making = engine.prepare(request, engine.plan(request))
+    while True:
+        try:
+            next(making)
+        except StopIteration as end:
+            return end.value
+
+
 def test_prepare_shows_what_generate_uses_and_makes_it_once(service, files, monkeypatch):
     engine = service("vace")
     values = {"prompt": "x", "num_frames": 5, "submode": "inpainting_mask", **files}
     request = engine.mode.parse(values)
-    shown = engine.prepare(engine.preflight(request, engine.plan(request), threading.Event()))
+    shown = prepared(engine, request)
     assert (
         media.read(shown.mask.path)[0, 60, 10].min() > 250
         and media.read(shown.mask.path)[0, 60, 120].max() < 5
@@ -74,8 +87,37 @@ def test_prepare_shows_what_generate_uses_and_makes_it_once(service, files, monk
 
     monkeypatch.setitem(engine.inputs.__globals__, "make", never)
     again = engine.mode.parse(values | {"prompt": "another prompt", "seed": 9, "conditioning_scale": 0.5})
-    again = engine.preflight(again, engine.plan(again), threading.Event())
-    assert engine.prepare(again).video.path == shown.video.path
+    assert prepared(engine, again).video.path == shown.video.path
+
+
+def test_a_long_annotation_counts_its_frames_and_stops_at_the_next(service, tmp_path, monkeypatch):
+    engine, made = service("vace"), []
+
+    def slow(material: Any) -> Any:
+        for _ in watched(material.video, material.check):
+            made.append(1)
+            time.sleep(0.3)
+        raise AssertionError("nobody stopped it")
+
+    monkeypatch.setitem(makers.MAKERS, SUBMODES["gray"].maker, slow)
+    clip = media.clip(tmp_path / "long.mp4", frames=33)
+    request = engine.mode.parse({"prompt": "x", "num_frames": 33, "submode": "gray", "video": clip})
+    updates, told = engine.generate(request, engine.plan(request)), []
+    for _, event in updates:
+        told.append(event)
+        if event.type == "stage" and (event.done or 0) >= 3:
+            break
+    assert len(made) < 10, "it is told while it is done"
+    texts = list(dict.fromkeys(e.text for e in told if e.type == "stage"))
+    assert texts == [
+        "Checking the media",
+        "Opening the media",
+        f"Making the control: {SUBMODES['gray'].label}",
+    ]
+    assert told[-1].total == 33 and {e.name for e in told if e.type == "stage"} == {"prepare"}
+    before = len(made)
+    updates.close()
+    assert len(made) <= before + 1, "a frame was begun after the stop"
 
 
 @pytest.mark.parametrize(
@@ -89,10 +131,10 @@ def test_prepare_shows_what_generate_uses_and_makes_it_once(service, files, monk
 )
 def test_bad_input_costs_nothing(make, files, monkeypatch, tmp_path, values, error, text):
     monkeypatch.setenv("HF_HOME", str(tmp_path))
-    HOUSE.unload("cpu")
+    seat_of("cpu").residency.unload()
     with pytest.raises(error, match=text):
         make("vace", **{"video": files["video"], **values})
-    assert HOUSE.key is None
+    assert seat_of("cpu").residency.key is None
 
 
 def test_a_mask_of_another_shape_is_refused(make, files, tmp_path):

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.annotate import extension, flow, frames, gray, layout, masks, outpaint, references
-from common.annotate.composition import composed
+from common.annotate import flow, frames, gray, masks
 from common.annotate.frames import Control
 from common.annotate.scribble import scribble
+from common.control import extension, layout, outpaint, references
+from common.control.composition import composed
 
 
 def solid(value: int | tuple[int, int, int], width: int = 8, height: int = 8) -> Image.Image:

@@ -10,9 +10,9 @@ from PIL import Image
 from common.annotate import detect, keypoints, models, pose, raft
 from common.annotate.depth import depth, stretched
 from common.annotate.keypoints import Person
-from common.annotate.makers import Material, make
 from common.annotate.track import track_box, track_mask
 from common.catalog import ANNOTATORS
+from common.control.makers import Material, make
 from common.errors import Cancelled, InputError, WeightsError
 from common.modes.submodes import SUBMODES
 from common.modes.vace import MODE
@@ -86,7 +86,7 @@ def test_a_stop_is_seen_before_every_frame(annotators, monkeypatch: pytest.Monke
     """Preparing looks once a frame and so does the model: N + 2 is in the middle of following."""
     seen: list[int] = []
 
-    def check() -> None:
+    def check(done: int = 0, total: int = 0) -> None:
         seen.append(1)
         if len(seen) == looks:
             raise Cancelled()

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageColor
 
 from common.annotate import keypoints, models
-from common.annotate.makers import Material, make
+from common.control.makers import Material, make
 from common.modes.submodes import SUBMODES
 from common.modes.vace import MODE
 from tests.common.annotate import tiny_onnx

@@ -9,9 +9,10 @@ from typing import Any
 import gradio as gr
 
 from common.contract import Backend, Done, Lineage, MediaHandle, Stage, Step
-from common.modes import MODES
+from common.modes.all import MODES
 from common.panels.flf2v import FLF2VPanel
-from common.runner import FakeRunner, Progress
+from common.run.fake import FakeRunner
+from common.run.runner import Progress
 from tests.common.fakes import manifest
 from tests.common.panels.test_panels import drawn
 

@@ -17,7 +17,7 @@ from PIL import Image, ImageFile
 
 from common.budgets import BUDGETS
 from common.errors import MediaError
-from common.modes import MODES
+from common.modes.all import MODES
 from common.panels import drawing, mask
 from common.panels.drawing import DrawingPad
 from tests.common.fakes import FakeService
@@ -187,9 +187,9 @@ DECODES = (mask._show_frame, mask._as_mask, mask._as_box)
 
 
 def test_what_decodes_pictures_waits_in_one_line(tmp_path) -> None:
-    from common.space import build_space
+    from tests.common.fakes import space_of
 
-    app = build_space(FakeService(MODES["vace"], tmp_path))
+    app = space_of(FakeService(MODES["vace"], tmp_path))
     decoding = [f for f in app.fns.values() if getattr(f.fn, "func", f.fn) in DECODES]
     assert len(decoding) == 6, "a mask and two boxes, each opened and used"
     for event in decoding:

@@ -15,12 +15,14 @@ from common import nano_words
 from common.catalog import CHECKPOINTS, NEGATIVE_PROMPT
 from common.contract import Backend, Done, Lineage, MediaHandle, Notice, Preview, Queued, Stage, Step
 from common.errors import Cancelled, GpuError, InputError
-from common.modes import MODES
-from common.panels import PANELS, texts, widgets
+from common.modes.all import MODES
+from common.panels import texts, widgets
+from common.panels.all import PANELS
 from common.panels.card import Card
-from common.runner import FakeRunner
+from common.run.fake import FakeRunner
 from tests.common.fakes import manifest
 
+JOB = "0d9f3a52-7f3c-4a3e-9a53-2f7a6a1c9b10"
 ZERO = Backend(device="cuda", name="ZeroGPU", gpu_size="xlarge")
 
 
@@ -116,9 +118,7 @@ def test_a_resolution_that_still_fits_is_left_to_the_page() -> None:
     panel = drawn("i2v")
 
     def resolution(chosen: str) -> dict[str, Any]:
-        updates = asyncio.run(panel.checkpoint_changed("wan2.2-i2v-a14b", "fast", chosen))
-        (found,) = [u for u in updates if isinstance(u, dict) and "choices" in u]
-        return found
+        return asyncio.run(panel.checkpoint_changed("wan2.2-i2v-a14b", "fast", chosen))["resolution"]
 
     assert "value" not in resolution("128x192")
     assert resolution("480x832")["value"] == "128x192"  # the nearest shape
@@ -199,9 +199,11 @@ def test_banner_only_where_there_is_something_to_say() -> None:
 def test_preset_sets_what_the_plan_says() -> None:
     panel = drawn(weights="wan")
     updates = asyncio.run(panel.preset_changed("wan2.2-t2v-a14b", "quality"))
-    assert (updates[0], updates[1]) == (30, 12.0)
-    assert (updates[2]["value"], updates[3]["value"], updates[3]["visible"]) == (4.0, 3.0, True)
-    assert asyncio.run(panel.preset_changed("wan2.1-t2v-1.3b", "fast"))[3]["visible"] is False
+    assert (updates["num_inference_steps"], updates["flow_shift"]) == (30, 12.0)
+    high, low = updates["guidance_scale"], updates["guidance_scale_2"]
+    assert (high["value"], low["value"], low["visible"]) == (4.0, 3.0, True)
+    dense = asyncio.run(panel.preset_changed("wan2.1-t2v-1.3b", "fast"))
+    assert dense["guidance_scale_2"]["visible"] is False
 
 
 # ------------------------------------------------------------------ a job
@@ -210,7 +212,7 @@ def test_preset_sets_what_the_plan_says() -> None:
 def run(panel: Any, **changes: Any) -> list[list[Any]]:
     async def go() -> list[list[Any]]:
         request = SimpleNamespace(headers={})
-        return [u async for u in panel._generate(request, "job", False, *page(panel, prompt="a", **changes))]
+        return [u async for u in panel._generate(request, JOB, False, *page(panel, prompt="a", **changes))]
 
     return asyncio.run(go())
 
@@ -339,10 +341,10 @@ def stopped_at(panel: Any, text: str) -> list[list[Any]]:
     async def go() -> list[list[Any]]:
         seen = []
         request = SimpleNamespace(headers={})
-        async for update in panel._generate(request, "job", False, *page(panel, prompt="a")):
+        async for update in panel._generate(request, JOB, False, *page(panel, prompt="a")):
             seen.append(update)
             if text in update[2]:
-                assert await panel._stop("job", False) == [gr.skip()] * 4, "the job says it itself"
+                assert await panel._stop(JOB, False) == [gr.skip()] * 4, "the job says it itself"
         return seen
 
     return asyncio.run(go())
@@ -373,7 +375,7 @@ def test_a_stop_at_decoding_ends_as_stopped_whatever_comes_late(late: str, pause
 
 def test_a_stop_told_before_the_job_begins_stops_it_and_no_other() -> None:
     panel = drawn(script=[(None, Stage(name="load", text="Loading")), done()])
-    answer = asyncio.run(panel._stop("job", False))
+    answer = asyncio.run(panel._stop(JOB, False))
     assert "Stopped." in answer[1] and answer[2]["interactive"] is True, "nobody else would say so yet"
     updates = run(panel)
     assert len(updates) == 1 and is_stopped(updates[0])

@@ -58,5 +58,5 @@ def test_the_page_has_the_scripts_that_it_calls() -> None:
     called = {
         name for f in root.glob("panels/*.py") for name in re.findall(r"wanClips\.(\w+)", f.read_text())
     }
-    (given,) = re.findall(r"window\.wanClips = \{(.*)\};", (root / "clips.js").read_text())
+    (given,) = re.findall(r"window\.wanClips = \{(.*)\};", (root / "page" / "clips.js").read_text())
     assert called == set(given.split(", "))

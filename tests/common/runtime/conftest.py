@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -10,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from common.contract import Event
-from common.modes.t2v import MODE
+from common.contract import Event, Plan
+from common.modes.t2v import MODE, Request
 from common.runtime import engine as engine_module
 from common.runtime.engine import Engine
+from common.runtime.reader import Reader
 from common.settings import SpaceSettings
 
 
@@ -38,9 +38,17 @@ def outputs(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
     return folder / "wan-studio"
 
 
+class T2VEngine(Engine[Request]):
+    mode = MODE
+    pipeline = "WanPipeline"
+
+    def inputs(self, request: Request, plan: Plan, reader: Reader) -> dict[str, Any]:
+        return {}
+
+
 @pytest.fixture(scope="session")
 def t2v() -> Engine:
-    return Engine(MODE, "WanPipeline", lambda request, plan, reader: {}, SpaceSettings())
+    return T2VEngine(SpaceSettings())
 
 
 @pytest.fixture
@@ -61,7 +69,7 @@ def run(t2v: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., 
             "num_frames": 1, "num_inference_steps": 2, "preset": "quality",
         }  # fmt: skip
         request = t2v.mode.parse(defaults | values)
-        updates = list(t2v.generate(t2v.preflight(request, t2v.plan(request), threading.Event())))
+        updates = list(t2v.generate(request, t2v.plan(request)))
         path = updates[-1][0]
         assert path is not None
         return Run(path, [event for _, event in updates], frames[-1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import Any
 
@@ -12,12 +13,24 @@ import pytest
 from common.contract import Step
 from common.errors import Cancelled, WeightsError
 from common.panels.card import Card
-from common.runtime.job import HEARTBEAT, Job, Made, stream
-from common.runtime.turns import Turns
+from common.run.service import Update
+from common.runtime.device.turns import Turns
+from common.runtime.job import HEARTBEAT, Job, in_turn
+from common.runtime.job import work as worked
+
+
+def stream(work: Callable[[Job], None], line: Turns) -> Generator[Update, None, None]:
+    """Work in its turn, as an engine does it."""
+    job = Job()
+    leave = yield from in_turn(line, job)
+    try:
+        yield from worked(work, job)
+    finally:
+        leave()
 
 
 def test_silent_work_still_yields_twice_a_second():
-    def work(job: Job) -> Made:
+    def work(job: Job) -> None:
         job.stage("load", "Loading")
         time.sleep(2)
         raise WeightsError("nothing here")
@@ -36,7 +49,7 @@ def test_a_long_step_is_not_undone_by_the_heartbeats_after_it():
     card = Card.clicked()
     beats = 0
 
-    def work(job: Job) -> Made:
+    def work(job: Job) -> None:
         job.stage("denoise", "Denoising, 24 steps")
         job.say(Step(index=5, total=24, t=job.seconds()))
         job.stop.wait(60)
@@ -55,7 +68,7 @@ def test_a_long_step_is_not_undone_by_the_heartbeats_after_it():
 def test_closing_stops_the_work_and_waits_for_its_end():
     ended = threading.Event()
 
-    def work(job: Job) -> Made:
+    def work(job: Job) -> None:
         try:
             while True:
                 time.sleep(0.01)
@@ -79,7 +92,7 @@ def test_two_jobs_never_run_at_once():
     busy = threading.Lock()
     overlaps: list[int] = []
 
-    def work(job: Job) -> Made:
+    def work(job: Job) -> None:
         if not busy.acquire(blocking=False):
             overlaps.append(1)
         time.sleep(0.1)
@@ -98,3 +111,25 @@ def test_two_jobs_never_run_at_once():
     for thread in threads:
         thread.join()
     assert not overlaps
+
+
+def test_a_stage_says_how_far_it_is_and_not_too_often():
+    job = Job()
+    job.stage("prepare", "Making the control")
+    for done in range(1000):
+        job.check(done, 1000)
+    job.check(1000, 1000)
+    job.events.put(None)
+    told = list(iter(job.events.get, None))
+    assert {(e.name, e.text) for e in told} == {("prepare", "Making the control")}
+    counts = [(e.done, e.total) for e in told]
+    assert counts[0] == (None, None) and counts[-1] == (1000, 1000)
+    assert len(counts) < 10 + job.seconds() / 0.1
+    assert "Making the control · 1000 of 1000" in Card.clicked().after(told[-1]).card()
+
+
+def test_a_notice_is_said_once():
+    job = Job()
+    for text in ("a", "b", "a"):
+        job.note(text)
+    assert job.notices == ["a", "b"] and job.events.qsize() == 2

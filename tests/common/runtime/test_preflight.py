@@ -18,20 +18,36 @@ from PIL import Image
 from common import cache
 from common.budgets import Budgets
 from common.contract import Plan
-from common.errors import Cancelled, MediaError
+from common.errors import MediaError
+from common.media.clips import Clip
+from common.modes.base import Mode
 from common.modes.i2v import MODE as I2V
 from common.modes.v2v import MODE as V2V
-from common.runner import LocalRunner
-from common.runtime.clips import Clip
-from common.runtime.engine import DESK, Engine
+from common.run.local import LocalRunner
+from common.runtime.device.seat import seat_of
+from common.runtime.engine import Engine
+from common.runtime.job import Job
 from common.runtime.reader import Reader
 from common.settings import SpaceSettings
-from tests.common.runtime.clip_files import pattern
+from tests.common.media.clip_files import pattern
 
 Each = Callable[[Reader], None]
 
 
-def engine(each: Each = lambda reader: None) -> Engine:
+def opening(mode: Mode[Any], name: str, opened: Callable[[Any, Plan, Reader], dict[str, Any]]) -> Engine[Any]:
+    """An engine of a pipeline that gets its inputs from `opened`."""
+
+    class Opening(Engine[Any]):
+        pipeline = name
+
+        def inputs(self, request: Any, plan: Plan, reader: Reader) -> dict[str, Any]:
+            return opened(request, plan, reader)
+
+    Opening.mode = mode
+    return Opening(SpaceSettings())
+
+
+def engine(each: Each = lambda reader: None) -> Engine[Any]:
     """A V2V engine; `each` is called with every frame that is read."""
 
     def inputs(request: Any, plan: Plan, reader: Reader) -> dict[str, Any]:
@@ -45,7 +61,7 @@ def engine(each: Each = lambda reader: None) -> Engine:
         reader.note("A frame was changed.")
         return {"video": frames, "strength": request.strength}
 
-    return Engine(V2V, "WanVideoToVideoPipeline", inputs, SpaceSettings())
+    return opening(V2V, "WanVideoToVideoPipeline", inputs)
 
 
 def values(folder: Path) -> dict[str, Any]:
@@ -53,6 +69,11 @@ def values(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         pattern(path)
     return {"prompt": "x", "video": {"path": str(path), "mime": "video/mp4"}}
+
+
+async def follow(runner: LocalRunner, asked: dict[str, Any]) -> None:
+    async for _ in runner.stream(asked):
+        pass
 
 
 def jobs() -> list[threading.Thread]:
@@ -69,13 +90,13 @@ def test_six_stopped_jobs_are_gone_before_the_seventh_starts(tmp_path):
         read.append(1)
         begun.set()
         if held.is_set():
-            assert reader.watch.stop.wait(60), "nobody told the job to stop"
+            assert reader.job.stop.wait(60), "nobody told the job to stop"
 
     async def go() -> None:
         runner = LocalRunner(engine(each))
         for number in range(6):
             begun.clear()
-            task = asyncio.create_task(anext(runner.stream(values(tmp_path))))
+            task = asyncio.create_task(follow(runner, values(tmp_path)))
             assert await asyncio.to_thread(begun.wait, 60)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -86,15 +107,18 @@ def test_six_stopped_jobs_are_gone_before_the_seventh_starts(tmp_path):
             assert not jobs()
         held.clear()
         async with aclosing(runner.stream(values(tmp_path))) as seventh:
-            _, event = await asyncio.wait_for(anext(seventh), 60)
-        assert event.type == "notice" and len(read) > 7
+            async with asyncio.timeout(60):
+                async for _, event in seventh:
+                    if event.type == "step":
+                        break
+        assert len(read) > 7
 
     asyncio.run(go())
 
 
-def test_media_of_one_job_are_opened_at_a_time(tmp_path):
-    inside = threading.Event()
-    go_on = threading.Event()
+def test_media_are_opened_in_the_jobs_turn(tmp_path):
+    """One job's media at a time, and no annotator beside a job that has the GPU."""
+    inside, go_on = threading.Event(), threading.Event()
     order: list[str] = []
 
     def slow(reader: Reader) -> None:
@@ -104,27 +128,29 @@ def test_media_of_one_job_are_opened_at_a_time(tmp_path):
 
     request = V2V.parse(values(tmp_path))
     first, second = engine(slow), engine(lambda reader: order.append("second"))
-    ready: list[Any] = []
-    never, stop = threading.Event(), threading.Event()
-    one = threading.Thread(target=lambda: ready.append(first.preflight(request, first.plan(request), never)))
+
+    def make(service: Engine) -> None:
+        for _ in service.generate(request, service.plan(request)):
+            pass
+
+    one = threading.Thread(target=make, args=(first,))
     one.start()
     assert inside.wait(60)
-    stop.set()
-    with pytest.raises(Cancelled):  # whoever waits for the desk can be stopped
-        second.preflight(request, second.plan(request), stop)
-    two = threading.Thread(
-        target=lambda: ready.append(second.preflight(request, second.plan(request), never))
-    )
+    stopped = second.generate(request, second.plan(request))
+    assert any(event.type == "queued" for _, event in stopped)
+    stopped.close()  # whoever waits can be stopped
+    two = threading.Thread(target=make, args=(second,))
     two.start()
-    deadline = time.monotonic() + 60
-    while len(DESK._line) < 2 and time.monotonic() < deadline:
+    end = time.monotonic() + 60
+    while len(seat_of("cpu").line._line) < 2 and time.monotonic() < end:
         time.sleep(0.01)
-    assert len(DESK._line) == 2 and not order
+    assert len(seat_of("cpu").line._line) == 2 and not order
     go_on.set()
     one.join(60)
     two.join(60)
-    assert len(ready) == 2
-    assert order == sorted(order), "the second job read a frame while the first one was at it"
+    assert set(order[: order.index("second")]) == {"first"}, (
+        "the second job read a frame while the first was at it"
+    )
 
 
 def test_a_job_is_planned_seeded_and_decoded_once(tmp_path, monkeypatch):
@@ -134,17 +160,16 @@ def test_a_job_is_planned_seeded_and_decoded_once(tmp_path, monkeypatch):
     service = engine()
     request = V2V.parse(values(tmp_path))
     plan = service.plan(request)
-    ready = service.preflight(request, plan, threading.Event())
+    ready = service.preflight(request, plan, Job())
     assert ready.plan.seed == plan.seed and request.seed == ready.request.seed == -1
     # Thirty frames at 10 fps are 48 at 16 fps; Wan-Nano's clips have 17, the nearest of the first eleven.
     assert (ready.plan.num_frames, len(ready.inputs["video"])) == (17, 17)
     assert len(frames) == 11
-    assert ready.notices == ("A frame was changed.",)
     assert [(p.role, len(p.sha256)) for p in ready.parents] == [("video", 64)]
     assert service.gpu_seconds(ready) == ready.plan.gpu_seconds
     frames.clear()
-    events: list[Any] = [event for _, event in service.generate(ready)]
-    assert not frames, "what was read before the job is not read again"
+    events: list[Any] = [event for _, event in service.generate(request, plan)]
+    assert len(frames) == 11, "what was read to be measured is not read again"
     assert [e.text for e in events if e.type == "notice"][-1] == "A frame was changed."
     assert events[-1].seed == plan.seed and events[-1].lineage.parents == list(ready.parents)
 
@@ -152,9 +177,11 @@ def test_a_job_is_planned_seeded_and_decoded_once(tmp_path, monkeypatch):
 def test_a_job_outlives_its_media(tmp_path):
     service = engine()
     request = V2V.parse(values(tmp_path))
-    ready = service.preflight(request, service.plan(request), threading.Event())
-    (tmp_path / "x.mp4").unlink()
-    updates: list[Any] = list(service.generate(ready))
+    updates: list[Any] = []
+    for update in service.generate(request, service.plan(request)):
+        updates.append(update)
+        if update[1].type == "step":
+            (tmp_path / "x.mp4").unlink(missing_ok=True)
     done = updates[-1][1]
     assert done.type == "done" and done.lineage.parents[0].role == "video"
 
@@ -162,7 +189,7 @@ def test_a_job_outlives_its_media(tmp_path):
 def test_what_is_ready_crosses_to_a_worker(tmp_path):
     service = engine()
     request = V2V.parse(values(tmp_path))
-    ready = service.preflight(request, service.plan(request), threading.Event())
+    ready = service.preflight(request, service.plan(request), Job())
     copy = pickle.loads(pickle.dumps(ready))
     assert copy.plan == ready.plan and copy.request == ready.request
     assert [f.tobytes() for f in copy.inputs["video"]] == [f.tobytes() for f in ready.inputs["video"]]
@@ -175,32 +202,33 @@ def test_a_bad_file_is_found_before_the_job_enters_the_line(tmp_path):
     def inputs(request: Any, plan: Plan, reader: Reader) -> dict[str, Any]:
         raise AssertionError("never asked")
 
-    service = Engine(I2V, "WanImageToVideoPipeline", inputs, SpaceSettings())
+    service = opening(I2V, "WanImageToVideoPipeline", inputs)
 
-    async def go() -> None:
-        await anext(LocalRunner(service).stream({"prompt": "x", "image": {"path": str(tmp_path / "x.png")}}))
+    others, asked = seat_of("cpu").line.enter(), {"prompt": "x", "image": {"path": str(tmp_path / "x.png")}}
+    try:
+        with pytest.raises(MediaError, match="image is not a readable picture"):
+            asyncio.run(asyncio.wait_for(follow(LocalRunner(service), asked), 60))
+    finally:
+        others.leave()
 
-    with pytest.raises(MediaError, match="image is not a readable picture"):
-        asyncio.run(go())
 
-
-def test_a_job_that_waits_for_the_desk_finds_its_clip_there(outputs):
+def test_a_job_that_waits_for_its_turn_finds_its_clip_there(outputs):
     """Swept because it is old and the cache is full, and cleared by an admin, while others' media are opened."""
     made = values(cache.results())
     clip = Path(made["video"]["path"])
-    others = DESK.enter()
-    ready: list[Any] = []
+    others = seat_of("cpu").line.enter()
+    done: list[Any] = []
     service = engine()
     request = service.mode.parse(made)
 
-    def prepare() -> None:
-        ready.append(service.preflight(request, service.plan(request), threading.Event()))
+    def make() -> None:
+        done.extend(service.generate(request, service.plan(request)))
 
-    waiting = threading.Thread(target=prepare, daemon=True)
+    waiting = threading.Thread(target=make, daemon=True)
     try:
         waiting.start()
         end = time.monotonic() + 60
-        while len(DESK._line) < 2:
+        while len(seat_of("cpu").line._line) < 2:
             assert waiting.is_alive() and time.monotonic() < end
             time.sleep(0.01)
         os.utime(clip, (time.time() - 3600,) * 2)
@@ -210,6 +238,6 @@ def test_a_job_that_waits_for_the_desk_finds_its_clip_there(outputs):
     finally:
         others.leave()
     waiting.join(60)
-    assert len(ready) == 1 and ready[0].inputs["video"]
+    assert done[-1][1].type == "done"
     service.clear_cache()
     assert not clip.exists()

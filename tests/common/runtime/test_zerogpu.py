@@ -13,11 +13,9 @@ from spaces.zero.gradio import error as refused
 
 from common.contract import Notice
 from common.errors import GpuError, StudioError
-from common.modes import MODES
+from common.run.service import Ready
 from common.runtime.engine import Engine
 from common.runtime.zerogpu import Carried, followed, in_words
-from common.service import Ready
-from common.settings import SpaceSettings
 
 
 class Gpu:
@@ -121,17 +119,14 @@ def test_a_zerogpu_scheduler_that_fails_is_not_called_a_crash(caplog: pytest.Log
 
 
 def test_an_unexpected_error_in_a_worker_has_a_number_and_still_ends_the_worker(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    t2v: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def breaks(self: Engine, ready: Ready, job: object) -> None:
         raise ValueError("/secret/path")
 
     monkeypatch.setattr(Engine, "_work", breaks)
-    engine = Engine(
-        MODES["t2v"], "WanPipeline", lambda *_: {}, SpaceSettings.from_env({"WAN_WEIGHTS": "nano"})
-    )
-    request = engine.mode.parse({"prompt": "a red circle"})
-    carried = engine.run(Ready(request, engine.plan(request)))
+    request = t2v.mode.parse({"prompt": "a red circle"})
+    carried = t2v.run(Ready(request, t2v.plan(request)))
     with caplog.at_level(logging.ERROR):
         told = next(item for _, item in carried if isinstance(item, StudioError))
     assert "ValueError, which nobody expected; the log has it as" in told.text

@@ -1,0 +1,114 @@
+"""A job followed on a terminal: a progress bar, the file where it was asked for, and what `--json` prints."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import httpx
+from tqdm import tqdm
+
+from common import cache
+from common.contract import Done, MediaHandle, Notice, Stage, Step
+from common.errors import Cancelled, DiskError, InputError, StudioError, UnavailableError
+from common.run.runner import Runner
+
+
+def check_target(out: str | None) -> None:
+    """InputError for an `--out`, or a folder here without one, that could not be written, before the work."""
+    target = Path(out or "clip.mp4")
+    try:
+        if target.is_dir():
+            got = f"the folder {out}"
+            raise InputError("--out", "must be a file", got=got, hint=f"try {target / 'clip.mp4'}")
+        if target.suffix.lower() != ".mp4":
+            raise InputError(
+                "--out", "must end in .mp4", got=repr(out), hint=f"try {target.with_suffix('.mp4')}"
+            )
+        target.exists()  # too long a name is found out here
+        parent = target.absolute().parent
+        place = next(p for p in (parent, *parent.parents) if p.exists())
+    except OSError as error:  # too long, or the folder here is gone
+        why = (error.strerror or type(error).__name__).lower()
+        raise InputError("--out", f"cannot be used: {why}", hint="try another name and folder") from None
+    try:
+        # Permissions alone do not tell: /proc, a read-only disk, a full one.
+        with tempfile.TemporaryFile(dir=place, buffering=0) as probe:
+            probe.write(b"x")
+    except OSError:
+        raise InputError("--out", f"must lie in a folder that can be written; {place} cannot") from None
+
+
+def follow(runner: Runner, values: dict[str, Any], out: str | None) -> dict[str, Any]:
+    """Runs a job to its end; returns `{"file", "plan", "seed", "seconds", "notices"}`.
+
+    `out` is the file to write (`./<mode>-<seed>.mp4`). Raises StudioError; Ctrl-C cancels the job.
+    """
+    try:
+        video, done, notices = asyncio.run(_run(runner, values))
+    except KeyboardInterrupt:
+        raise Cancelled() from None
+    target = Path(out) if out else Path(f"{runner.mode.key}-{done.seed}.mp4")
+    try:
+        _fetch(video, target)
+    except OSError as error:
+        why = (error.strerror or type(error).__name__).lower()
+        raise DiskError(f"{target} cannot be written: {why}; the video itself is {_where(video)}") from None
+    return {
+        "file": str(target),
+        "plan": done.plan.model_dump(mode="json"),
+        "seed": done.seed,
+        "seconds": done.seconds,
+        "notices": notices,
+    }
+
+
+async def _run(runner: Runner, values: dict[str, Any]) -> tuple[MediaHandle, Done, list[str]]:
+    notices: list[str] = []
+    last: tuple[MediaHandle, Done] | None = None
+    quiet = not sys.stderr.isatty()
+    with tqdm(disable=quiet, file=sys.stderr, leave=False, unit="step") as bar:
+        async for video, event in runner.stream(values):
+            if isinstance(event, Stage):
+                bar.set_description(event.text)
+            elif isinstance(event, Step):
+                bar.total, bar.n = event.total, event.index
+                bar.refresh()
+            elif isinstance(event, Notice):
+                notices.append(event.text)
+                bar.write(f"note: {event.text}", file=sys.stderr)
+            elif isinstance(event, Done) and video is not None:
+                last = video, event
+    if last is None:
+        raise StudioError("the job ended without a video")
+    return *last, notices
+
+
+def _where(video: MediaHandle) -> str:
+    return video.path if Path(video.path).is_file() else str(video.url)
+
+
+def _fetch(video: MediaHandle, target: Path) -> None:
+    with cache.whole(target) as part:
+        if Path(video.path).is_file():
+            shutil.copyfile(video.path, part)
+            return
+        if not video.url:
+            raise StudioError(f"the server named no address for {video.path}")
+        try:
+            with (
+                httpx.stream("GET", video.url, timeout=60, follow_redirects=True) as reply,
+                part.open("wb") as file,
+            ):
+                reply.raise_for_status()
+                for piece in reply.iter_bytes():
+                    file.write(piece)
+        except httpx.HTTPError as error:
+            raise UnavailableError(
+                f"the video was made but could not be fetched from {video.url} ({type(error).__name__}); "
+                "open that address, or try again"
+            ) from None

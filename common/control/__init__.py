@@ -1,0 +1,1 @@
+"""What VACE is given, made of what the annotators find."""

@@ -1,0 +1,1 @@
+"""Files in and out: pictures, clips and their lineage, without torch."""

@@ -1,0 +1,24 @@
+"""All modes at once, in the order of the sidebar."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from common.contract import ModeKey
+from common.modes import flf2v, i2v, t2v, v2v, vace
+from common.modes.base import Mode
+
+MODES: Final[Mapping[ModeKey, Mode[Any]]] = {
+    "t2v": t2v.MODE,
+    "i2v": i2v.MODE,
+    "flf2v": flf2v.MODE,
+    "v2v": v2v.MODE,
+    "vace": vace.MODE,
+}
+
+COMING: Final[Mapping[ModeKey, tuple[str, str]]] = {
+    "s2v": ("🔊", "Speech to Video is not built yet"),
+    "animate": ("💃", "Animate is not built yet"),
+}
+"""Modes of the brief that are still to come: icon and the reason shown on their greyed sidebar row."""

@@ -1,0 +1,78 @@
+"""The seam between a Space's page and its engine: what `build_space` needs of whoever makes the video."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, runtime_checkable
+
+from common.contract import Event, Manifest, Parent, Plan, Prepared
+from common.modes.base import Asked, Mode
+
+Update = tuple[str | None, Event]
+"""What a generation yields: the path of the finished video (None until `done`) and an event."""
+
+
+@dataclass(frozen=True)
+class Ready(Generic[Asked]):
+    """A job whose media were opened, once: all that is needed to make its video, wherever the GPU is.
+
+    `request` has its handles measured, `plan` knows how long its clips are, `inputs` are the pipeline's own
+    arguments. It is pickled on its way to a ZeroGPU worker.
+    """
+
+    request: Asked
+    plan: Plan
+    inputs: dict[str, Any] = field(default_factory=lambda: dict[str, Any]())
+    parents: tuple[Parent, ...] = ()
+
+
+class Service(Protocol):
+    """One mode, ready to work."""
+
+    @property
+    def mode(self) -> Mode[Any]:
+        """Whose requests it takes."""
+        ...
+
+    def manifest(self) -> Manifest:
+        """What this Space is and has."""
+        ...
+
+    def plan(self, request: Any) -> Plan:
+        """The plan on this machine; InputError for a rule broken."""
+        ...
+
+    def generate(self, request: Any, plan: Plan) -> Iterator[Update]:
+        """Make the video, in the job's turn: its media are opened first, as the stage `prepare`.
+
+        Yields at least twice a second. Closing it cancels the job. Raises StudioError.
+        """
+        ...
+
+
+@runtime_checkable
+class Preparing(Protocol):
+    """A service that can show what it will give to the model before it does: `/prepare`."""
+
+    def prepare(self, request: Any, plan: Plan) -> Generator[Update, None, Prepared]:
+        """Make the control media alone, in the job's turn; yields as `generate` does."""
+        ...
+
+
+@runtime_checkable
+class Administered(Protocol):
+    """A service whose memory and disk its callers may free, who know the `admin` secret: `/admin`."""
+
+    @property
+    def admin(self) -> str:
+        """The secret that a caller must give; empty where this Space allows it to nobody."""
+        ...
+
+    def unload(self) -> None:
+        """Let the loaded models go; a running job keeps its own until it ends."""
+        ...
+
+    def clear_cache(self) -> int:
+        """Delete what was made here; how many bytes that freed."""
+        ...

@@ -1,0 +1,53 @@
+"""Which machine this is, and in which number formats models run on it."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from common.contract import Backend, Device
+from common.placement import ZEROGPU_BYTES, precision
+from common.settings import SpaceSettings
+
+
+def on_zerogpu() -> bool:
+    """Whether the `spaces` package lends us a GPU call by call."""
+    return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
+
+
+def detect(settings: SpaceSettings, first_checkpoint: str) -> Backend:
+    """The machine behind a Space; `gpu_size` is set on ZeroGPU alone."""
+    if on_zerogpu():
+        tier = settings.tier(first_checkpoint)
+        return Backend(device="cuda", name=f"ZeroGPU {tier}", memory_bytes=ZEROGPU_BYTES[tier], gpu_size=tier)
+    if torch.cuda.is_available():
+        card = torch.cuda.get_device_properties(0)
+        return Backend(device="cuda", name=card.name, memory_bytes=card.total_memory)
+    if torch.backends.mps.is_available():
+        most = int(torch.mps.recommended_max_memory())
+        return Backend(device="mps", name="Apple GPU", memory_bytes=most)
+    if settings.weights == "nano":
+        # Tiny tensors: a second thread costs more than it gives (a clip: 11 s with 1, 26 s with 2).
+        torch.set_num_threads(1)
+    return Backend(device="cpu", name=f"CPU ({os.cpu_count()} cores)", memory_bytes=_ram())
+
+
+def dtype_of(part: str, device: Device) -> torch.dtype:
+    """The format of a pipeline's part in memory."""
+    return getattr(torch, precision(part, device))
+
+
+def free_memory(device: Device) -> None:
+    """Gives cached memory back to the device."""
+    if device == "cuda" and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    elif device == "mps":
+        torch.mps.empty_cache()
+
+
+def _ram() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):  # Windows has no sysconf
+        return 0

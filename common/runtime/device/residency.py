@@ -1,0 +1,64 @@
+"""Keeps one pipeline in a device's memory: asking for another lets the first one's transformers go."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Callable, Hashable
+from typing import Any
+
+from common.contract import Device
+from common.runtime.device.backend import free_memory
+
+
+class Residency:
+    """The one pipeline that is loaded, and the parts (text encoder, VAE, CLIP) that outlive a swap."""
+
+    def __init__(self, device: Device) -> None:
+        self._device: Device = device
+        self._key: tuple[str, ...] | None = None
+        self._pipe: Any = None
+        self._parts: dict[Hashable, Any] = {}
+        self._lock = threading.Lock()
+        self._parts_lock = threading.Lock()
+
+    def get(self, key: tuple[str, ...], build: Callable[[], Any]) -> Any:
+        """The pipeline of `key`, built after the other one has gone."""
+        with self._lock:
+            if self._key != key:
+                self._drop()
+                self._pipe = build()
+                self._key = key
+            return self._pipe
+
+    def part(self, key: Hashable, load: Callable[[], Any]) -> Any:
+        """A part that pipelines share, loaded once."""
+        with self._parts_lock:
+            if key not in self._parts:
+                self._parts[key] = load()
+            return self._parts[key]
+
+    def holds(self, key: tuple[str, ...]) -> bool:
+        """Whether `key` is loaded."""
+        return self._key == key
+
+    @property
+    def key(self) -> tuple[str, ...] | None:
+        """What is loaded."""
+        return self._key
+
+    def unload(self) -> None:
+        """Lets the pipeline and the shared parts go; a pipeline that is still at work keeps its own."""
+        with self._lock:
+            self._drop()
+        with self._parts_lock:
+            self._parts.clear()
+        gc.collect()
+        free_memory(self._device)
+
+    def _drop(self) -> None:
+        if self._pipe is None:
+            return
+        self._key = self._pipe = None
+        gc.collect()  # diffusers pipelines hold reference cycles
+        free_memory(self._device)

@@ -1,0 +1,90 @@
+"""Builds pipelines from a diffusers folder, sharing text encoder, tokenizer, VAE and CLIP between them.
+
+`from_pipe` is not used: it casts the shared modules to float32 in place. Constructors take the same objects.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from common.contract import Backend
+from common.errors import GpuError, WeightsError
+from common.runtime.device.backend import dtype_of
+from common.runtime.device.residency import Residency
+from common.runtime.model import cpu_conv
+
+SHARED = ("text_encoder", "tokenizer", "vae", "image_encoder", "image_processor")
+
+_import_lock = threading.Lock()
+
+
+def pipeline_class(name: str) -> Any:
+    """A class of diffusers by name: importing it takes seconds, and a page must be up before that."""
+    with _import_lock:  # two threads in transformers' lazy modules at once see half of them
+        diffusers = importlib.import_module("diffusers")
+        for library in ("diffusers", "transformers"):  # the events tell what happens; bars fill the log
+            importlib.import_module(f"{library}.utils.logging").disable_progress_bar()
+        return getattr(diffusers, name)
+
+
+def build(pipeline: str, folder: Path, backend: Backend, residency: Residency) -> Any:
+    """A diffusers pipeline of class `pipeline` on the backend's device; it shares what is in `SHARED`."""
+    index = json.loads((folder / "model_index.json").read_text())
+    made = pipeline_class(pipeline)
+    arguments: dict[str, Any] = {}
+    for name in inspect.signature(made.__init__).parameters:
+        entry = index.get(name)
+        if isinstance(entry, list):
+            arguments[name] = _part(folder / name, entry, backend, residency) if entry[0] else None
+        elif entry is not None:
+            arguments[name] = entry  # boundary_ratio, expand_timesteps
+    missing = {"tokenizer", "text_encoder", "transformer", "vae", "scheduler"} - arguments.keys()
+    if missing:
+        raise WeightsError(f"{folder} lacks {', '.join(sorted(missing))}; it is not a Wan pipeline")
+    if "image_processor" in inspect.signature(made.__init__).parameters:
+        arguments.setdefault("image_processor", None)
+        arguments.setdefault("image_encoder", None)
+    pipe = made(**arguments)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def _part(folder: Path, entry: list[str], backend: Backend, residency: Residency) -> Any:
+    if folder.name not in SHARED:
+        return _load(folder, entry, backend)
+    return residency.part((folder.name, _content(folder)), lambda: _load(folder, entry, backend))
+
+
+def _content(folder: Path) -> tuple[tuple[str, str], ...]:
+    # In the Hub's cache a file's target is named by its hash, so equal encoders of two repositories are one.
+    files = sorted(f for f in folder.resolve().iterdir() if f.is_file())
+    targets = [(f.name, f.resolve()) for f in files]
+    return tuple((name, t.name if t.parent.name == "blobs" else str(t)) for name, t in targets)
+
+
+def _load(folder: Path, entry: list[str], backend: Backend) -> Any:
+    library, name = entry
+    kind: Any = getattr(importlib.import_module(library), name)
+    try:
+        is_model = torch.nn.Module in kind.__mro__
+        if is_model:
+            # The dtype goes to from_pretrained: .to(bf16) would break the modules that stay in fp32.
+            module: Any = kind.from_pretrained(folder, torch_dtype=dtype_of(folder.name, backend.device))
+            if backend.device == "cpu" and folder.name == "vae":
+                cpu_conv.speed_up(module)
+            return module.eval().requires_grad_(False).to(backend.device)
+        return kind.from_pretrained(folder)
+    except torch.OutOfMemoryError as error:
+        raise GpuError(
+            f"Out of memory while loading {folder.name}; end other programs that use the GPU, "
+            "or choose a smaller model"
+        ) from error
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise WeightsError(f"{folder} cannot be loaded as {name}: {str(error)[:300]}") from error

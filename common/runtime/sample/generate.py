@@ -1,0 +1,153 @@
+"""Runs a diffusers pipeline as a plan says, telling every step and stopping within one."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from common.catalog import CHECKPOINTS, MAX_PROMPT_TOKENS
+from common.contract import Plan, Preview, Step
+from common.errors import GpuError, StudioError
+from common.runtime.job import Job
+from common.runtime.sample import preview
+
+log = logging.getLogger(__name__)
+
+
+def make(
+    pipe: Any, prompt: str, plan: Plan, inputs: dict[str, Any], steps: int, job: Job
+) -> NDArray[np.uint8]:
+    """The frames [frames, height, width, 3] of a plan.
+
+    Scheduler, seed and guidance are set anew on each call: workers are reused in whatever state they are.
+    """
+    try:
+        with torch.no_grad():
+            return _make(pipe, prompt, plan, inputs, steps, job)
+    except torch.OutOfMemoryError as error:
+        _recover(pipe)
+        raise GpuError(
+            f"Out of GPU memory at {plan.width}x{plan.height}, {plan.num_frames} frames; "
+            "try fewer frames or a smaller size"
+        ) from error
+
+
+def _make(
+    pipe: Any, prompt: str, plan: Plan, inputs: dict[str, Any], steps: int, job: Job
+) -> NDArray[np.uint8]:
+    job.stage("encode", "Reading the prompt")
+    embeds, negative = pipe.encode_prompt(
+        prompt=prompt,
+        negative_prompt=plan.negative_prompt,
+        do_classifier_free_guidance=plan.guidance_scale > 1,
+        max_sequence_length=MAX_PROMPT_TOKENS,
+    )
+    optional: dict[str, Any] = {}
+    if "num_frames" in inspect.signature(pipe.__call__).parameters:  # video to video counts those it is given
+        optional["num_frames"] = plan.num_frames
+    if plan.guidance_scale_2 is not None:
+        optional["guidance_scale_2"] = plan.guidance_scale_2
+    job.stage("denoise", f"Denoising, {steps} steps")
+    # On the CPU always: a ZeroGPU worker has no CUDA generator, and seeds mean the same everywhere.
+    generator = torch.Generator("cpu").manual_seed(plan.seed)
+    with _scheduler(pipe, plan, generator):
+        output = pipe(
+            prompt_embeds=embeds,
+            negative_prompt_embeds=negative,
+            height=plan.height,
+            width=plan.width,
+            num_inference_steps=plan.num_inference_steps,
+            guidance_scale=plan.guidance_scale,
+            generator=generator,
+            output_type="pt",
+            max_sequence_length=MAX_PROMPT_TOKENS,
+            callback_on_step_end=_Watch(job, plan, steps),
+            **optional,
+            **inputs,
+        )
+    frames = output.frames[0]
+    if not torch.isfinite(frames).all():
+        raise StudioError("The model produced invalid numbers; try another seed or fewer frames")
+    job.check()
+    return (frames * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+
+
+@contextmanager
+def _scheduler(pipe: Any, plan: Plan, generator: torch.Generator) -> Iterator[None]:
+    """Gives the pipeline the plan's scheduler: its own anew or, while the job runs, that of a DMD student."""
+    loaded = pipe.scheduler
+    preset = CHECKPOINTS[plan.checkpoint].presets[plan.preset]
+    if not preset.dmd_denoising_steps:
+        pipe.scheduler = fresh_scheduler(loaded, plan.flow_shift)
+        yield
+        return
+    from common.runtime.sample.dmd import DMDScheduler  # imports diffusers, which takes seconds
+
+    own_shift = plan.flow_shift == preset.flow_shift  # whoever asks for another gets it, evenly spaced
+    steps = preset.dmd_denoising_steps if own_shift else ()
+    pipe.scheduler = DMDScheduler(steps, plan.flow_shift, generator)
+    try:
+        yield
+    finally:
+        pipe.scheduler = loaded
+
+
+def fresh_scheduler(old: Any, flow_shift: float) -> Any:
+    """A scheduler without history: UniPC remembers the outputs of a run that was stopped."""
+    return type(old).from_config(
+        old.config, flow_shift=flow_shift, prediction_type="flow_prediction", use_flow_sigmas=True
+    )
+
+
+class _Watch:
+    """diffusers' step callback: tells progress and preview, and stops by an exception.
+
+    `pipe._interrupt` would skip the steps but still decode.
+    """
+
+    def __init__(self, job: Job, plan: Plan, steps: int) -> None:
+        self.job, self.plan, self.steps = job, plan, steps
+        self.started = time.monotonic()
+        self.done = 0
+        self.can_preview = True
+
+    def __call__(self, pipe: Any, index: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        self.job.check()
+        self.done += 1  # counted here: Animate restarts `index` with every segment
+        each = (time.monotonic() - self.started) / self.done
+        left = max(self.steps - self.done, 0)
+        self.job.say(
+            Step(index=self.done, total=self.steps, eta_seconds=round(each * left, 2), t=self.job.seconds())
+        )
+        if self.can_preview:
+            self._preview(pipe)
+        if self.done == self.steps:
+            self.job.stage("decode", "Decoding the frames")
+        self.job.check()
+        return tensors
+
+    def _preview(self, pipe: Any) -> None:
+        try:
+            latents = pipe.scheduler.model_outputs[-1]
+            # VACE puts a latent frame for each reference before those of the clip.
+            latents = latents[:, :, -CHECKPOINTS[self.plan.checkpoint].law.latent(self.plan.num_frames) :]
+            picture = preview.render(pipe.vae, latents, self.plan.clip_seconds)
+        except Exception:  # a preview must never cost the job
+            log.warning("preview failed", exc_info=True)
+            self.can_preview = False
+            return
+        self.job.say(Preview(webp_base64=picture, t=self.job.seconds()))
+
+
+def _recover(pipe: Any) -> None:
+    from common.runtime.device.backend import free_memory
+
+    free_memory(pipe.device.type)

@@ -1,0 +1,1 @@
+"""The laboratory: how Wan-Nano was trained."""

@@ -1,0 +1,48 @@
+"""A seat is one device's: its line and its memory are nobody else's."""
+
+from __future__ import annotations
+
+from common.runtime.device.residency import Residency
+from common.runtime.device.seat import Seat, seat_of
+from common.runtime.device.turns import Turns
+from common.runtime.job import Job, in_turn
+
+
+def seat() -> Seat:
+    return Seat("cpu", Turns(), Residency("cpu"))
+
+
+def test_all_modes_of_a_process_share_the_seat_of_a_device() -> None:
+    assert seat_of("cpu") is seat_of("cpu")
+    assert seat_of("cuda") is not seat_of("cpu")
+
+
+def test_a_job_on_one_seat_waits_for_nobody_on_another() -> None:
+    first, second = seat(), seat()
+    ahead = first.line.enter()
+    for line, place in ((first.line, 1), (second.line, 0)):
+        waiting = in_turn(line, Job())
+        assert next(waiting)[1].position == place  # type: ignore[union-attr]
+        waiting.close()
+    ahead.leave()
+
+
+def test_residency_keeps_one_pipeline_and_the_parts_until_all_is_unloaded() -> None:
+    held = seat().residency
+    assert held.get(("a",), lambda: "pipe a") == "pipe a"
+    assert held.get(("a",), lambda: "made again") == "pipe a"
+    assert held.part("text_encoder", lambda: "umt5") == "umt5"
+    assert held.get(("b",), lambda: "pipe b") == "pipe b"
+    assert (held.holds(("a",)), held.holds(("b",))) == (False, True)
+    assert held.part("text_encoder", lambda: "loaded again") == "umt5", "it outlives a swap"
+    held.unload()
+    assert held.key is None
+    assert held.part("text_encoder", lambda: "loaded again") == "loaded again"
+
+
+def test_residency_lets_the_old_pipeline_go_before_the_new_one_is_built() -> None:
+    held = seat().residency
+    seen: list[object] = []
+    held.get(("a",), lambda: "pipe a")
+    held.get(("b",), lambda: seen.append(held.key))
+    assert seen == [None]

@@ -1,0 +1,176 @@
+"""The reduced form of `python -m nano.judge.check`: a few clips a kind on the CPU."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import nano
+from nano.judge.cases import cases, load
+from nano.judge.check import Tally, check, inpainted
+
+RESULTS = Path(nano.__file__).parent / "judge" / "results"
+
+
+def means(kind: str, count: int) -> dict[str, float]:
+    report = check(kind, count, "cpu", batch=6, first_seed=2_000_000)
+    return {name: value["mean"] for name, value in report["measures"].items()}
+
+
+def full(kind: str) -> dict[str, float]:
+    report = json.loads((RESULTS / f"{kind}.json").read_text())
+    return {name: value["mean"] for name, value in report["measures"].items()}
+
+
+@pytest.mark.parametrize("kind", nano.KINDS)
+def test_every_kind_is_there_and_whole(kind):
+    assert (nano.find(kind) / "model_index.json").is_file()
+    assert not nano.kind_named(kind).lightning or nano.lora(kind)
+
+
+def test_weights_fit_in_git():
+    files = [path for path in (Path(nano.__file__).parent / "weights").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 40_000_000
+    assert max(path.stat().st_size for path in files) < 10_000_000
+
+
+def test_first_and_last_frame_are_kept_and_the_track_is_continuous():
+    got = means("flf2v", 2)
+    assert got["quality/first-frame-psnr"] >= 22 and got["quality/last-frame-psnr"] >= 22
+    assert got["quality/continuous"] == 1.0
+
+
+@pytest.mark.slow
+def test_text_to_video_shows_colour_and_background():
+    got = means("dense", 6)
+    assert got["quality/background"] == 1.0 and got["quality/colour"] >= 0.8
+    assert got["fast/background"] == 1.0 and got["fast/colour"] >= 0.8
+
+
+@pytest.mark.slow
+def test_image_to_video_starts_from_its_picture():
+    got = means("i2v-clip", 6)
+    assert got["quality/first-frame-psnr"] >= 24 and got["quality/first-frame-nearest"] == 1.0
+
+
+@pytest.mark.slow
+def test_video_to_video_keeps_the_track_less_with_strength_and_takes_the_new_colour():
+    got = means("v2v", 6)
+    assert got["strength-0.3/position-error"] < got["strength-0.8/position-error"]
+    assert got["strength-0.8/colour"] >= 0.8
+
+
+@pytest.mark.slow
+def test_an_inverted_vace_mask_is_caught():
+    tally, pipe = Tally(), load("vace", "cpu")
+    for case in cases(2, 2_000_000):
+        inpainted(pipe, "vace", case, tally)
+    got = {name: value["mean"] for name, value in tally.result().items()}
+    assert got["inpaint/outside-psnr"] >= 26
+    assert got["inverted-mask/outside-over-26dB"] < got["inpaint/outside-over-26dB"]
+
+
+SAYS_IT = {"background": 0.98, "colour": 0.95, "motion": 0.90, "shape": 0.85}
+FROM_A_PICTURE = {"first-frame-over-24dB": 0.99, "first-frame-nearest": 0.99, "motion": 0.90}
+TARGETS: dict[str, dict[str, float]] = {
+    **{kind: {f"quality/{name}": least for name, least in SAYS_IT.items()} for kind in ("dense", "moe")},
+    **{
+        kind: {f"quality/{n}": least for n, least in FROM_A_PICTURE.items()}
+        for kind in ("i2v-clip", "i2v-moe")
+    },
+    "ti2v": {
+        **{f"quality/{name}": least for name, least in SAYS_IT.items()},
+        **{f"image-quality/{name}": least for name, least in FROM_A_PICTURE.items()},
+    },
+    "flf2v": {
+        "quality/first-frame-over-22dB": 0.99,
+        "quality/last-frame-over-22dB": 0.99,
+        "quality/continuous": 0.99,
+    },
+    "v2v": {"strength-0.8/colour": 0.95},
+    "vace": {
+        "inpaint/outside-over-26dB": 0.99,
+        "inpaint/colour": 0.95,
+        "inpaint/shape": 0.85,
+        "edges/iou": 0.6,
+        "edges/colour": 0.95,
+        "extend/kept-psnr": 26,
+        "extend/motion": 0.90,
+        "outpaint/kept-psnr": 26,
+        "outpaint/no-seam": 0.99,
+        "reference/colour": 0.95,
+        "reference/shape": 0.85,
+        "half/kept-psnr": 26,
+        "half/colour": 0.95,
+        "half/shape": 0.85,
+    },
+}
+
+
+MISSED = {
+    ("dense", "quality/motion"): 0.86,
+    ("dense", "quality/shape"): 0.80,
+    ("moe", "fast/motion"): 0.80,
+    ("moe", "fast/shape"): 0.67,
+    ("i2v-moe", "quality/motion"): 0.83,
+    ("ti2v", "quality/motion"): 0.75,
+    ("ti2v", "quality/shape"): 0.54,
+    ("ti2v", "image-quality/motion"): 0.80,
+    ("flf2v", "quality/last-frame-over-22dB"): 0.92,
+    ("vace", "inpaint/shape"): 0.73,
+    ("vace", "extend/motion"): 0.86,
+    ("vace", "reference/colour"): 0.65,
+    ("vace", "reference/shape"): 0.45,
+    ("vace", "half/kept-psnr"): 25,
+    ("vace", "half/shape"): 0.62,
+}
+"""What is not reached yet, with its figure: less is a failure, and so is an entry that is no longer needed."""
+
+
+def judge(kind: str, name: str, least: float) -> None:
+    reached, known = full(kind)[name], MISSED.get((kind, name))
+    assert reached >= (least if known is None else known)
+    if known is not None:
+        assert reached < least, f"{kind} {name} is reached: take it off MISSED"
+        pytest.xfail(f"{kind} {name}: {reached:.2f} of {least:.2f}")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(kind, name) for kind, names in TARGETS.items() for name in names]
+)
+def test_the_full_check_reaches_its_targets(kind, name):
+    judge(kind, name, TARGETS[kind][name])
+
+
+@pytest.mark.parametrize("name", SAYS_IT)
+@pytest.mark.parametrize("kind", ["dense", "moe"])
+def test_fast_is_within_five_points_of_quality(kind, name):
+    judge(kind, f"fast/{name}", full(kind)[f"quality/{name}"] - 0.05)
+
+
+def test_v2v_keeps_less_of_the_track_with_more_strength():
+    got = full("v2v")
+    errors = [got[f"strength-{strength}/position-error"] for strength in (0.3, 0.6, 0.8)]
+    assert errors == sorted(errors)
+
+
+def test_an_inverted_mask_fails_the_full_check():
+    assert full("vace")["inverted-mask/outside-over-26dB"] < 0.9
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["high-for-both", "low-for-both", "experts-swapped", "guidance-at-high-only", "guidance-at-low-only"],
+)
+def test_wrongly_wired_moe_experts_are_worse(wrong):
+    got = full("moe")
+    assert sum(got[f"{wrong}/{n}"] for n in SAYS_IT) < sum(got[f"quality/{n}"] for n in SAYS_IT) - 0.05
+
+
+@pytest.mark.parametrize("kind", ["dense", "moe"])
+def test_fast_without_its_lora_is_worse(kind):
+    got = full(kind)
+    with_lora = sum(got[f"fast/{name}"] for name in ("motion", "shape"))
+    assert with_lora > sum(got[f"fast-without-lora/{name}"] for name in ("motion", "shape")) + 0.05

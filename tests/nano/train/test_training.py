@@ -1,0 +1,243 @@
+"""What training computes is what the pipelines compute; short runs lower the loss."""
+
+from __future__ import annotations
+
+import random
+from functools import lru_cache
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+import nano
+from nano.kinds import kind_named
+
+SMALL = ((64, 64, 5, 1.0),)
+
+
+@lru_cache
+def pipeline(class_name: str, kind: str):
+    """Loaded once for the file, with a VAE that is quick on a CPU."""
+    from nano.judge.cases import load
+
+    return load(kind, "cpu", class_name)
+
+
+@pytest.mark.parametrize("name", ["vae-2.1", "vae-2.2"])
+@pytest.mark.parametrize("frames", [1, 9])
+def test_the_whole_clip_vae_is_the_chunked_vae(name, frames):
+    from nano.train.parts import new_vae
+    from nano.train.whole_clip import WholeClip
+
+    vae = new_vae(name).eval()
+    clip = torch.rand(1, 3, frames, 32, 32) * 2 - 1
+    with torch.no_grad():
+        posterior = vae.encode(clip).latent_dist
+        plain = vae.decode(posterior.mean).sample
+        whole = WholeClip(vae)
+        mean, log_variance = whole.moments(clip)
+        made = whole.decode(mean).clamp(-1, 1)
+        whole.restore()
+        assert torch.allclose(vae.decode(posterior.mean).sample, plain)
+    assert torch.allclose(mean, posterior.mean, atol=1e-4)
+    assert torch.allclose(log_variance, posterior.logvar, atol=1e-4)
+    assert torch.allclose(made, plain, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", nano.KINDS)
+def test_the_fast_blocks_are_the_real_ones(name):
+    from nano.kinds import CLIP_DIM, CLIP_TOKENS
+    from nano.train.fast_blocks import prepare_for_training, short_context
+    from nano.train.parts import new_transformer
+    from nano.train.texts import LENGTH
+
+    kind = kind_named(name)
+    model = new_transformer(kind, "transformer").eval()
+    text = torch.randn(2, LENGTH, 96)
+    side = 4
+    noisy = torch.randn(2, kind.transformer["in_channels"], 2, side, side)
+    time = torch.rand(2, 2 * side * side // 4) * 1000 if name == "ti2v" else torch.tensor([900.0, 300.0])
+    extra = {}
+    if kind.clip:
+        pictures = 4 if name == "flf2v" else 2
+        extra["encoder_hidden_states_image"] = torch.randn(pictures, CLIP_TOKENS, CLIP_DIM)
+    if "vace_in_channels" in kind.transformer:
+        extra["control_hidden_states"] = torch.randn(2, 96, 2, side, side)
+    inputs = {"hidden_states": noisy, "timestep": time, "return_dict": False, **extra}
+    with torch.no_grad():
+        padded = F.pad(text, (0, 0, 0, 512 - LENGTH))
+        real = model(encoder_hidden_states=padded, **inputs)[0]
+        fast = prepare_for_training(model)(encoder_hidden_states=short_context(text), **inputs)[0]
+    assert torch.allclose(real, fast, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "task", ["inpaint", "half", "large", "outpaint", "extend", "control", "reference", "free", "box"]
+)
+def test_vace_conditions_are_the_pipelines(task):
+    from nano.train import conditions
+    from nano.train.whole_clip import WholeClip
+    from nano.train.world import random_scenes, render
+
+    pipe = pipeline("WanVACEPipeline", "vace")
+    torch.manual_seed(3)
+    scenes = random_scenes(1)
+    clip, cover = render(scenes, 5, 64, 64)
+
+    def seed() -> None:
+        random.seed(1)
+        torch.manual_seed(1)
+
+    with torch.no_grad():
+        seed()
+        whole = WholeClip(pipe.vae)
+        mine, _ = conditions.vace_condition(whole, scenes, clip, cover, task)
+        whole.restore()
+        seed()
+        video, mask = conditions._vace_video(scenes, clip, cover, task)
+        pictures = [[conditions.reference_picture(clip, cover)[0]] if task == "reference" else []]
+        mask = mask.expand(-1, 3, -1, -1, -1)
+        latents = pipe.prepare_video_latents(video, mask, pictures, None, "cpu")
+        theirs = torch.cat([latents, pipe.prepare_masks(mask, pictures, None)], 1)
+    assert torch.allclose(mine, theirs, atol=1e-3)
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_image_conditions_are_the_pipelines(last):
+    from nano.train.conditions import clip_pixels, image_condition
+    from nano.train.whole_clip import WholeClip
+    from nano.train.world import random_scenes, render
+
+    pipe = pipeline("WanImageToVideoPipeline", "flf2v")
+    clip, _ = render(random_scenes(1), 5, 64, 64)
+    with torch.no_grad():
+        whole = WholeClip(pipe.vae)
+        mine = image_condition(whole, clip, last)
+        whole.restore()
+        end = clip[:, :, -1] if last else None
+        _, theirs = pipe.prepare_latents(
+            clip[:, :, 0], 1, 16, 64, 64, 5, torch.float32, torch.device("cpu"), None, None, end
+        )
+    assert torch.allclose(mine, theirs, atol=1e-3)
+    from PIL import Image
+
+    pixels = ((clip[0, :, 0].permute(1, 2, 0) + 1) * 127.5).round().byte().numpy()
+    seen = pipe.image_processor(images=Image.fromarray(pixels), return_tensors="pt").pixel_values
+    assert (seen - clip_pixels(clip[:, :, 0])).abs().mean() < 0.02
+
+
+def test_random_noise_levels_stay_in_an_experts_range():
+    from nano.train.flow import noise_range, random_sigmas
+
+    for expert in ("transformer", "transformer_2"):
+        low, high = noise_range(kind_named("moe"), expert)
+        levels = random_sigmas(500, low, high, "cpu")
+        assert levels.min() >= low - 1e-4 and levels.max() <= high + 1e-4
+
+
+@pytest.mark.slow
+def test_a_short_transformer_run_lowers_the_loss(monkeypatch):
+    from nano.sums import WEIGHTS
+    from nano.train import conditions
+    from nano.train.schedule import Budget
+    from nano.train.transformer import Frozen, load_transformer, train
+
+    monkeypatch.setattr(conditions, "LAYOUTS", SMALL)
+    torch.manual_seed(0)
+    random.seed(0)
+    kind = kind_named("dense")
+    frozen = Frozen(kind, WEIGHTS, "cpu")
+    shelves = conditions.fill_shelves(kind, frozen.vae, None, 64, "cpu", batch=16)
+    model = load_transformer(kind, "transformer", None)
+    _, losses = train(
+        kind, "transformer", model, frozen, shelves, Budget(0, 120), batch=4, rate=2e-3, device="cpu"
+    )
+    assert sum(losses[-3:]) < 0.9 * sum(losses[:3])
+
+
+def test_a_short_text_run_lowers_the_loss():
+    from nano.train.text_encoder import train
+
+    _, losses = train(steps=30, batch=24)
+    assert losses[-1] < 0.7 * losses[0]
+
+
+@pytest.mark.slow
+def test_a_short_vae_run_lowers_the_loss():
+    import argparse
+
+    from nano.train.parts import new_vae
+    from nano.train.schedule import Budget
+    from nano.train.vae import run_phase
+    from nano.train.whole_clip import WholeClip
+
+    torch.manual_seed(0)
+    random.seed(0)
+    args = argparse.Namespace(device="cpu", init=None, batch=0.03, full_from=2.0, rate=2e-3, kl=1e-3)
+    whole = WholeClip(new_vae("vae-2.1"))
+    first = run_phase(whole, "vae-2.1", Budget(0, 2), args, decoder_only=False)
+    assert run_phase(whole, "vae-2.1", Budget(0, 20), args, decoder_only=False) < first
+
+
+@pytest.mark.slow
+def test_a_short_lightning_run_lowers_the_loss_and_its_file_is_read_back(monkeypatch, tmp_path):
+    from nano.sums import WEIGHTS
+    from nano.train import conditions, lora_file
+    from nano.train.fast_blocks import prepare_for_training
+    from nano.train.lightning import Student, distil, teacher_paths
+    from nano.train.transformer import Frozen, load_transformer
+
+    monkeypatch.setattr(conditions, "LAYOUTS", SMALL)
+    torch.manual_seed(0)
+    random.seed(0)
+    kind = kind_named("i2v-moe")
+    frozen = Frozen(kind, WEIGHTS, "cpu")
+    folders = {name: WEIGHTS / kind.name / name for name in kind.experts}
+    experts = {
+        name: prepare_for_training(load_transformer(kind, name, folder)).eval().requires_grad_(False)
+        for name, folder in folders.items()
+    }
+    (shelf,) = conditions.fill_shelves(kind, frozen.vae, None, 16, "cpu", batch=16)
+    paths = [[teacher_paths(kind, experts, frozen, shelf, batch=16, steps=8)]]
+    students = [Student(kind, name, model, 2e-3, {}) for name, model in experts.items()]
+    assert len(list(distil(kind, experts, students, paths, 0, steps=60, batch=16))) == 2
+    for student in students:
+        assert sum(student.losses[-4:]) < 0.95 * sum(student.losses[:4])
+    student = students[0]
+    student.save(tmp_path / "lora.safetensors", rank=4)
+    again = lora_file.read(tmp_path / "lora.safetensors", student.model)
+    assert again.keys() == student.layers.keys()
+    for name, layer in student.layers.items():
+        down, up = again[name]
+        whole = (layer.up @ layer.down).detach()
+        assert len(down) == 4 and (up @ down - whole).norm() < 0.7 * whole.norm()
+
+
+def test_vace_learns_to_keep_one_half_with_its_shape_and_to_make_the_other():
+    from nano.train.conditions import beside_another, half_mask
+    from nano.train.world import random_scenes
+
+    torch.manual_seed(0)
+    random.seed(0)
+    for _ in range(4):
+        clip, cover = beside_another(random_scenes(3), 5, 64, 64)
+        mask = half_mask(cover)
+        assert clip.shape == (3, 3, 5, 64, 64) and 0.35 < mask.mean() < 0.65
+        assert (cover * (1 - mask)).max() == 0 and (cover.amax((1, 2, 3, 4)) > 0.5).all()
+        kept = clip[(mask == 0).expand_as(clip)].reshape(3, 3, -1)
+        assert (kept.amax(2) - kept.amin(2) > 0.3).any(1).all()  # another shape on its floor
+
+
+def test_large_masks_hold_the_whole_way_of_a_shape_and_begin_at_an_edge():
+    from nano.train.controls import side_masks
+    from nano.train.world import random_scenes, render
+
+    torch.manual_seed(0)
+    random.seed(0)
+    _, cover = render(random_scenes(12), 5, 64, 64)
+    masks = side_masks(cover)
+    assert (cover * (1 - masks)).max() < 0.02
+    for mask in masks[:, 0]:
+        edges = (mask[:, 0], mask[:, -1], mask[:, :, 0], mask[:, :, -1])
+        assert mask.mean() == 1 or sum(bool((edge == 1).all()) for edge in edges) == 1
+        assert (mask == mask[:1]).all()
