@@ -96,7 +96,7 @@ def result(done: Done) -> str:
         plan.checkpoint,
         plan.preset,
         f"{plan.width}×{plan.height}",
-        "still" if plan.num_frames == 1 else f"{plan.num_frames} frames at {plan.fps}",
+        "still" if plan.num_frames == 1 else f"{plan.num_frames} frames at {plan.fps} fps",
         f"{plan.num_inference_steps} steps",
         f"made in {done.seconds:.1f} s",
     ]

@@ -89,7 +89,7 @@ def test_v2v_is_as_long_as_the_clip(page: Any, address: str, tmp_path: Path):
     upload(page, page.locator(".inputs"), media.clip(tmp_path / "c.mp4", 9)["path"])
     expect(page.locator(".todo")).to_have_count(0, timeout=WAIT)
     generate(page)
-    expect(page.locator("div.block.card")).to_contain_text("9 frames at 16")
+    expect(page.locator("div.block.card")).to_contain_text("9 frames at 16 fps")
     shot(page, "v2v")
 
 
