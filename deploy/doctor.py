@@ -11,9 +11,12 @@ from typing import Any, Literal
 from huggingface_hub import SpaceHardware
 
 from common.catalog import CHECKPOINTS
+from common.contract import Backend
 from common.cost import download_bytes
 from common.errors import StudioError
-from common.placement import weight_bytes
+from common.memory import Shape
+from common.modes.all import MODES
+from common.placement import ZEROGPU_BYTES, place, shortage, weight_bytes
 from deploy import bundle as bundles
 from deploy import volumes
 from deploy.errors import DeployError
@@ -163,6 +166,7 @@ def _offline(targets: Sequence[Target], root: Path) -> list[Finding]:
     known_hardware = {h.value for h in SpaceHardware}
     for target in targets:
         out += _disk(target)
+        out += _memory(target)
         if target.hardware not in known_hardware:
             out.append(
                 Finding(
@@ -182,6 +186,27 @@ def _offline(targets: Sequence[Target], root: Path) -> list[Finding]:
         text = f"{target.name}: bundle of {len(bundle.files)} files, {size:.1f} MB{note}"
         out.append(Finding("warning" if dirty else "ok", text))
     return out
+
+
+def _memory(target: Target) -> list[Finding]:
+    """Whether a Space's tier of ZeroGPU holds its checkpoint at every size that it offers, and how."""
+    tier = target.variables.get("WAN_GPU_SIZE")
+    if target.weights != "wan" or target.mode is None or tier not in ZEROGPU_BYTES:
+        return []
+    mode, row = MODES[target.mode], CHECKPOINTS[target.checkpoints[0]]
+    backend = Backend(device="cuda", name=f"ZeroGPU {tier}", memory_bytes=ZEROGPU_BYTES[tier], gpu_size=tier)
+    most, why = 0, ""
+    for size in row.sizes("wan"):
+        job = mode.job(row, Shape(size.width, size.height, row.default_frames("wan")))
+        placed = place(row, "wan", backend, job)
+        if placed is None:
+            text = f"{target.name}: {shortage(row, 'wan', backend, job)}"
+            way_out = ' or set gpu_size = "xlarge"' if tier == "large" else ""
+            return [Finding("problem", f"{text}; choose another checkpoint{way_out}")]
+        if placed.peak_bytes > most:
+            most, why = placed.peak_bytes, "; ".join(placed.why)
+    text = f"{target.name}: {row.name} takes {most / 1e9:.0f} of {backend.memory_bytes / 1e9:.0f} GB"
+    return [Finding("ok", f"{text}: {why}" if why else text)]
 
 
 def _disk(target: Target) -> list[Finding]:
