@@ -1,4 +1,4 @@
-"""Writes the tables of the README and of docs/limits.md: `python docs/tables.py`; a test compares them."""
+"""Writes the tables of the README and of docs/: `python docs/tables.py`; a test compares them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TABLES = {
     "README.md": {"modes": tables.markdown, "loras": tables.lora_markdown},
     "docs/limits.md": {"limits": tables.limits_markdown},
+    "docs/machines.md": {"machines": tables.machines_markdown},
 }
 
 
