@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import nano
+from common.catalog import LORAS
 from common.contract import CONTRACT_VERSION, ModeKey
 from common.modes.all import MODES
 from deploy import front_matter, requirements
@@ -20,7 +21,7 @@ from deploy.federation import ROOT
 from deploy.targets import Target
 from deploy.trace import Closure, closure
 from nano import sums as nano_sums
-from nano.assemble import part_folders
+from nano.assemble import lora_file_name, part_folders
 
 MANIFEST = "bundle.json"
 MARK = "wan_studio"
@@ -102,13 +103,16 @@ def _start_files(target: Target, root: Path) -> list[Path]:
 
 def _nano_weights(mode: ModeKey, root: Path) -> Iterable[Path]:
     """What of Wan-Nano the mode's checkpoints are put together from, with their cards and the list of sums."""
-    kinds = {row.kind for row in MODES[mode].rows()} & set(nano.KINDS)
+    rows = MODES[mode].rows()
+    kinds = {row.kind for row in rows} & set(nano.KINDS)
+    loras = {LORAS[key].kind for row in rows for preset in row.presets.values() for key in preset.loras}
     folders = {
         f.relative_to(nano_sums.WEIGHTS) for kind in kinds for f in part_folders(nano.kind_named(kind))
     }
     folders |= {folder.parent for folder in folders}
+    names = {lora_file_name(kind, e) for kind in map(nano.kind_named, kinds | loras) for e in kind.experts}
     for file in _plain_files(root / WEIGHTS):
-        if file.parent.relative_to(root / WEIGHTS) in folders:
+        if file.parent.relative_to(root / WEIGHTS) in folders or file.name in names:
             yield file
 
 

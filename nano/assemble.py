@@ -52,8 +52,8 @@ def trained_folder(kind: Kind, part: str) -> Path:
 
 
 def part_folders(kind: Kind) -> set[Path]:
-    """Every folder of the package that the kind, or a Lightning LoRA on it, is put together from."""
-    return {WEIGHTS / "lightning", *(trained_folder(kind, part) for part in part_names(kind))}
+    """Every folder of the package that the kind is put together from."""
+    return {trained_folder(kind, part) for part in part_names(kind)}
 
 
 def lora_files(kind: Kind) -> dict[str, Path]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 import yaml
 from packaging.utils import canonicalize_name
 
+import nano
 from common.catalog import CHECKPOINTS
 from common.contract import CONTRACT_VERSION
 from common.modes.all import MODES
@@ -169,7 +172,30 @@ def test_bundle_of_a_mode_has_no_other_modes_files() -> None:
         assert not {f for f in files if f.startswith(f"common/{part}")}, part
     kinds = {f.split("/")[2] for f in files if f.startswith("nano/weights/") and "/transformer" in f}
     assert kinds == {CHECKPOINTS[key].kind for key in MODES["t2v"].checkpoints}
+    assert not {f for f in files if "lightning" in f and "i2v" in f}
     assert not {f for f in files if f.startswith(("nano/train", "nano/judge", "router/", "cli/", "deploy/"))}
+
+
+WHOLE = """
+from common.catalog import CHECKPOINTS, LORAS
+from common.runtime.model import weights
+for key in {keys!r}:
+    row = CHECKPOINTS[key]
+    assert weights.is_complete(weights.resolve(row, "nano", print))
+    for name in {{n for preset in row.presets.values() for n in preset.loras}} | ({extra!r} if row.moe else set()):
+        assert all(path.is_file() for _, path in weights.resolve_lora(LORAS[name], row, "nano", print))
+"""
+
+
+@pytest.mark.parametrize("target", [t for t in real_targets() if t.mode], ids=lambda t: t.name)
+def test_bundle_has_the_weights_of_all_its_checkpoints_and_loras(target: Target, tmp_path: Path) -> None:
+    folder = bundle.build(target).write(tmp_path / "bundle")
+    extra = {"hybrid-2.2-i2v"} if target.mode == "i2v" else set()
+    rows = [row for row in MODES[target.mode].rows() if row.kind in nano.KINDS]  # type: ignore[index]
+    code = WHOLE.format(keys=[row.key for row in rows], extra=extra)
+    env = {**os.environ, "PYTHONPATH": "", "WAN_STUDIO_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def test_bundle_has_the_pictures_of_its_own_examples() -> None:
