@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from common import memory
-from common.catalog import Checkpoint, GpuSize, Resolution, Weights
+from common.catalog import MAX_PROMPT_TOKENS, Checkpoint, GpuSize, Resolution, Weights
 from common.contract import Backend, Device, Placement, Precision
 from common.cost import tokens
 from common.memory import Shape
@@ -25,7 +25,7 @@ NANO_BYTES = 1_000_000_000
 """More than any of Wan-Nano takes, frames included."""
 
 MPS_ELEMENTS = 2**31
-"""Attention of more of them (batch x heads x queries x keys) comes out wrong on Apple's GPUs (ComfyUI #14837)."""
+"""Attention of as many scores (batch x heads x queries x keys) comes out wrong on Apple's GPUs (ComfyUI #14837)."""
 
 _FULL = ("vae", "image_encoder")
 
@@ -133,7 +133,8 @@ def _choices(checkpoint: Checkpoint, backend: Backend) -> Iterator[_Choice]:
     choice = _Choice()
     yield choice
     # The 2.1 VAE decodes in bf16 as well as in full (MS-SSIM 0.9999); the 2.2 VAE was seen to differ.
-    if checkpoint.architecture.spatial == 8 and backend.device != "cpu":
+    # On Apple's GPUs nothing is known to be saved by it.
+    if checkpoint.architecture.spatial == 8 and backend.device == "cuda":
         yield (choice := replace(choice, decode="bfloat16", why=("the VAE decodes in bf16",)))
     yield (choice := replace(choice, tiling=True, why=(*choice.why, "the VAE works in tiles")))
     if backend.device != "cuda":
@@ -173,13 +174,16 @@ def _stages(checkpoint: Checkpoint, backend: Backend, job: Job, choice: _Choice)
     first = sum(sizes.values()) + loras
     later = first - (sizes["text_encoder"] if choice.offload != "none" else 0)
     full = 2 if backend.device == "cpu" else 1  # activations follow the weights
+    more, scores = 1, 0.0
+    if backend.device == "mps":
+        more, scores = memory.APPLE, memory.scores(attention_elements(checkpoint, shape))
     stages = {
         "text": first + memory.TEXT_BYTES,
-        "denoise": later + full * memory.denoise(a, shape),
-        "decode": later + memory.decode(a, shape, choice.decode, tiled=choice.tiling),
+        "denoise": later + more * full * memory.denoise(a, shape) + scores,
+        "decode": later + more * memory.decode(a, shape, choice.decode, tiled=choice.tiling),
     }
     if job.reads_media:
-        stages["encode"] = later + memory.encode(a, shape, tiled=choice.tiling)
+        stages["encode"] = later + more * memory.encode(a, shape, tiled=choice.tiling)
     return stages
 
 
@@ -192,7 +196,7 @@ def _formats(backend: Backend, choice: _Choice) -> dict[str, Precision]:
 
 
 def _placed(checkpoint: Checkpoint, backend: Backend, job: Job, choice: _Choice, peak: float) -> Placement:
-    chunked = backend.device == "mps" and attention_elements(checkpoint, job.shape) >= MPS_ELEMENTS
+    chunked = backend.device == "mps" and attention_elements(checkpoint, job.shape) > memory.SCORES
     return Placement(
         precision=_formats(backend, choice),
         attention="chunked" if chunked else "sdpa",
@@ -204,9 +208,14 @@ def _placed(checkpoint: Checkpoint, backend: Backend, job: Job, choice: _Choice,
 
 
 def attention_elements(checkpoint: Checkpoint, shape: Shape) -> int:
-    """Scores of one self-attention: heads x queries x keys."""
+    """Scores (heads x queries x keys) of the largest attention of a job, whose batch is 1 everywhere.
+
+    That is the transformer's own, or with the prompt's 512 tokens, or that of the VAE's middle block, which has one
+    head and sees one latent frame; UMT5 (64 heads of 512) and CLIP (16 of 257) are never it.
+    """
     a = checkpoint.architecture
-    return a.dim // 128 * tokens(a, shape.width, shape.height, shape.num_frames) ** 2
+    heads, video = a.dim // 128, tokens(a, shape.width, shape.height, shape.num_frames)
+    return max(heads * video * max(video, MAX_PROMPT_TOKENS), (shape.pixels // a.spatial**2) ** 2)
 
 
 def weight_bytes(checkpoint: Checkpoint, weights: Weights, device: Device) -> int:
