@@ -108,11 +108,12 @@ def _from_the_largest(checkpoint: Checkpoint, weights: Weights) -> list[Resoluti
 
 
 def _loaded(checkpoint: Checkpoint, backend: Backend, job: Job) -> tuple[bool, bool] | None:
-    for size in _from_the_largest(checkpoint, "wan"):
-        shape = Shape(size.width, size.height, checkpoint.default_frames("wan"))
-        for choice in _choices(checkpoint, backend):
-            if _fits(backend, _peak(checkpoint, backend, replace(job, shape=shape), choice)):
-                return _as_loaded(choice)
+    for frames in range(checkpoint.default_frames("wan"), 0, -checkpoint.law.step):
+        for size in _from_the_largest(checkpoint, "wan"):
+            largest_clip = replace(job, shape=Shape(size.width, size.height, frames))
+            for choice in _choices(checkpoint, backend):
+                if _fits(backend, _peak(checkpoint, backend, largest_clip, choice)):
+                    return _as_loaded(choice)
     return None
 
 
