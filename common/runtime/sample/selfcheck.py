@@ -69,9 +69,9 @@ def verdict(device: str) -> Verdict:
     return examine(device)
 
 
-def before_loading(device: str, say: Callable[[str], None]) -> None:
+def before_loading(device: str, say: Callable[[str], None] | None) -> None:
     """To be called before a model is loaded; only Apple's GPUs are in question."""
-    if device == "mps" and verdict(device).limit < SCORES:
+    if device == "mps" and verdict(device).limit < SCORES and say:
         say("This Mac's own attention is wrong; it is computed in pieces instead, which takes longer")
 
 
