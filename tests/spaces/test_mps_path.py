@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from common.contract import Backend
+from common.errors import GpuError
 from common.runtime.device import backend as machine
 from common.runtime.job import Job
 from common.runtime.model import load
@@ -163,3 +164,18 @@ def test_mps_path_gives_memory_back_before_the_frames_are_decoded(
     monkeypatch.setattr(generate, "free_memory", lambda device: order.append("freed"))
     on_a_mac("t2v", checkpoint="wan2.1-t2v-14b", num_inference_steps=1)
     assert order == ["step", "freed", "decode"]
+
+
+def test_mps_path_says_what_to_do_where_there_is_no_room(
+    on_a_mac: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    freed: list[str] = []
+
+    def full(*_: Any) -> None:
+        raise RuntimeError("MPS backend out of memory (MPS allocated: 99 GiB, max allowed: 99 GiB)")
+
+    monkeypatch.setattr(generate, "_make", full)
+    monkeypatch.setattr(generate, "free_memory", freed.append)
+    with pytest.raises(GpuError, match="Out of GPU memory at 128x128, 5 frames; try fewer frames"):
+        on_a_mac("t2v", checkpoint="wan2.1-t2v-14b")
+    assert freed == ["cpu"]

@@ -65,13 +65,13 @@ def attend(
 
     `mask` is True where a query sees a key, or is added to the scores. A query that sees nothing gives zeros.
     """
-    scale = query.shape[-1] ** -0.5 if scale is None else scale
+    factor = query.shape[-1] ** -0.5 if scale is None else scale
     queries, keys = _steps(query, key, piece)
     made = torch.empty(*query.shape[:-1], value.shape[-1], dtype=query.dtype, device=query.device)
     for start in range(0, query.shape[-2], queries):
         rows = slice(start, min(start + queries, query.shape[-2]))
         # float32 from the scores on: in bf16 they lose up to 2.4% on a Mac at 14,000 tokens (pytorch #190791).
-        asked = query[..., rows, :].float() * scale
+        asked = query[..., rows, :].float() * factor
         highest = asked.new_full((*asked.shape[:-1], 1), -torch.inf)
         total, out = torch.zeros_like(highest), asked.new_zeros(*asked.shape[:-1], value.shape[-1])
         for first in range(0, key.shape[-2], keys):

@@ -94,7 +94,7 @@ def examine(
     wrong = ", ".join(str(f) for f in tried[-1] if f.wrong)
     raise GpuError(
         f"This machine's GPU ({device}) computes wrong, and so would its videos be. Against its CPU {wrong}, where "
-        f"up to {ALLOWED:.0%} may be rounding (torch {torch.__version__}, {_system()}). Update macOS and torch, then "
+        f"up to {ALLOWED:.0%} may be rounding (torch {torch.__version__}, {system()}). Update macOS and torch, then "
         "try again; WAN_DEVICE=cpu works without the GPU",
         title="GPU computes wrong",
     )
@@ -118,7 +118,7 @@ def _findings(
         exact = scaled_dot_product_attention(query[:, :, rows].float(), key.float(), value.float())
 
         def made() -> Tensor:
-            sent = (x.to(device) for x in (query, key, value))
+            sent: Any = [x.to(device) for x in (query, key, value)]
             return scaled_dot_product_attention(*sent).cpu()[:, :, rows]
 
         return compared(part, exact, made)
@@ -130,7 +130,7 @@ def _findings(
 
         def made() -> Tensor:
             sent = {k: v.to(device, dtype if v.is_floating_point() else v.dtype) for k, v in asked.items()}
-            return _as_loaded(model, dtype).to(device)(**sent, return_dict=False)[0]
+            return as_loaded(deepcopy(model), dtype).to(device)(**sent, return_dict=False)[0]
 
         return compared("the transformer", exact, made)
 
@@ -166,7 +166,7 @@ def _random(*shape: int, seed: int) -> Tensor:
 
 def _transformer() -> tuple[Any, dict[str, Tensor]]:
     """Two blocks with self- and cross-attention, and 3 latent frames of 256x256 pixels for it."""
-    from diffusers import WanTransformer3DModel  # takes seconds to import
+    from diffusers import WanTransformer3DModel  # pyright: ignore[reportPrivateImportUsage]
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -182,18 +182,18 @@ def _transformer() -> tuple[Any, dict[str, Tensor]]:
     return made.eval(), asked
 
 
-def _as_loaded(transformer: Any, dtype: torch.dtype) -> Any:
-    """A copy in a format, but for what diffusers keeps in float32 when it loads one."""
-    made, kept = deepcopy(transformer), set(transformer._keep_in_fp32_modules or ())
-    for name, parameter in made.named_parameters():
+def as_loaded(transformer: Any, dtype: torch.dtype) -> Any:
+    """A transformer cast to a format, but for what diffusers keeps in float32 when it loads one."""
+    kept = set(transformer._keep_in_fp32_modules or ())
+    for name, parameter in transformer.named_parameters():
         if not kept & set(name.split(".")):
             parameter.data = parameter.data.to(dtype)
-    return made
+    return transformer
 
 
 def _vae(config: dict[str, Any]) -> tuple[Any, Tensor]:
     """A narrow VAE, and 9 frames for it: three times through its cache of frames."""
-    from diffusers import AutoencoderKLWan  # takes seconds to import
+    from diffusers import AutoencoderKLWan  # pyright: ignore[reportPrivateImportUsage]
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -207,6 +207,7 @@ def _vae(config: dict[str, Any]) -> tuple[Any, Tensor]:
     return made.eval(), _random(1, 3, 9, 64, 64, seed=3).clamp(-1, 1)
 
 
-def _system() -> str:
+def system() -> str:
+    """The operating system and its version."""
     mac = platform.mac_ver()[0]
     return f"macOS {mac}" if mac else platform.platform()
