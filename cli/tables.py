@@ -10,7 +10,7 @@ from common.catalog import CHECKPOINTS, LORAS, Checkpoint
 from common.contract import Backend, Placement
 from common.memory import Shape
 from common.modes.all import COMING, MODES
-from common.placement import ZEROGPU_BYTES, Job, largest, place
+from common.placement import ZEROGPU_BYTES, Job, place, possible, zerogpu
 
 
 def as_data() -> list[dict[str, Any]]:
@@ -90,13 +90,7 @@ def lora_markdown() -> str:
 
 MACHINES = (
     ("Mac, 128 GB", Backend(device="mps", name="a Mac", memory_bytes=107_000_000_000)),
-    *(
-        (
-            f"ZeroGPU {tier}",
-            Backend(device="cuda", name=f"ZeroGPU {tier}", memory_bytes=size, gpu_size=tier),
-        )
-        for tier, size in ZEROGPU_BYTES.items()
-    ),
+    *((f"ZeroGPU {tier}", zerogpu(tier)) for tier in ZEROGPU_BYTES),
     ("H100, 80 GB", Backend(device="cuda", name="an H100", memory_bytes=85_017_493_504, capability=(9, 0))),
     ("24 GB card", Backend(device="cuda", name="a card", memory_bytes=25_300_000_000, capability=(8, 9))),
     ("CPU, 64 GB", Backend(device="cpu", name="a CPU", memory_bytes=64_000_000_000)),
@@ -125,8 +119,8 @@ def _cell(row: Checkpoint, backend: Backend, job: Job) -> str:
     placed = place(row, "wan", backend, job)
     if placed is not None:
         return ", ".join([f"{placed.peak_bytes / 1e9:.0f} GB", *_ways(placed)])
-    if found := largest(row, "wan", backend, job):
-        size, frames = found
+    if found := possible(row, "wan", backend, job):
+        size, frames = found[0]
         return f"no; {size.size} × {frames}"
     return "no"
 

@@ -90,7 +90,14 @@ def seconds(
     )
 
 
-def reservation(expected: float) -> int:
+def transfer(profile: str, weight_bytes: int) -> float:
+    """Seconds in which the weights come to a new worker of ZeroGPU; 0 where they lie on the device already."""
+    speeds = _table()["transfer_gb_per_second"]
+    assert isinstance(speeds, dict)
+    return weight_bytes / (speeds[profile] * 1e9) if profile in speeds else 0.0
+
+
+def duration(expected: float) -> int:
     """Seconds to ask of ZeroGPU for a job of `expected` seconds: a margin, and never under a minimum."""
     table = _table()
     factor, minimum = table["reserve_factor"], table["reserve_minimum"]
@@ -99,27 +106,25 @@ def reservation(expected: float) -> int:
 
 
 def billed(asked: int, size: GpuSize) -> int:
-    """GPU seconds of a visitor's day that a call for `asked` seconds on a tier of ZeroGPU takes."""
+    """GPU seconds of a visitor's day that a call for `asked` seconds on a tier of ZeroGPU takes.
+
+    On the card's half `spaces` asks for 1.5 times as long; the whole card counts twice.
+    """
     factors = _table()["billed_factor"]
     assert isinstance(factors, dict)
     return math.ceil(asked * factors[size])
 
 
-def free_day() -> int:
-    """GPU seconds a day of a free account on ZeroGPU."""
-    seconds_a_day = _table()["free_seconds_a_day"]
-    assert isinstance(seconds_a_day, int)
+def days() -> dict[str, int]:
+    """GPU seconds a day on ZeroGPU, by who asks; the least first."""
+    seconds_a_day = _table()["seconds_a_day"]
+    assert isinstance(seconds_a_day, dict)
     return seconds_a_day
 
 
 def profile(backend: Backend) -> str:
     """The rates' profile of a backend."""
     return f"zerogpu-{backend.gpu_size}" if backend.gpu_size else backend.device
-
-
-def zerogpu_profile(size: GpuSize) -> str:
-    """The rates' profile of a ZeroGPU tier."""
-    return f"zerogpu-{size}"
 
 
 def download_bytes(checkpoint: Checkpoint) -> int:

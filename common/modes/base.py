@@ -196,9 +196,15 @@ class Mode(Generic[Asked]):
 
         passes = cost.forwards(self.denoising_steps(request, steps), cfg)
         shape = {"width": size.width, "height": size.height, "num_frames": num_frames}
-        expected = cost.seconds(checkpoint, weights, cost.profile(backend), forward_passes=passes, **shape)
-        tier = backend.gpu_size or checkpoint.gpu_size
-        asked = cost.seconds(checkpoint, weights, cost.zerogpu_profile(tier), forward_passes=passes, **shape)
+
+        def takes(machine: Backend) -> float:
+            there = placement.place(checkpoint, weights, machine, job)
+            seconds = cost.seconds(checkpoint, weights, cost.profile(machine), forward_passes=passes, **shape)
+            return seconds + cost.transfer(cost.profile(machine), there.weight_bytes if there else 0)
+
+        expected = takes(backend)
+        lent = backend if backend.gpu_size else placement.zerogpu(checkpoint.gpu_size)
+        duration = cost.duration(takes(lent))
         return Plan(
             mode=self.key,
             checkpoint=checkpoint.key,
@@ -221,7 +227,8 @@ class Mode(Generic[Asked]):
             negative_prompt=NEGATIVE_PROMPT if request.negative_prompt is None else request.negative_prompt,
             loras=[(key, 1.0) for key in loras],
             placement=placed,
-            gpu_seconds=cost.reservation(asked),
+            gpu_duration=duration,
+            gpu_seconds=cost.billed(duration, lent.gpu_size or checkpoint.gpu_size),
             gpu_size=backend.gpu_size,
             expected_seconds=round(expected, 2),
             clip_seconds=round(num_frames / checkpoint.fps, 3),

@@ -140,9 +140,9 @@ class Engine(ABC, Generic[Asked]):
 
     # ------------------------------------------------------------------ what the Space's app.py calls
 
-    def gpu_seconds(self, ready: Ready[Asked]) -> int:
+    def duration(self, ready: Ready[Asked]) -> int:
         """For `@spaces.GPU(duration=)`: called in the parent with the arguments of the function."""
-        return ready.plan.gpu_seconds
+        return ready.plan.gpu_duration
 
     def run(self, ready: Ready[Asked]) -> Iterator[Carried]:
         """The body of the GPU function. Closing it stops the job within a step."""
@@ -166,13 +166,13 @@ class Engine(ABC, Generic[Asked]):
         checkpoint = CHECKPOINTS[self.allowed[0]]
         weights = self.settings.weights
         job = self.mode.job(checkpoint, Shape(*_first(checkpoint, weights)))
-        found = placement.largest(checkpoint, weights, self.backend, job)
-        if found is None:
+        found = placement.possible(checkpoint, weights, self.backend, job)
+        if not found:
             raise UnavailableError(placement.shortage(checkpoint, weights, self.backend, job))
-        size, frames = found
+        size, frames = found[0]
         shape = Shape(size.width, size.height, frames)
         placed = placement.place(checkpoint, weights, self.backend, self.mode.job(checkpoint, shape))
-        assert placed is not None  # `largest` has seen it fit
+        assert placed is not None  # `possible` has seen it fit
         self._attach_all(self._pipe(checkpoint.key, placed, print), checkpoint, print)
 
     def unload(self) -> None:

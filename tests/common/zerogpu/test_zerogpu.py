@@ -118,7 +118,7 @@ def test_zerogpu_streams_events_and_reserves_what_the_plan_says(space):
     assert frames(result).shape == (5, 128, 128, 3)
     asked = space.api.of("/schedule")[-1]
     assert asked["gpuSize"] == "xlarge"
-    assert int(float(asked["durationSeconds"])) == plan["gpu_seconds"]
+    assert int(float(asked["durationSeconds"])) == plan["gpu_duration"]
 
 
 def test_zerogpu_lora_toggles_on_a_reused_worker(space):
