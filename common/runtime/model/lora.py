@@ -52,9 +52,10 @@ def attach(pipe: Any, key: str, checkpoint: Checkpoint, weights: Weights, say: S
     if all(count(pipe, key, target) for target in targets):
         return targets
     resolved = found.resolve_lora(lora, checkpoint, weights, say)
-    headers = {target: lora_file.read(path) for target, path in resolved}
-    ranks = {f.target: f.rank for f in lora.files}
-    remarks = {} if weights == "nano" else _compare(headers, ranks)  # Wan-Nano's ranks are its own
+    headers: dict[Target, Header] = {target: lora_file.read(path) for target, path in resolved}
+    ranks: dict[Target, int] = {f.target: f.rank for f in lora.files}
+    # Wan-Nano's ranks are its own.
+    remarks: dict[Target, str] = {} if weights == "nano" else _compare(headers, ranks)
     for target, path in resolved:
         if not count(pipe, key, target):
             remark = _load(pipe, key, target, path, headers[target])
@@ -65,7 +66,7 @@ def attach(pipe: Any, key: str, checkpoint: Checkpoint, weights: Weights, say: S
 
 def _compare(headers: Mapping[Target, Header], ranks: Mapping[Target, int]) -> dict[Target, str]:
     """What is to be said of files with other ranks than their rows; WeightsError where they are swapped."""
-    real = {target: header.rank for target, header in headers.items()}
+    real: dict[Target, int] = {target: header.rank for target, header in headers.items()}
     if len(set(ranks.values())) > 1 and [*real.values()] == [*reversed([*ranks.values()])]:
         names = " and ".join(header.name for header in headers.values())
         raise WeightsError(f"HIGH and LOW are swapped: {names} have each the rank of the other; delete both")
@@ -106,7 +107,7 @@ def _load(pipe: Any, key: str, target: Target, path: Path, header: Header) -> st
 
 def _remove(pipe: Any, name: str) -> None:
     for module in (getattr(pipe, target, None) for target in ("transformer", "transformer_2")):
-        if name in getattr(module, "peft_config", {}) or _layers(module, name):
+        if module is not None and (name in getattr(module, "peft_config", {}) or _layers(module, name)):
             module.delete_adapters(name)
 
 
