@@ -44,7 +44,7 @@ def test_a_forward_of_the_14b_takes_what_it_took_on_an_h100(size, took) -> None:
 
 
 def test_whole_jobs_take_what_they_took_on_an_h100() -> None:
-    """2.1 14B: 8 forwards, decode in full and mp4 in 33.05 s. A14B: 4 forwards with a LoRA that is not fused, 15.3 s."""
+    """2.1 14B: 8 forwards, decode in full and mp4 in 33.05 s. A14B: 4 forwards with an unfused LoRA in 15.3 s."""
     dense, moe = CHECKPOINTS["wan2.1-t2v-14b"], CHECKPOINTS["wan2.2-t2v-a14b"]
     whole = cost.seconds(dense, "wan", "cuda", Work(832, 480, 81, forwards=8), placed())
     assert whole == pytest.approx(33.05, rel=0.05)
