@@ -89,6 +89,7 @@ def _load(pipe: Any, key: str, target: Target, path: Path, header: Header) -> st
             weight_name=path.name,
             adapter_name=name,
             load_into_transformer_2=target == "transformer_2",
+            low_cpu_mem_usage=header.even,
         )
         # diffusers only warns when no key of the file matches, and the video would be made without the LoRA.
         if not count(pipe, key, target):

@@ -29,7 +29,7 @@ _KEPT_BIAS = re.compile(
 @dataclass(frozen=True)
 class Header:
     """The tensors of a LoRA's file: `layers` have a matrix on each side, `ranks` are theirs, `differences` is what
-    diffusers leaves out of the rest.
+    diffusers leaves out of the rest, `biases` what it keeps of it.
     """
 
     name: str
@@ -37,6 +37,12 @@ class Header:
     layers: tuple[str, ...]
     ranks: tuple[int, ...]
     differences: tuple[str, ...]
+    biases: int
+
+    @property
+    def even(self) -> bool:
+        """Whether all layers have a bias, or none: diffusers leaves those of a mixed file without memory."""
+        return self.biases in (0, len(self.layers))
 
     @property
     def rank(self) -> int:
@@ -63,12 +69,14 @@ def read(path: Path) -> Header:
             f"{path.name} is not whole: {len(half)} of {len(down.keys() | up)} layers have one matrix of two, "
             f"such as {min(half)}; delete {path}, and it is fetched anew"
         )
+    differences = tuple(name for name in names if _is_left_out(name, names))
     return Header(
         name=path.name,
         tensors=len(names),
         layers=tuple(down),
         ranks=tuple(shapes[name][0] for name in down.values()),
-        differences=tuple(name for name in names if _is_left_out(name, names)),
+        differences=differences,
+        biases=sum(name.endswith((".diff_b", ".lora_B.bias")) for name in {*names} - {*differences}),
     )
 
 

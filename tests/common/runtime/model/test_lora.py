@@ -158,6 +158,25 @@ def test_lora_alpha_scales_it_and_is_no_layer(pipe, shared, given):
     assert torch.allclose(half, whole / 2) and whole.abs().max() > 0
 
 
+@pytest.mark.parametrize("with_bias", ["diffusion_model.blocks.0.", "diffusion_model."])
+def test_lora_biases_of_some_layers_leave_those_of_the_others_at_nothing(with_bias, pipe, given):
+    """diffusers would leave them without memory, and the first step would crash."""
+
+    def biased(tensors):
+        up = {n: t for n, t in tensors.items() if n.startswith(with_bias) and n.endswith("lora_up.weight")}
+        return {
+            **tensors,
+            **{n.replace("lora_up.weight", "diff_b"): torch.ones(len(t)) for n, t in up.items()},
+        }
+
+    given(biased)
+    attach(pipe)
+    name = lora.adapter_name(KEY, "transformer")
+    for block, want in ((0, 1), (3, int(with_bias == "diffusion_model."))):
+        bias = pipe.transformer.get_submodule(f"blocks.{block}.ffn.net.2").lora_B[name].bias
+        assert torch.equal(bias, torch.full_like(bias, want)), (block, bias)
+
+
 def test_lora_differences_that_diffusers_drops_are_told_to_every_job_with_counts(pipe, given, t2v):
     given(
         lambda tensors: {
