@@ -118,6 +118,11 @@ def shortage(checkpoint: Checkpoint, weights: Weights, backend: Backend, job: Jo
     return f"{text}; it can make {' or '.join(ways)}" if ways else text
 
 
+def levers(checkpoint: Checkpoint, backend: Backend) -> tuple[str, ...]:
+    """All that may be done on a machine to make a job fit, in the order in which it is tried."""
+    return list(_choices(checkpoint, backend))[-1].why
+
+
 def _from_the_largest(checkpoint: Checkpoint, weights: Weights) -> list[Resolution]:
     return sorted(checkpoint.sizes(weights), key=lambda r: -r.width * r.height)
 
