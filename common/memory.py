@@ -54,6 +54,13 @@ def parameters(architecture: Architecture) -> dict[str, int]:
     }
 
 
+def in_blocks(architecture: Architecture) -> int:
+    """Parameters of the blocks of one transformer, those of a control branch included; the rest is in no block."""
+    a = architecture
+    cross = 6 if a.clip else 4  # keys and values of the picture beside those of the text
+    return (a.layers + a.control_layers) * ((4 + cross) * a.dim * a.dim + 2 * a.dim * a.ffn)
+
+
 def lora(architecture: Architecture, rank: int) -> int:
     """A LoRA on every attention and feed-forward weight of one transformer, in bf16."""
     a = architecture

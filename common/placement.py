@@ -187,7 +187,9 @@ def _weights(checkpoint: Checkpoint, backend: Backend, choice: _Choice) -> dict[
     if choice.decode != "float32" and backend.device != "cpu":
         sizes["vae_decode"] = memory.BYTES[choice.decode] * memory.parameters(a)["vae"]
     if choice.offload == "group":
-        sizes["transformer"] *= memory.BLOCKS_IN_FLIGHT / (a.experts * (a.layers + a.control_layers))
+        blocks, each = memory.in_blocks(a), memory.BYTES[formats["transformer"]]
+        there = blocks * memory.BLOCKS_IN_FLIGHT / (a.layers + a.control_layers)
+        sizes["transformer"] = each * there + memory.BYTES["bfloat16"] * (a.parameters - blocks)
         sizes["text_encoder"] *= memory.BLOCKS_IN_FLIGHT / memory.TEXT_LAYERS
     return sizes
 
