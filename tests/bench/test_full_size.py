@@ -21,7 +21,7 @@ def test_parts_have_the_parameters_of_the_catalog(row: Checkpoint, tmp_path: Pat
     pipeline_class("WanPipeline")  # imports diffusers in the right order
     made = full_size.folder(row, tmp_path / row.key)
     index = json.loads((made / "model_index.json").read_text())
-    counted = {part: 0 for part in parameters(row.architecture)}
+    counted = dict.fromkeys(parameters(row.architecture), 0)
     for part, entry in index.items():
         kind = "transformer" if part.startswith("transformer") else part
         if kind in counted and isinstance(entry, list) and entry[0]:
