@@ -16,16 +16,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from PIL import Image
 
 from bench import full_size
-from common.catalog import CHECKPOINTS, Resolution
+from common.catalog import CHECKPOINTS, GpuSize, Resolution
 from common.contract import Backend, ModeKey, Plan
 from common.modes.all import MODES
-from common.placement import zerogpu
+from common.placement import ZEROGPU_BYTES, zerogpu
 from common.runtime.device import backend as machine
 from common.runtime.device.residency import Residency
 from common.runtime.job import Job
@@ -66,6 +66,8 @@ CASES = (
     Case("i2v", "wan2.1-i2v-14b-480p", R480, "large"),
     Case("flf2v", "wan2.1-flf2v-14b-720p", R720, "large"),
     Case("vace", "wan2.1-vace-14b", R720, "large"),
+    Case("t2v", "wan2.2-t2v-a14b", R720, "xlarge"),
+    Case("i2v", "wan2.2-i2v-a14b", R720, "xlarge"),
     Case("t2v", "wan2.2-ti2v-5b", R704, "24 GB"),
     Case("t2v", "wan2.1-t2v-14b", R480, "24 GB"),
     Case("vace", "wan2.1-vace-14b", R720, "24 GB"),
@@ -96,8 +98,8 @@ class Watched(Job):
 
 def backend_of(name: str, card: Backend) -> Backend:
     """The machine that the card plays."""
-    if name == "large":
-        return zerogpu("large")
+    if name in ZEROGPU_BYTES:
+        return zerogpu(cast(GpuSize, name))
     if name == "24 GB":
         changes = {"name": "24 GB card", "memory_bytes": 25_300_000_000, "capability": (8, 9)}
         return card.model_copy(update=changes)
@@ -190,6 +192,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="wan-peaks-") as root, full_size.loaded(Path(root)):
         for case in CASES:
             if args.words and not any(word in str(case) for word in args.words):
+                continue
+            if backend_of(case.machine, card).memory_bytes > card.memory_bytes:
+                print(f"{case} needs a larger card", file=sys.stderr)
                 continue
             try:
                 row = run(case, card)
