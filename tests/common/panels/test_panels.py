@@ -399,3 +399,12 @@ def test_a_second_click_on_stop_is_dropped_and_a_second_choice_is_not(mode: str)
     assert modes == {"once"}
     chosen = [f for f in asked if any(name == "input" for _, name in f.targets)]
     assert chosen and {f.trigger_mode for f in chosen} == {"always_last"}
+
+
+def test_the_negative_prompt_of_another_model_is_not_sent_either() -> None:
+    panel = drawn("i2v")
+    key = "wan2.1-i2v-14b-480p"
+    shaky = CHECKPOINTS[key].negative_prompt
+    assert shaky != NEGATIVE_PROMPT
+    for text in (shaky, NEGATIVE_PROMPT):  # the box follows the model a moment later
+        assert "negative_prompt" not in panel.values(page(panel, checkpoint=key, negative_prompt=text))
