@@ -91,7 +91,7 @@ def possible(
     law, found = checkpoint.law, list[tuple[Resolution, int]]()
     for size in _from_the_largest(checkpoint, weights):
         for frames in range(law.below(job.shape.num_frames), 0, -law.step):
-            shape = Shape(size.width, size.height, frames)
+            shape = replace(job.shape, width=size.width, height=size.height, num_frames=frames)
             if place(checkpoint, weights, backend, replace(job, shape=shape)):
                 found.append((size, frames))
                 break
@@ -247,4 +247,4 @@ def _placed(
 def attention_elements(checkpoint: Checkpoint, shape: Shape) -> int:
     """Scores of one self-attention: heads x queries x keys."""
     a = checkpoint.architecture
-    return a.dim // 128 * tokens(a, shape.width, shape.height, shape.num_frames) ** 2
+    return a.dim // 128 * tokens(a, shape.width, shape.height, shape.num_frames, shape.references) ** 2

@@ -153,3 +153,17 @@ def test_placement_of_a_mac_knows_neither_8_bits_nor_a_memory_beside_its_own() -
     still = placed(T2V, mac, R480, 1)
     assert still and still.attention == "sdpa"
     assert placed(SMALL, dict(MACHINES)["CPU, 16 GB"], R480) is None
+
+
+def test_placement_counts_vaces_pictures() -> None:
+    """Each is a latent frame more: 21 become 24."""
+    row = CHECKPOINTS["wan2.1-vace-14b"]
+    plain, more = (placed_vace(row, n) for n in (0, 3))
+    added = (more.peak_bytes - plain.peak_bytes) / (plain.peak_bytes - plain.weight_bytes)
+    assert added == pytest.approx(3 / 21, rel=0.01)
+
+
+def placed_vace(row: Checkpoint, references: int) -> Placement:
+    found = place(row, "wan", zerogpu("large"), Job(Shape(832, 480, 81, references), reads_media=True))
+    assert found is not None
+    return found
