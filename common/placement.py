@@ -91,7 +91,7 @@ def possible(
     law, found = checkpoint.law, list[tuple[Resolution, int]]()
     for size in _from_the_largest(checkpoint, weights):
         for frames in range(law.below(job.shape.num_frames), 0, -law.step):
-            shape = Shape(size.width, size.height, frames)
+            shape = replace(job.shape, width=size.width, height=size.height, num_frames=frames)
             if place(checkpoint, weights, backend, replace(job, shape=shape)):
                 found.append((size, frames))
                 break
@@ -116,6 +116,11 @@ def shortage(checkpoint: Checkpoint, weights: Weights, backend: Backend, job: Jo
     ways = list(dict.fromkeys(option for option in (longest, *found[:1]) if option))
     ways = [f"{size.size} and {frames} frames" for size, frames in ways]
     return f"{text}; it can make {' or '.join(ways)}" if ways else text
+
+
+def levers(checkpoint: Checkpoint, backend: Backend) -> tuple[str, ...]:
+    """All that may be done on a machine to make a job fit, in the order in which it is tried."""
+    return list(_choices(checkpoint, backend))[-1].why
 
 
 def _from_the_largest(checkpoint: Checkpoint, weights: Weights) -> list[Resolution]:
@@ -182,7 +187,9 @@ def _weights(checkpoint: Checkpoint, backend: Backend, choice: _Choice) -> dict[
     if choice.decode != "float32" and backend.device != "cpu":
         sizes["vae_decode"] = memory.BYTES[choice.decode] * memory.parameters(a)["vae"]
     if choice.offload == "group":
-        sizes["transformer"] *= memory.BLOCKS_IN_FLIGHT / (a.experts * (a.layers + a.control_layers))
+        blocks, each = memory.in_blocks(a), memory.BYTES[formats["transformer"]]
+        there = blocks * memory.BLOCKS_IN_FLIGHT / (a.layers + a.control_layers)
+        sizes["transformer"] = each * there + memory.BYTES["bfloat16"] * (a.parameters - blocks)
         sizes["text_encoder"] *= memory.BLOCKS_IN_FLIGHT / memory.TEXT_LAYERS
     return sizes
 
@@ -240,4 +247,4 @@ def _placed(
 def attention_elements(checkpoint: Checkpoint, shape: Shape) -> int:
     """Scores of one self-attention: heads x queries x keys."""
     a = checkpoint.architecture
-    return a.dim // 128 * tokens(a, shape.width, shape.height, shape.num_frames) ** 2
+    return a.dim // 128 * tokens(a, shape.width, shape.height, shape.num_frames, shape.references) ** 2

@@ -196,7 +196,8 @@ class Mode(Generic[Asked]):
         notices += _common_notices(request, checkpoint, preset, num_frames, cfg, weights)
         notices += unguided + rules.small_notices(size, checkpoint, weights)
         loras = self.loras(request, checkpoint, preset)
-        job = self.job(checkpoint, Shape(size.width, size.height, num_frames), loras)
+        shape = Shape(size.width, size.height, num_frames, self.references(request))
+        job = self.job(checkpoint, shape, loras)
         placed = placement.place(checkpoint, weights, backend, job)
         if placed is None:
             notices.append(f"Not enough memory: {placement.shortage(checkpoint, weights, backend, job)}.")

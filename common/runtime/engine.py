@@ -207,13 +207,13 @@ class Engine(ABC, Generic[Asked]):
         Refuses a checkpoint that this machine cannot hold, before it is downloaded, and a job without room for its
         result.
         """
-        self._check_fit(plan)
+        self._check_fit(request, plan)
         cache.check_free()
         if media_in := self.mode.media(request):
             reader.stage("Checking the media")
             request = self._measured(request, media_in, reader)
             plan = self.plan(request.model_copy(update={"seed": plan.seed}))  # the seed is drawn once
-            self._check_fit(plan)
+            self._check_fit(request, plan)
         for text in plan.notices:
             reader.note(text)
         return request, plan
@@ -260,12 +260,12 @@ class Engine(ABC, Generic[Asked]):
         )
         return Made(path, done)
 
-    def _check_fit(self, plan: Plan) -> None:
+    def _check_fit(self, request: Asked, plan: Plan) -> None:
         """InputError, with the largest that would fit, before a download or a GPU second."""
         if plan.placement is not None:
             return
         weights, backend = self.settings.weights, self.backend
-        shape = Shape(plan.width, plan.height, plan.num_frames)
+        shape = Shape(plan.width, plan.height, plan.num_frames, self.mode.references(request))
 
         def fits(row: Checkpoint) -> bool:
             return placement.place(row, weights, backend, self.mode.job(row, shape)) is not None
