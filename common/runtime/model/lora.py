@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -84,13 +85,14 @@ def _load(pipe: Any, key: str, target: Target, path: Path, header: Header) -> st
     if module is None:
         raise WeightsError(f"{path.name} belongs into {target}, which this model does not have")
     try:
-        pipe.load_lora_weights(
-            str(path.parent),
-            weight_name=path.name,
-            adapter_name=name,
-            load_into_transformer_2=target == "transformer_2",
-            low_cpu_mem_usage=header.even,
-        )
+        with _beside_8_bits():
+            pipe.load_lora_weights(
+                str(path.parent),
+                weight_name=path.name,
+                adapter_name=name,
+                load_into_transformer_2=target == "transformer_2",
+                low_cpu_mem_usage=header.even,
+            )
         # diffusers only warns when no key of the file matches, and the video would be made without the LoRA.
         if not count(pipe, key, target):
             raise WeightsError(f"{path.name} has no weights for {target}: nothing of it was loaded")
@@ -104,6 +106,19 @@ def _load(pipe: Any, key: str, target: Target, path: Path, header: Header) -> st
     except WeightsError:
         _remove(pipe, name)  # the next job would find it, and take it for whole
         raise
+
+
+@contextmanager
+def _beside_8_bits() -> Iterator[None]:
+    """Layers in 8 bits get the LoRA that others get: PEFT's own for them takes no bias, which Lightning's have."""
+    from peft.tuners.lora import model
+
+    usual = model.dispatch_torchao
+    model.dispatch_torchao = lambda *_, **__: None
+    try:
+        yield
+    finally:
+        model.dispatch_torchao = usual
 
 
 def _remove(pipe: Any, name: str) -> None:

@@ -20,7 +20,7 @@ from common.errors import WeightsError
 from common.run.service import Ready
 from common.runtime.device.residency import Residency
 from common.runtime.job import Job
-from common.runtime.model import load, lora, lora_file, weights
+from common.runtime.model import load, lora, lora_file, settle, weights
 
 MOE = "wan2.2-t2v-a14b"
 KEY = "lightning-2.2-t2v"
@@ -175,6 +175,37 @@ def test_lora_biases_of_some_layers_leave_those_of_the_others_at_nothing(with_bi
     for block, want in ((0, 1), (3, int(with_bias == "diffusion_model."))):
         bias = pipe.transformer.get_submodule(f"blocks.{block}.ffn.net.2").lora_B[name].bias
         assert torch.equal(bias, torch.full_like(bias, want)), (block, bias)
+
+
+def test_lora_with_biases_works_on_weights_that_are_in_8_bits_already(shared, given):
+    """As `deploy bake --fp8` leaves them; with the usual order, LoRA first, it is the same to the last bit."""
+    given(
+        lambda tensors: {
+            **tensors,
+            **{n.replace("lora_up.weight", "diff_b"): torch.full((len(t),), 0.01) for n, t in tensors.items()
+               if n.endswith("lora_up.weight")},
+        }
+    )  # fmt: skip
+    made = []
+    for quantized_first in (True, False):
+        pipe = load.build("WanPipeline", nano.find("moe"), Backend(), shared)
+        steps = [
+            lambda pipe=pipe: settle._quantize(pipe.transformer, Backend()),
+            lambda pipe=pipe: attach(pipe),
+        ]
+        for step in steps if quantized_first else reversed(steps):
+            step()
+        made.append([])
+        for on in (True, False, True):
+            pipe.enable_lora() if on else pipe.disable_lora()
+            generator = torch.Generator().manual_seed(1)
+            noise = torch.randn(1, 16, 2, 8, 8, generator=generator)
+            text = torch.randn(1, 8, 96, generator=generator)
+            with torch.no_grad():
+                made[-1].append(pipe.transformer(noise, torch.tensor([500]), text)[0])
+    early, late = made
+    assert all(torch.equal(a, b) for a, b in zip(early, late, strict=True))
+    assert torch.equal(early[0], early[2]) and not torch.equal(early[0], early[1])
 
 
 def test_lora_differences_that_diffusers_drops_are_told_to_every_job_with_counts(pipe, given, t2v):

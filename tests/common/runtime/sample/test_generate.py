@@ -18,8 +18,8 @@ MOE = "wan2.2-t2v-a14b"
 
 
 def pipe_of(t2v: Any, checkpoint: str = MOE) -> Any:
-    placed = t2v.plan(t2v.mode.parse({"prompt": "p", "checkpoint": checkpoint})).placement
-    return t2v._pipe(checkpoint, placed, print)
+    plan = t2v.plan(t2v.mode.parse({"prompt": "x", "checkpoint": checkpoint}))
+    return t2v._pipe(checkpoint, plan.placement, print)
 
 
 def ready(t2v: Any, request: Any) -> Any:
