@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -111,8 +112,7 @@ def _load(pipe: Any, key: str, target: Target, path: Path, header: Header) -> st
 @contextmanager
 def _beside_8_bits() -> Iterator[None]:
     """Layers in 8 bits get the LoRA that others get: PEFT's own for them takes no bias, which Lightning's have."""
-    from peft.tuners.lora import model
-
+    model: Any = importlib.import_module("peft.tuners.lora.model")
     usual = model.dispatch_torchao
     model.dispatch_torchao = lambda *_, **__: None
     try:
