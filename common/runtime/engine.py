@@ -43,7 +43,7 @@ from common.runtime.device.seat import seat_of
 from common.runtime.job import Job, Made, in_turn, work
 from common.runtime.model import load, lora, settle, weights
 from common.runtime.reader import Reader
-from common.runtime.sample import generate, preview
+from common.runtime.sample import generate, preview, selfcheck
 from common.runtime.zerogpu import Carried, followed
 from common.settings import SpaceSettings, git_sha
 
@@ -290,6 +290,7 @@ class Engine(ABC, Generic[Asked]):
     def _pipe(self, key: str, placed: Placement, say: Note) -> Any:
         def build() -> Any:
             checkpoint = CHECKPOINTS[key]
+            selfcheck.before_loading(self.backend.device, say)
             folder = weights.resolve(checkpoint, self.settings.weights, say)
             waiting = settle.waiting(placed)
             pipe = load.build(self.pipeline, folder, self.backend, self.seat.residency, waiting)

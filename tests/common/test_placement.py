@@ -147,7 +147,7 @@ def test_placement_loads_a_model_in_one_form_for_all_its_clips() -> None:
 
 def test_placement_of_a_mac_knows_neither_8_bits_nor_a_memory_beside_its_own() -> None:
     mac = dict(MACHINES)["Mac, 128 GB"]
-    assert placement.levers(T2V, mac) == ("the VAE decodes in bf16", "the VAE works in tiles")
+    assert placement.levers(T2V, mac) == ("the VAE works in tiles",)
     found = placed(T2V, mac, R480)
     assert found and found.attention == "chunked" and found.host_bytes == 0
     still = placed(T2V, mac, R480, 1)
