@@ -31,11 +31,15 @@ def cached(repo: str, revision: str | None = None) -> Path | None:
         return None
 
 
-def ask(repo: str, revision: str | None = None) -> None:
-    """Raises what is wrong with a repository, or with the way there, soon: `snapshot_download` retries for long."""
+def ask(repo: str, revision: str | None = None) -> dict[str, int]:
+    """The files of a repository with their bytes, where the Hub says them.
+
+    Raises what is wrong with it, or with the way there, soon: `snapshot_download` retries for long.
+    """
     from huggingface_hub import HfApi
 
-    HfApi().model_info(repo, revision=revision, timeout=TIMEOUT)
+    info = HfApi().model_info(repo, revision=revision, timeout=TIMEOUT, files_metadata=True)
+    return {file.rfilename: file.size or 0 for file in info.siblings or ()}
 
 
 def folder(repo: str, patterns: Sequence[str] | None = None, revision: str | None = None) -> Path:

@@ -136,11 +136,12 @@ def _download(checkpoint: Checkpoint, say: Say) -> Path:
     text = f"Downloading {checkpoint.name}, about {_gb(size)}, from {hub.page(repo)}"
     say(f"{text} to {constants.HF_HUB_CACHE}. Files that are there already are kept.")
     with hub.explained(checkpoint.name, repo):
-        hub.ask(repo, commit)
+        files = hub.ask(repo, commit)
+        there = sum(n for path, n in files.items() if path.startswith(tuple(f"{p}/" for p in COMPONENTS)))
         # The small files first: a repository that changed is no reason to fill the disk.
         small = hub.folder(repo, ["model_index.json", *(f"{part}/*.json" for part in COMPONENTS)], commit)
         configs.check(small, checkpoint, "wan", repo)
-        _check_space(size, Path(constants.HF_HUB_CACHE), checkpoint)
+        _check_space(there or size, Path(constants.HF_HUB_CACHE), checkpoint)
         folder = hub.folder(repo, ["model_index.json", *(f"{part}/*" for part in COMPONENTS)], commit)
     if not _is_whole(folder, checkpoint):
         raise WeightsError(f"The download of {repo} in {folder} is incomplete; start again to go on with it")
