@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -65,9 +66,7 @@ def bake(hub: Hub, checkpoint: str, namespace: str, *, private: bool = False, fo
     except Missing:
         have = set()
     commit = _commit(hub, row, target if ORIGIN in have else "")
-    there = set(
-        hub.call(f"list the files of {source}", lambda: api.list_repo_files(source, revision=commit))
-    )
+    there = set(hub.call(f"list the files of {source}", lambda: api.list_repo_files(source, revision=commit)))
     missing = todo(sorted(there), have)
     hub.say(f"{source} → {target}: {len(missing)} files to go")
     with tempfile.TemporaryDirectory(prefix="wan-bake-") as folder:
@@ -131,9 +130,7 @@ def _send(hub: Hub, target: str, path: str, file: Path, form: Form) -> None:
 
 def keep() -> Sequence[str]:
     """Modules of a transformer that diffusers keeps in fp32: cast, they would not be what the repository holds."""
-    from diffusers import WanTransformer3DModel
-
-    return WanTransformer3DModel._keep_in_fp32_modules or ()
+    return importlib.import_module("diffusers").WanTransformer3DModel._keep_in_fp32_modules or ()
 
 
 def cast(source: Path, target: Path, kept: Sequence[str] = ()) -> Path:
@@ -154,9 +151,7 @@ def cast(source: Path, target: Path, kept: Sequence[str] = ()) -> Path:
     return target
 
 
-def _eight_bits(
-    hub: Hub, source: str, commit: str, target: str, files: Sequence[str], folder: Path
-) -> None:
+def _eight_bits(hub: Hub, source: str, commit: str, target: str, files: Sequence[str], folder: Path) -> None:
     for path in files:
         hub.say(f"  {path}")
         _fetch(hub, source, commit, path, folder)
@@ -168,11 +163,14 @@ def _eight_bits(
 
 
 def eight_bits(source: Path, target: Path) -> Path:
-    """A transformer's folder with the weights of its blocks in 8 bits, as `settle` would make them."""
-    import diffusers
+    """A transformer's folder with the weights of its blocks in 8 bits, as `settle` would make them.
+
+    But for a VACE block's own proj_out: diffusers takes it for the transformer's of that name, and leaves both.
+    """
     import torch
     from torchao.quantization import Float8WeightOnlyConfig
 
+    diffusers: Any = importlib.import_module("diffusers")
     config: Mapping[str, Any] = json.loads((source / "config.json").read_text())
     kind: Any = getattr(diffusers, config["_class_name"])
     with torch.device("meta"):

@@ -29,7 +29,10 @@ def problems(hub: Hub, target: Target) -> list[str]:
             continue  # mounted for something else
         if lack := _lack(hub, volume, key):
             namespace, command = target.repo_id.split("/")[0], f"`wan-studio deploy bake {key}"
-            ours = {repo_of(key, namespace): f"run {command}`", repo_of(key, namespace, "fp8"): f"run {command} --fp8`"}
+            ours = {
+                repo_of(key, namespace): f"run {command}`",
+                repo_of(key, namespace, "fp8"): f"run {command} --fp8`",
+            }
             way_out = ours.get(volume.source, "mend `volumes` in the federation file")
             out.append(f"the volume {volume.source} holds no complete pipeline ({lack}); {way_out} first")
     return out

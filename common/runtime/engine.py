@@ -300,9 +300,7 @@ class Engine(ABC, Generic[Asked]):
             checkpoint, kind = CHECKPOINTS[key], self.settings.weights
             folder = weights.resolve(checkpoint, kind, say)
             waiting = settle.waiting(placed)
-            pipe = load.build(
-                self.pipeline, folder, self.backend, self.seat.residency, waiting, kind, other
-            )
+            pipe = load.build(self.pipeline, folder, self.backend, self.seat.residency, waiting, kind, other)
             if other is None:
                 if waiting:
                     self._attach_all(pipe, checkpoint, say)

@@ -61,7 +61,14 @@ class FakeApi:
 def test_deploy_bake_writes_what_is_missing_and_the_index_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("model_index.json", "README.md", "scheduler/config.json", SHARD, TEXT, "vae/model.safetensors"):
+    for name in (
+        "model_index.json",
+        "README.md",
+        "scheduler/config.json",
+        SHARD,
+        TEXT,
+        "vae/model.safetensors",
+    ):
         file = tmp_path / name
         file.parent.mkdir(parents=True, exist_ok=True)
         if file.suffix == ".safetensors":
@@ -92,7 +99,9 @@ def test_deploy_bake_knows_what_needs_a_repack() -> None:
     with pytest.raises(InputError, match="must be published in fp32"):
         bake.check("wan2.2-s2v-14b")
     for key in ("wan2.1-t2v-14b", "wan2.2-i2v-a14b"):
-        with pytest.raises(InputError, match=r"must have no LoRA to be kept in 8 bits.* try wan2\.1-t2v-1\.3b"):
+        with pytest.raises(
+            InputError, match=r"must have no LoRA to be kept in 8 bits.* try wan2\.1-t2v-1\.3b"
+        ):
             bake.check(key, "fp8")
 
 
@@ -132,7 +141,10 @@ def test_deploy_bake_of_2_1_loads_as_the_original_does(
 def test_deploy_bake_in_8_bits_is_what_loading_makes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    key, pipeline = {"dense": ("wan2.1-t2v-1.3b", "WanPipeline"), "vace": ("wan2.1-vace-1.3b", "WanVACEPipeline")}[kind]
+    key, pipeline = {
+        "dense": ("wan2.1-t2v-1.3b", "WanPipeline"),
+        "vace": ("wan2.1-vace-1.3b", "WanVACEPipeline"),
+    }[kind]
     source = published(kind, tmp_path / "s")
     api, hub = served(source, monkeypatch)
     assert bake.bake(hub, key, "ada", form="fp8") == f"ada/{key}-fp8"

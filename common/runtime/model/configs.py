@@ -37,7 +37,9 @@ class _Rule:
 
     @property
     def holds(self) -> bool:
-        return self.found in self.expected if isinstance(self.expected, tuple) else self.found == self.expected
+        return (
+            self.found in self.expected if isinstance(self.expected, tuple) else self.found == self.expected
+        )
 
 
 def check(folder: Path, checkpoint: Checkpoint, weights: Weights, repo: str = "") -> None:
@@ -137,7 +139,8 @@ def _transformer(
 
 
 def _vae(repository: _Repository, checkpoint: Checkpoint, weights: Weights) -> Iterator[_Rule]:
-    config, a = _VAE_DEFAULTS | dict(repository.config("vae")), checkpoint.architecture
+    config: dict[str, Any] = _VAE_DEFAULTS | dict(repository.config("vae"))
+    a = checkpoint.architecture
     colours = 12 if a.spatial == 16 else 3  # the 2.2 VAE takes patches of 2x2 pixels
     yield _Rule("vae", "class", "AutoencoderKLWan", repository.kind("vae"))
     expected = {

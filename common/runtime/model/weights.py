@@ -31,7 +31,7 @@ ORIGIN = "wan-studio.json"
 
 
 def resolve(checkpoint: Checkpoint, weights: Weights, say: Say) -> Path:
-    """The diffusers folder of a checkpoint, whole and with the configs that its row expects; WeightsError otherwise."""
+    """The diffusers folder of a checkpoint, whole and with the configs that its row expects; else WeightsError."""
     if weights == "nano":
         try:
             folder = nano.find(checkpoint.kind)
@@ -160,9 +160,7 @@ def _lora_file(lora: Lora, name: str, say: Say) -> Path:
     else:
         say(f"Downloading the LoRA {name} from {hub.page(lora.repo)}.")
         with hub.explained(lora.name, f"{lora.repo}/{name}"):
-            path = Path(
-                hf_hub_download(lora.repo, name, revision=lora.revision, etag_timeout=hub.TIMEOUT)
-            )
+            path = Path(hf_hub_download(lora.repo, name, revision=lora.revision, etag_timeout=hub.TIMEOUT))
     if fault := whole.cut(path):
         raise WeightsError(f"{lora.name}: {fault.text}. Delete {_target(path)} and start again")
     return path

@@ -176,8 +176,12 @@ def repositories(root: Path) -> None:
     old, new = copied("dense", root / "wan2.1-t2v-1.3b"), copied("moe", root / "wan2.2-t2v-a14b")
     file = old / "text_encoder" / "model.safetensors"
     save_file({k: v.float() for k, v in load_file(file).items()}, file, metadata={"format": "pt"})
-    change(new / "text_encoder" / "config.json", transformers_version="9.9", dtype="bfloat16", output_past=True)
-    change(old / "vae" / "config.json", scale_factor_spatial=None, is_residual=None, _diffusers_version="0.33")
+    change(
+        new / "text_encoder" / "config.json", transformers_version="9.9", dtype="bfloat16", output_past=True
+    )
+    change(
+        old / "vae" / "config.json", scale_factor_spatial=None, is_residual=None, _diffusers_version="0.33"
+    )
     tokens = new / "tokenizer" / "tokenizer_config.json"
     change(tokens, added_later=True)
 
@@ -225,7 +229,9 @@ def test_the_loaded_revision_is_in_manifest_and_lineage(
     assert {info.revision for info in t2v.manifest().checkpoints} == {sums.revision()}
     repositories(tmp_path)
     shrink(monkeypatch)
-    (tmp_path / "wan2.1-t2v-1.3b" / "wan-studio.json").write_text(f'{{"revision": "{"c" * 40}", "form": "bf16"}}')
+    (tmp_path / "wan2.1-t2v-1.3b" / "wan-studio.json").write_text(
+        f'{{"revision": "{"c" * 40}", "form": "bf16"}}'
+    )
     monkeypatch.setenv("WAN_MODELS", str(tmp_path))
     service = engine("t2v", SpaceSettings(weights="wan", checkpoints=("wan2.1-t2v-1.3b",)))
     assert service.manifest().checkpoints[0].revision == "", "nobody knows before it is loaded"

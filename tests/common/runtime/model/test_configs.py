@@ -17,27 +17,39 @@ from tests.common.runtime.model.tiny_rows import change, copied, tiny
 ROWS = [row for row in CHECKPOINTS.values() if row.kind in nano.KINDS]
 
 CHANGED: dict[str, tuple[str, str, dict[str, Any], str]] = {
-    "layers": ("moe", "transformer/config.json", {"num_layers": 7}, "transformer has num_layers 7, expected 4"),
+    "layers": ("moe", "transformer/config.json", {"num_layers": 7},
+                 "transformer has num_layers 7, expected 4"),
     "low expert": ("moe", "transformer_2/config.json", {"ffn_dim": 512},
                    "transformer_2 has ffn_dim 512, expected 256"),
-    "width": ("moe", "transformer/config.json", {"num_attention_heads": 8}, "transformer has width .* 256, expected 128"),
-    "channels": ("moe", "transformer/config.json", {"in_channels": 36}, "transformer has in_channels 36, expected 16"),
-    "gone": ("moe", "transformer/config.json", {"in_channels": None}, "transformer has in_channels None"),
-    "text": ("moe", "transformer/config.json", {"vace_layers": 5}, "configs are not those of a Wan model"),
-    "wide text": ("moe", "text_encoder/config.json", {"d_model": 64}, "transformer has text_dim .* 96, expected 64"),
+    "width": ("moe", "transformer/config.json", {"num_attention_heads": 8},
+                 "transformer has width .* 256, expected 128"),
+    "channels": ("moe", "transformer/config.json", {"in_channels": 36},
+                 "transformer has in_channels 36, expected 16"),
+    "gone": ("moe", "transformer/config.json", {"in_channels": None},
+                 "transformer has in_channels None"),
+    "text": ("moe", "transformer/config.json", {"vace_layers": 5},
+                 "configs are not those of a Wan model"),
+    "wide text": ("moe", "text_encoder/config.json", {"d_model": 64},
+                 "transformer has text_dim .* 96, expected 64"),
     "vae": ("moe", "vae/config.json", {"z_dim": 48}, "vae has z_dim 48, expected 16"),
-    "old vae": ("ti2v", "vae/config.json", {"scale_factor_spatial": None}, "vae has scale_factor_spatial 8, expected 16"),
-    "boundary": ("moe", "model_index.json", {"boundary_ratio": None}, "model_index.json has boundary_ratio False"),
-    "timesteps": ("ti2v", "model_index.json", {"expand_timesteps": None}, "has expand_timesteps False, expected True"),
+    "old vae": ("ti2v", "vae/config.json", {"scale_factor_spatial": None},
+                 "vae has scale_factor_spatial 8, expected 16"),
+    "boundary": ("moe", "model_index.json", {"boundary_ratio": None},
+                 "model_index.json has boundary_ratio False"),
+    "timesteps": ("ti2v", "model_index.json", {"expand_timesteps": None},
+                 "has expand_timesteps False, expected True"),
     "class": ("moe", "model_index.json", {"transformer": ["diffusers", "SkyReelsV2Transformer3DModel"]},
               "transformer has class SkyReelsV2Transformer3DModel, expected WanTransformer3DModel"),
     "scheduler": ("moe", "model_index.json", {"scheduler": ["diffusers", "DDIMScheduler"]},
                   "scheduler has class DDIMScheduler, expected UniPC.* or FlowMatch"),
     "prediction": ("moe", "scheduler/scheduler_config.json", {"prediction_type": "epsilon"},
                    "scheduler has prediction_type epsilon, expected flow_prediction"),
-    "eyes": ("i2v-clip", "model_index.json", {"image_encoder": [None, None]}, "has image_encoder False, expected True"),
-    "one picture": ("flf2v", "transformer/config.json", {"pos_embed_seq_len": None}, "has pos_embed_seq_len False"),
-    "hints": ("vace", "transformer/config.json", {"vace_layers": [0]}, "has number of vace_layers 1, expected 2"),
+    "eyes": ("i2v-clip", "model_index.json", {"image_encoder": [None, None]},
+                 "has image_encoder False, expected True"),
+    "one picture": ("flf2v", "transformer/config.json", {"pos_embed_seq_len": None},
+                 "has pos_embed_seq_len False"),
+    "hints": ("vace", "transformer/config.json", {"vace_layers": [0]},
+                 "has number of vace_layers 1, expected 2"),
 }  # fmt: skip
 
 
@@ -45,7 +57,7 @@ CHANGED: dict[str, tuple[str, str, dict[str, Any], str]] = {
 def test_what_fits_its_row_is_taken(row, monkeypatch) -> None:
     folder = nano.find(row.kind)
     configs.check(folder, row, "nano")
-    with pytest.raises(WeightsError, match="repo/x is not the .* that Wan Studio knows"):
+    with pytest.raises(WeightsError, match=r"repo/x is not the .* that Wan Studio knows"):
         configs.check(folder, row, "wan", "repo/x")  # it is not of the real size
     monkeypatch.setattr(configs, "FULL_SIZE", {})
     configs.check(folder, tiny(row), "wan")

@@ -68,7 +68,9 @@ def test_a_cut_file_in_the_cache_is_an_error_not_a_download(tmp_path, monkeypatc
     file.write_bytes(file.read_bytes()[:50_000])
     monkeypatch.setattr(hub, "cached", lambda repo, revision: folder)
     said: list[str] = []
-    with pytest.raises(WeightsError, match=r"has 50000 bytes, and its header says \d+\. Delete .*model\.safetensors"):
+    with pytest.raises(
+        WeightsError, match=r"has 50000 bytes, and its header says \d+\. Delete .*model\.safetensors"
+    ):
         weights.resolve(DENSE, "wan", said.append)
     assert said == []
 
@@ -79,7 +81,9 @@ def test_a_repository_that_changed_is_not_loaded_from_the_cache(tmp_path, monkey
     monkeypatch.setattr(hub, "cached", lambda repo, revision: folder)
     assert weights.resolve(CHECKPOINTS[DENSE.key], "wan", None) == folder
     change(folder / "transformer" / "config.json", num_layers=9)
-    with pytest.raises(WeightsError, match=rf"{DENSE.repo} is not .*: transformer has num_layers 9, expected 5"):
+    with pytest.raises(
+        WeightsError, match=rf"{DENSE.repo} is not .*: transformer has num_layers 9, expected 5"
+    ):
         weights.resolve(CHECKPOINTS[DENSE.key], "wan", None)
 
 

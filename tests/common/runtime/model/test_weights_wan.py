@@ -12,6 +12,7 @@ from common.catalog import CHECKPOINTS
 
 sys.path.insert(0, str(Path(__file__).parent))  # importlib mode gives tests no package
 from model_hub import ModelHub
+
 from tests.common.runtime.model.tiny_rows import change, copied
 
 ROOT = Path(__file__).parents[4]
@@ -56,7 +57,12 @@ def test_wan_weights_are_announced_downloaded_once_and_shared_by_content(tmp_pat
     changed = CHECKPOINTS["wan2.1-t2v-14b"].repo
     other = copied("dense", tmp_path / "changed")
     change(other / "transformer" / "config.json", num_layers=9)
-    repos = {dense: nano.find("dense"), clip: nano.find("i2v-clip"), "Kijai/WanVideo_comfy": loras, changed: other}
+    repos = {
+        dense: nano.find("dense"),
+        clip: nano.find("i2v-clip"),
+        "Kijai/WanVideo_comfy": loras,
+        changed: other,
+    }
     with ModelHub(repos) as hub:
         done = subprocess.run(
             [sys.executable, "-c", SCRIPT],
@@ -69,7 +75,9 @@ def test_wan_weights_are_announced_downloaded_once_and_shared_by_content(tmp_pat
     assert dense in said[0] and clip in said[1] and "GB" in said[0]
     assert sum(dense in line for line in said) == 1, "a second resolve downloads nothing"
     refused = next(line for line in lines if line.startswith("CHANGED"))
-    assert f"{changed} is not the Wan 2.1 T2V-14B that Wan Studio knows" in refused and "num_layers 9" in refused
+    assert (
+        f"{changed} is not the Wan 2.1 T2V-14B that Wan Studio knows" in refused and "num_layers 9" in refused
+    )
     fetched = [path for path in hub.asked if changed in path and "resolve" in path]
     assert fetched and not [path for path in fetched if not path.endswith(".json")], "the JSONs alone"
     # One UMT5 and one VAE serve both repositories.

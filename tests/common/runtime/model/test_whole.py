@@ -24,14 +24,20 @@ def cut(file: Path, keep: int) -> None:
 
 WEIGHTS = "transformer_2/diffusion_pytorch_model.safetensors"
 CASES: dict[str, tuple[Callable[[Path], object], str]] = {
-    "config": (lambda f: cut(f / "transformer/config.json", 290), r"transformer/config.json is cut .*290 bytes"),
+    "config": (
+        lambda f: cut(f / "transformer/config.json", 290),
+        r"transformer/config.json is cut .*290 bytes",
+    ),
     "index": (lambda f: cut(f / "model_index.json", 40), r"model_index.json is cut or no JSON \(40 bytes\)"),
     "vocabulary": (lambda f: cut(f / "tokenizer/tokenizer.json", 100), "tokenizer/tokenizer.json is cut"),
     "list": (lambda f: (f / "vae/config.json").write_text("[]"), "vae/config.json is not what belongs there"),
     "tensors": (lambda f: cut(f / WEIGHTS, 100_000), f"{WEIGHTS} has 100000 bytes, and its header says"),
     "header": (lambda f: cut(f / WEIGHTS, 100), f"{WEIGHTS} is cut or no safetensors"),
     "empty": (lambda f: cut(f / WEIGHTS, 0), f"{WEIGHTS} is cut .*0 bytes"),
-    "pointer": (lambda f: (f / WEIGHTS).write_text("version https://git-lfs.github.com/spec/v1\n"), "is cut or no"),
+    "pointer": (
+        lambda f: (f / WEIGHTS).write_text("version https://git-lfs.github.com/spec/v1\n"),
+        "is cut or no",
+    ),
     "tail": (lambda f: (f / WEIGHTS).open("ab").write(b"more"), f"{WEIGHTS} has"),
 }
 
