@@ -91,9 +91,9 @@ def _read(folder: Path, name: str) -> dict[str, Any]:
         found = json.loads(data)
     except ValueError:
         raise _Found(f"{name} is cut or no JSON ({len(data)} bytes)", file=folder / name) from None
-    if not isinstance(found, dict):
+    if not isinstance(found, dict) and name.endswith(("config.json", "index.json")):
         raise _Found(f"{name} is not what belongs there", file=folder / name)
-    return found  # pyright: ignore[reportUnknownVariableType]
+    return found if isinstance(found, dict) else {}  # pyright: ignore[reportUnknownVariableType]
 
 
 def _check_length(file: Path, name: str) -> None:

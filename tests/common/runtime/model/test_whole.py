@@ -75,6 +75,11 @@ def test_a_missing_shard_is_named(folder: Path) -> None:
     assert fault is not None and "names no shards" in fault.text
 
 
+def test_a_list_is_json_too(folder: Path) -> None:
+    (folder / "tokenizer" / "words.json").write_text('["a", "b"]')
+    assert whole.is_whole(folder)
+
+
 def test_a_part_that_the_index_does_not_name_is_not_asked_for(folder: Path) -> None:
     index = json.loads((folder / "model_index.json").read_text())
     (folder / "model_index.json").write_text(json.dumps(index | {"transformer_2": [None, None], "odd": []}))
