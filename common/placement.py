@@ -34,10 +34,15 @@ _FULL = ("vae", "image_encoder")
 
 @dataclass(frozen=True)
 class Job:
-    """What has to fit: a shape, the ranks of its LoRAs (one for each transformer), and whether media are encoded."""
+    """What has to fit: a shape, the ranks of its LoRAs (one for each transformer), and whether media are encoded.
+
+    `offered` are the ranks of what another request may ask for. They are attached too where none can be later: on
+    ZeroGPU, and to weights that are changed or leave the GPU once they are loaded.
+    """
 
     shape: Shape
     ranks: tuple[int, ...] = ()
+    offered: tuple[int, ...] = ()
     reads_media: bool = False
 
 
@@ -199,7 +204,8 @@ def _weights(checkpoint: Checkpoint, backend: Backend, choice: _Choice) -> dict[
 def _held(checkpoint: Checkpoint, backend: Backend, job: Job, choice: _Choice) -> float:
     """Bytes of the weights on the device, LoRAs and all."""
     a = checkpoint.architecture
-    loras = sum(memory.lora(a, rank) for rank in job.ranks)
+    at_once = backend.gpu_size or choice.fp8 or choice.offload == "group"
+    loras = sum(memory.lora(a, rank) for rank in job.ranks + (job.offered if at_once else ()))
     if choice.offload == "group":
         loras *= memory.BLOCKS_IN_FLIGHT / (a.experts * a.layers)
     return sum(_weights(checkpoint, backend, choice).values()) + loras

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from cli.machines import MACHINES, checkpoints, job, sizes
@@ -22,7 +24,7 @@ R480, R720, R704 = Resolution(832, 480), Resolution(1280, 720), Resolution(1280,
 def placed(row: Checkpoint, backend: Backend, size: Resolution, frames: int | None = None) -> Placement | None:
     asked = job(row, size)
     if frames:
-        asked = Job(Shape(size.width, size.height, frames), asked.ranks, asked.reads_media)
+        asked = replace(asked, shape=Shape(size.width, size.height, frames))
     return place(row, "wan", backend, asked)
 
 
