@@ -66,6 +66,10 @@ def folder(row: Checkpoint, target: Path) -> Path:
         file = target / part / "config.json"
         if file.exists():
             file.write_text(json.dumps({**json.loads(file.read_text()), **given}))
+    processor = target / "image_processor" / "preprocessor_config.json"
+    if processor.exists():
+        side = {"height": CLIP["image_size"], "width": CLIP["image_size"]}
+        processor.write_text(json.dumps({**json.loads(processor.read_text()), "size": side, "crop_size": side}))
     return target
 
 

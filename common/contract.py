@@ -229,7 +229,10 @@ class Parent(Model):
 
 
 class Lineage(Model):
-    """Where an output came from; stands as compact JSON in the comment tag of every mp4."""
+    """Where an output came from; stands as compact JSON in the comment tag of every mp4.
+
+    `revision` is that of the weights that made it, as in `CheckpointInfo`.
+    """
 
     wan_studio: Literal[1] = 1
     request: dict[str, Any]
@@ -237,6 +240,7 @@ class Lineage(Model):
     seed: int
     versions: Mapping[str, str]
     git_sha: str
+    revision: str = ""
     created: str
     parents: list[Parent] = Field(default_factory=lambda: list[Parent]())
 
@@ -354,7 +358,11 @@ EVENTS: Mapping[str, type[Event]] = {
 
 
 class CheckpointInfo(Model):
-    """A checkpoint as a manifest lists it."""
+    """A checkpoint as a manifest lists it.
+
+    `revision` is the commit of the repository that was loaded, or is pinned; empty while nobody knows. Wan-Nano's is
+    `nano-` and a hash of its files.
+    """
 
     key: str
     name: str
@@ -362,13 +370,14 @@ class CheckpointInfo(Model):
     presets: list[PresetName]
     moe: bool
     fps: int
+    revision: str = ""
 
     @classmethod
-    def of(cls, row: Checkpoint) -> Self:
+    def of(cls, row: Checkpoint, revision: str = "") -> Self:
         """A row of the catalog as a manifest lists it."""
         return cls(
             key=row.key, name=row.name, generation=row.generation, presets=list(row.presets), moe=row.moe,
-            fps=row.fps,
+            fps=row.fps, revision=revision or row.revision or "",
         )  # fmt: skip
 
 

@@ -164,11 +164,11 @@ def profile(backend: Backend) -> str:
 
 
 def download_bytes(checkpoint: Checkpoint) -> int:
-    """Bytes that a first `--weights wan` run downloads (A14B repositories hold fp32 experts)."""
+    """Bytes that a first `--weights wan` run downloads: repositories hold more than is kept in memory."""
     a = checkpoint.architecture
     return (
-        checkpoint.repo_bytes_per_parameter * a.parameters * a.experts
-        + 2 * TEXT_ENCODER_PARAMETERS
+        checkpoint.published.transformer * a.parameters * a.experts
+        + checkpoint.published.text_encoder * TEXT_ENCODER_PARAMETERS
         + 4 * VAE_PARAMETERS[a.spatial]
         + (4 * CLIP_PARAMETERS if a.clip else 0)
     )

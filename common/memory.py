@@ -28,6 +28,23 @@ BLOCKS_IN_FLIGHT = 3
 """Of an offloaded stack: the one at work, the one that comes, and the one that goes."""
 TEXT_LAYERS = 24
 
+SCORES = 2**27
+"""Attention of more of them (batch x heads x queries x keys) goes in pieces of as many on Apple's GPUs.
+
+They are wrong from 2**31 on (`placement.MPS_ELEMENTS`), less exact in bf16 from 3,000 tokens on (pytorch #190791),
+and hold all scores at once, which for a 14B at 720p would be 2,000 GB. So the limit is one of memory.
+"""
+SCORE_BYTES = 10
+"""Of a score that is not fused away: the product in bf16, and float32 twice for the softmax."""
+APPLE = 3
+"""How many times an H100's activations a job is held to take on Apple's GPUs: **unverified**, on no Mac of ours.
+
+Driver peaks that others published (M5 Max, torch 2.11, diffusers 0.38; what the driver keeps for later is counted):
+87 GB for TI2V-5B at 720p x 13 frames, 98 to 101 for A14B at 480p x 9; weights and three times the decode are 88 and
+96. Those of a 14B (92 to 101 at 480p x 17, 129 to 135 at 720p x 13) had whole scores besides, 24 and 83 GB of them by
+`SCORE_BYTES`, which do not exist in pieces.
+"""
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -77,6 +94,11 @@ def denoise(architecture: Architecture, shape: Shape) -> float:
     if a.control_layers:
         each += 2 * a.dim * (a.control_layers + 1)  # a hint for each of them, kept to the end
     return each * tokens(a, shape.width, shape.height, shape.num_frames, shape.references)
+
+
+def scores(elements: int) -> float:
+    """What an attention of so many scores holds beside its inputs, where it is not fused."""
+    return SCORE_BYTES * min(elements, SCORES)
 
 
 def decode(architecture: Architecture, shape: Shape, precision: Precision, *, tiled: bool) -> float:

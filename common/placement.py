@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from common import memory
-from common.catalog import Checkpoint, GpuSize, Resolution, Weights
+from common.catalog import MAX_PROMPT_TOKENS, Checkpoint, GpuSize, Resolution, Weights
 from common.contract import Backend, Device, Placement, Precision
 from common.cost import tokens
 from common.memory import Shape
@@ -27,17 +27,22 @@ NANO_BYTES = 1_000_000_000
 """More than any of Wan-Nano takes, frames included."""
 
 MPS_ELEMENTS = 2**31
-"""Attention of more of them (batch x heads x queries x keys) comes out wrong on Apple's GPUs (ComfyUI #14837)."""
+"""Attention of as many scores (batch x heads x queries x keys) comes out wrong on Apple's GPUs (ComfyUI #14837)."""
 
 _FULL = ("vae", "image_encoder")
 
 
 @dataclass(frozen=True)
 class Job:
-    """What has to fit: a shape, the ranks of its LoRAs (one for each transformer), and whether media are encoded."""
+    """What has to fit: a shape, the ranks of its LoRAs (one for each transformer), and whether media are encoded.
+
+    `offered` are the ranks of what another request may ask for. They are attached too where none can be later: on
+    ZeroGPU, and to weights that are changed or leave the GPU once they are loaded.
+    """
 
     shape: Shape
     ranks: tuple[int, ...] = ()
+    offered: tuple[int, ...] = ()
     reads_media: bool = False
 
 
@@ -128,11 +133,12 @@ def _from_the_largest(checkpoint: Checkpoint, weights: Weights) -> list[Resoluti
 
 
 def _loaded(checkpoint: Checkpoint, backend: Backend, job: Job) -> tuple[bool, bool] | None:
-    for size in _from_the_largest(checkpoint, "wan"):
-        shape = Shape(size.width, size.height, checkpoint.default_frames("wan"))
-        for choice in _choices(checkpoint, backend):
-            if _fits(checkpoint, backend, replace(job, shape=shape), choice):
-                return _as_loaded(choice)
+    for frames in range(checkpoint.default_frames("wan"), 0, -checkpoint.law.step):
+        for size in _from_the_largest(checkpoint, "wan"):
+            largest_clip = replace(job, shape=Shape(size.width, size.height, frames))
+            for choice in _choices(checkpoint, backend):
+                if _fits(checkpoint, backend, largest_clip, choice):
+                    return _as_loaded(choice)
     return None
 
 
@@ -162,7 +168,8 @@ def _choices(checkpoint: Checkpoint, backend: Backend) -> Iterator[_Choice]:
     choice = _Choice()
     yield choice
     # The 2.1 VAE decodes in bf16 as well as in full (MS-SSIM 0.9999); the 2.2 VAE was seen to differ.
-    if checkpoint.architecture.spatial == 8 and backend.device != "cpu":
+    # On Apple's GPUs nothing is known to be saved by it.
+    if checkpoint.architecture.spatial == 8 and backend.device == "cuda":
         yield (choice := replace(choice, decode="bfloat16", why=("the VAE decodes in bf16",)))
     yield (choice := replace(choice, tiling=True, why=(*choice.why, "the VAE works in tiles")))
     if backend.device != "cuda":
@@ -197,7 +204,8 @@ def _weights(checkpoint: Checkpoint, backend: Backend, choice: _Choice) -> dict[
 def _held(checkpoint: Checkpoint, backend: Backend, job: Job, choice: _Choice) -> float:
     """Bytes of the weights on the device, LoRAs and all."""
     a = checkpoint.architecture
-    loras = sum(memory.lora(a, rank) for rank in job.ranks)
+    at_once = backend.gpu_size or choice.fp8 or choice.offload == "group"
+    loras = sum(memory.lora(a, rank) for rank in job.ranks + (job.offered if at_once else ()))
     if choice.offload == "group":
         loras *= memory.BLOCKS_IN_FLIGHT / (a.experts * a.layers)
     return sum(_weights(checkpoint, backend, choice).values()) + loras
@@ -210,13 +218,16 @@ def _stages(checkpoint: Checkpoint, backend: Backend, job: Job, choice: _Choice)
     away = _weights(checkpoint, backend, choice)["text_encoder"] if choice.offload != "none" else 0
     later = first - away
     full = 2 if backend.device == "cpu" else 1  # activations follow the weights
+    more, scores = 1, 0.0
+    if backend.device == "mps":
+        more, scores = memory.APPLE, memory.scores(attention_elements(checkpoint, shape))
     stages = {
         "text": first + memory.TEXT_BYTES,
-        "denoise": later + full * memory.denoise(a, shape),
-        "decode": later + memory.decode(a, shape, choice.decode, tiled=choice.tiling),
+        "denoise": later + more * full * memory.denoise(a, shape) + scores,
+        "decode": later + more * memory.decode(a, shape, choice.decode, tiled=choice.tiling),
     }
     if job.reads_media:
-        stages["encode"] = later + memory.encode(a, shape, tiled=choice.tiling)
+        stages["encode"] = later + more * memory.encode(a, shape, tiled=choice.tiling)
     return stages
 
 
@@ -231,7 +242,7 @@ def _formats(backend: Backend, choice: _Choice) -> dict[str, Precision]:
 def _placed(
     checkpoint: Checkpoint, backend: Backend, job: Job, choice: _Choice, peak: float, held: float
 ) -> Placement:
-    chunked = backend.device == "mps" and attention_elements(checkpoint, job.shape) >= MPS_ELEMENTS
+    chunked = backend.device == "mps" and attention_elements(checkpoint, job.shape) > memory.SCORES
     return Placement(
         precision=_formats(backend, choice),
         attention="chunked" if chunked else "sdpa",
@@ -245,6 +256,12 @@ def _placed(
 
 
 def attention_elements(checkpoint: Checkpoint, shape: Shape) -> int:
-    """Scores of one self-attention: heads x queries x keys."""
+    """Scores (heads x queries x keys) of the largest attention of a job, whose batch is 1 everywhere.
+
+    That is the transformer's own, or with the prompt's 512 tokens, or that of the VAE's middle block, which has one
+    head and sees one latent frame; UMT5 (64 heads of 512) and CLIP (16 of 257) are never it.
+    """
     a = checkpoint.architecture
-    return a.dim // 128 * tokens(a, shape.width, shape.height, shape.num_frames, shape.references) ** 2
+    heads = a.dim // 128
+    video = tokens(a, shape.width, shape.height, shape.num_frames, shape.references)
+    return max(heads * video * max(video, MAX_PROMPT_TOKENS), (shape.pixels // a.spatial**2) ** 2)

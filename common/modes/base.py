@@ -92,6 +92,11 @@ class Mode(Generic[Asked]):
         """LoRAs that are active; a mode may offer others than the preset's own."""
         return preset.loras
 
+    def offered_loras(self, checkpoint: Checkpoint) -> tuple[str, ...]:
+        """All LoRAs that a request may choose: they are attached at once where none can be later."""
+        every = [key for preset in checkpoint.presets.values() for key in preset.loras]
+        return tuple(dict.fromkeys(every))
+
     def denoising_steps(self, request: Asked, steps: int) -> int:
         """Steps that really run; less than `steps` where a mode starts in the middle (strength)."""
         return steps
@@ -258,8 +263,8 @@ class Mode(Generic[Asked]):
     def job(self, checkpoint: Checkpoint, shape: Shape, loras: Sequence[str] = ()) -> placement.Job:
         """What has to fit: LoRAs stay attached, those of the other preset too."""
         attached = {key for preset in checkpoint.presets.values() for key in preset.loras} | {*loras}
-        ranks = [file.rank for key in sorted(attached) for file in LORAS[key].files]
-        return placement.Job(shape, tuple(ranks), reads_media=bool(self.slots))
+        offered = {*self.offered_loras(checkpoint)} - attached
+        return placement.Job(shape, _ranks(attached), _ranks(offered), reads_media=bool(self.slots))
 
     def _crops(self, request: Asked, size: Resolution) -> list[str]:
         """What is cut away of media that were measured."""
@@ -286,6 +291,10 @@ class Mode(Generic[Asked]):
             got=repr(key),
             hint="try " + ", ".join(row.key for row in rows),
         )
+
+
+def _ranks(loras: set[str]) -> tuple[int, ...]:
+    return tuple(file.rank for key in sorted(loras) for file in LORAS[key].files)
 
 
 def drawn(seed: Any) -> Any:

@@ -60,6 +60,11 @@ class I2V(Mode[Request]):
         """The picture with empty frames after it; TI2V-5B reads it alone, which is nothing beside a clip."""
         return 0 if checkpoint.architecture.spatial == 16 else 1
 
+    def offered_loras(self, checkpoint: Checkpoint) -> tuple[str, ...]:
+        """Those of the presets, and the hybrid where it replaces one of them."""
+        offered = super().offered_loras(checkpoint)
+        return (*offered, HYBRID) if {*HYBRID_REPLACES} <= {*offered} else offered
+
     def check(self, request: Request, checkpoint: Checkpoint, weights: Weights) -> list[str]:
         """Says what the hybrid is, or that it is not there."""
         if not request.hybrid:

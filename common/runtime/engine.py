@@ -43,12 +43,12 @@ from common.runtime.device.seat import seat_of
 from common.runtime.job import Job, Made, in_turn, work
 from common.runtime.model import load, lora, settle, weights
 from common.runtime.reader import Reader
-from common.runtime.sample import generate, preview
+from common.runtime.sample import generate, preview, selfcheck
 from common.runtime.zerogpu import Carried, followed
 from common.settings import SpaceSettings, git_sha
+from nano import sums
 
 Result = TypeVar("Result")
-Note = Callable[[str], None]
 
 
 class Engine(ABC, Generic[Asked]):
@@ -70,6 +70,9 @@ class Engine(ABC, Generic[Asked]):
         self.seat = seat_of(self.backend.device)
         # On ZeroGPU what is parked on the GPU moves with every new worker: one checkpoint a Space.
         self.allowed = tuple(r.key for r in rows[: 1 if self.backend.gpu_size else None])
+        if settings.weights == "wan":
+            weights.check_mounts(self.mode.rows(self.allowed))
+        self._revisions: dict[str, str] = {}
         self.on_gpu: Callable[[Ready[Asked]], Iterator[Carried]] = self.run
 
     @abstractmethod
@@ -127,7 +130,7 @@ class Engine(ABC, Generic[Asked]):
         return Manifest(
             git_sha=git_sha(),
             mode=self.mode.key,
-            checkpoints=[CheckpointInfo.of(row) for row in rows],
+            checkpoints=[CheckpointInfo.of(row, self._revision(row.key)) for row in rows],
             default_checkpoint=rows[0].key,
             weights=self.settings.weights,
             backend=self.backend,
@@ -243,9 +246,10 @@ class Engine(ABC, Generic[Asked]):
         checkpoint = CHECKPOINTS[plan.checkpoint]
         job.stage("load", f"Loading {checkpoint.name}")
         assert plan.placement is not None  # checked before the line
-        pipe = self._pipe(plan.checkpoint, plan.placement, job.note)
+        say = None if self.backend.gpu_size else job.note  # all was fetched when the Space started
+        pipe = self._pipe(plan.checkpoint, plan.placement, say)
         job.check()
-        lora.apply(pipe, plan, checkpoint, self.settings.weights, job.note)
+        lora.apply(pipe, plan, checkpoint, self.settings.weights, say)
         steps = self.mode.denoising_steps(request, plan.num_inference_steps)
         frames = self.make(pipe, ready, steps, job)
         job.stage("save", "Writing the video")
@@ -281,31 +285,37 @@ class Engine(ABC, Generic[Asked]):
 
     def _key(self, checkpoint: str, placed: Placement) -> tuple[str, ...]:
         form = (placed.precision["transformer"], "group" if placed.offload == "group" else "whole")
-        return (self.pipeline, checkpoint, self.settings.weights, *form)
+        return (checkpoint, self.settings.weights, *form)
 
     def _loaded(self, checkpoint: str) -> bool:
         held = self.seat.residency.key
-        return held is not None and held[:3] == (self.pipeline, checkpoint, self.settings.weights)
+        return held is not None and held[:2] == (checkpoint, self.settings.weights)
 
-    def _pipe(self, key: str, placed: Placement, say: Note) -> Any:
-        def build() -> Any:
-            checkpoint = CHECKPOINTS[key]
-            folder = weights.resolve(checkpoint, self.settings.weights, say)
+    def _revision(self, checkpoint: str) -> str:
+        """Of the weights as they were loaded last."""
+        return sums.revision() if self.settings.weights == "nano" else self._revisions.get(checkpoint, "")
+
+    def _pipe(self, key: str, placed: Placement, say: weights.Say) -> Any:
+        def build(other: Any) -> Any:
+            checkpoint, kind = CHECKPOINTS[key], self.settings.weights
+            selfcheck.before_loading(self.backend.device, say)
+            folder = weights.resolve(checkpoint, kind, say)
             waiting = settle.waiting(placed)
-            pipe = load.build(self.pipeline, folder, self.backend, self.seat.residency, waiting)
-            if waiting:
-                self._attach_all(pipe, checkpoint, say)
-            settle.settle(pipe, placed, self.backend)
+            pipe = load.build(self.pipeline, folder, self.backend, self.seat.residency, waiting, kind, other)
+            if other is None:
+                if waiting:
+                    self._attach_all(pipe, checkpoint, say)
+                settle.settle(pipe, placed, self.backend)
             if self.backend.gpu_size is None:  # on ZeroGPU only a worker has a GPU to encode with
                 preview.prepare(pipe.vae)
+            self._revisions[key] = weights.revision(folder, kind)
             return pipe
 
-        return self.seat.residency.get(self._key(key, placed), build)
+        return self.seat.residency.get(self._key(key, placed), self.pipeline, build)
 
-    def _attach_all(self, pipe: Any, checkpoint: Checkpoint, say: Note) -> None:
-        for preset in checkpoint.presets.values():
-            for key in preset.loras:
-                lora.attach(pipe, key, checkpoint, self.settings.weights, say)
+    def _attach_all(self, pipe: Any, checkpoint: Checkpoint, say: weights.Say) -> None:
+        for key in self.mode.offered_loras(checkpoint):
+            lora.attach(pipe, key, checkpoint, self.settings.weights, say)
 
     def _measured(
         self, request: Asked, media_in: list[tuple[MediaSlot, MediaHandle]], reader: Reader
@@ -337,6 +347,7 @@ class Engine(ABC, Generic[Asked]):
             seed=ready.plan.seed,
             versions=versions(),
             git_sha=git_sha(),
+            revision=self._revision(ready.plan.checkpoint),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             parents=list(ready.parents),
         )

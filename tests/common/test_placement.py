@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from cli.machines import MACHINES, checkpoints, job, sizes
@@ -22,7 +24,7 @@ R480, R720, R704 = Resolution(832, 480), Resolution(1280, 720), Resolution(1280,
 def placed(row: Checkpoint, backend: Backend, size: Resolution, frames: int | None = None) -> Placement | None:
     asked = job(row, size)
     if frames:
-        asked = Job(Shape(size.width, size.height, frames), asked.ranks, asked.reads_media)
+        asked = replace(asked, shape=Shape(size.width, size.height, frames))
     return place(row, "wan", backend, asked)
 
 
@@ -147,7 +149,7 @@ def test_placement_loads_a_model_in_one_form_for_all_its_clips() -> None:
 
 def test_placement_of_a_mac_knows_neither_8_bits_nor_a_memory_beside_its_own() -> None:
     mac = dict(MACHINES)["Mac, 128 GB"]
-    assert placement.levers(T2V, mac) == ("the VAE decodes in bf16", "the VAE works in tiles")
+    assert placement.levers(T2V, mac) == ("the VAE works in tiles",)
     found = placed(T2V, mac, R480)
     assert found and found.attention == "chunked" and found.host_bytes == 0
     still = placed(T2V, mac, R480, 1)

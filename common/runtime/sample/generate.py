@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from common.catalog import CHECKPOINTS, MAX_PROMPT_TOKENS
 from common.contract import Plan, Preview, Step
 from common.errors import GpuError, StudioError
+from common.runtime.device.backend import free_memory, out_of_memory
 from common.runtime.job import Job
 from common.runtime.sample import preview, stages
 
@@ -30,10 +31,12 @@ def make(
     Scheduler, seed and guidance are set anew on each call: workers are reused in whatever state they are.
     """
     try:
-        with torch.no_grad():
+        with torch.no_grad(), stages.attending(plan.placement, pipe.transformer.device.type):
             return _make(pipe, prompt, plan, inputs, steps, job)
-    except torch.OutOfMemoryError as error:
-        _recover(pipe)
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        free_memory(pipe.transformer.device.type)
         raise GpuError(
             f"Out of GPU memory at {plan.width}x{plan.height}, {plan.num_frames} frames; "
             "try fewer frames or a smaller size"
@@ -143,6 +146,7 @@ class _Watch:
             self._preview(pipe)
         if self.done == self.steps:
             self.job.stage("decode", "Decoding the frames")
+            free_memory(pipe.transformer.device.type)  # what the steps left behind is kept for more of them
         self.job.check()
         return tensors
 
@@ -157,9 +161,3 @@ class _Watch:
             self.can_preview = False
             return
         self.job.say(Preview(webp_base64=picture, t=self.job.seconds()))
-
-
-def _recover(pipe: Any) -> None:
-    from common.runtime.device.backend import free_memory
-
-    free_memory(pipe.transformer.device.type)

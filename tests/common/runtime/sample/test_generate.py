@@ -219,7 +219,7 @@ def test_residency_one_pipeline_stays_and_the_shared_parts_are_the_same_objects(
     moe = pipe_of(t2v)
     assert {name: id(getattr(moe, name)) for name in first} == first
     assert moe.scheduler is not scheduler
-    assert seat_of("cpu").residency.key is not None and seat_of("cpu").residency.key[1] == MOE
+    assert seat_of("cpu").residency.key is not None and seat_of("cpu").residency.key[0] == MOE
     assert t2v.manifest().loaded == [MOE]
     assert id(moe.transformer) != transformer or moe.transformer_2 is not None
 
