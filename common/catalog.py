@@ -20,7 +20,12 @@ NEGATIVE_PROMPT: Final = (
     "丑陋的，残缺的，多余的手指，画得不好的手部，画得不好的脸部，畸形的，毁容的，形态畸形的肢体，手指融合，静止不动的画面，"
     "杂乱的背景，三条腿，背景人很多，倒着走"
 )
-"""The negative prompt that every Wan model was tuned with (upstream's `sample_neg_prompt`)."""
+"""The negative prompt that every Wan model was tuned with (upstream's `sample_neg_prompt`), but for two of 2.1."""
+
+_STILL_CAMERA: Final = f"镜头晃动，{NEGATIVE_PROMPT}"
+"""Wan 2.1 I2V's: no shaking camera."""
+_ONE_SHOT: Final = f"镜头切换，{_STILL_CAMERA}"
+"""Wan 2.1 FLF2V's: no cut, either."""
 
 MAX_PROMPT_TOKENS: Final = 512
 """UMT5 reads this many tokens of a prompt; the rest is dropped."""
@@ -112,6 +117,7 @@ class Lora:
     files: tuple[LoraFile, ...]
     kind: str
     note: str = ""
+    revision: str | None = None
 
 
 _KIJAI = "Kijai/WanVideo_comfy"
@@ -210,8 +216,8 @@ class Preset:
 class Architecture:
     """Sizes that decide cost: of one transformer, and of what the pipeline holds beside it.
 
-    `parameters` counts one transformer; `spatial` and `temporal` are the VAE's compression. Parameter counts
-    were taken on the meta device.
+    `parameters` counts one transformer, whose input has `channels`; `spatial` and `temporal` are the VAE's
+    compression. Parameter counts were taken on the meta device.
     """
 
     parameters: int
@@ -223,24 +229,48 @@ class Architecture:
     experts: int = 1
     clip: bool = False
     control_layers: int = 0
+    channels: int = 16
+
+    @property
+    def latent_channels(self) -> int:
+        """What the VAE makes of three colours."""
+        return 48 if self.spatial == 16 else 16
 
 
 _1_3B = Architecture(1_418_996_800, 30, 1536, 8960)
 _14B = Architecture(14_288_491_584, 40, 5120, 13824)
 _A14B_T2V = Architecture(14_288_491_584, 40, 5120, 13824, experts=2)
-_A14B_I2V = Architecture(14_288_901_184, 40, 5120, 13824, experts=2)
-_I2V_14B = Architecture(16_394_878_784, 40, 5120, 13824, clip=True)
-_FLF2V_14B = Architecture(16_395_536_704, 40, 5120, 13824, clip=True)
-_5B = Architecture(4_999_787_712, 30, 3072, 14336, spatial=16)
+_A14B_I2V = Architecture(14_288_901_184, 40, 5120, 13824, experts=2, channels=36)
+_I2V_14B = Architecture(16_394_878_784, 40, 5120, 13824, clip=True, channels=36)
+_FLF2V_14B = Architecture(16_395_536_704, 40, 5120, 13824, clip=True, channels=36)
+_5B = Architecture(4_999_787_712, 30, 3072, 14336, spatial=16, channels=48)
 _VACE_1_3B = Architecture(2_153_972_032, 30, 1536, 8960, control_layers=15)
 _S2V_14B = Architecture(16_300_000_000, 40, 5120, 13824)
-_ANIMATE_14B = Architecture(17_274_816_884, 40, 5120, 13824, clip=True)
+_ANIMATE_14B = Architecture(17_274_816_884, 40, 5120, 13824, clip=True, channels=36)
 _VACE_FUN_14B = Architecture(17_337_592_896, 40, 5120, 13824, experts=2, control_layers=8)
 _VACE_14B = Architecture(17_337_592_896, 40, 5120, 13824, control_layers=8)
 
 TEXT_ENCODER_PARAMETERS: Final = 5_680_910_336
 VAE_PARAMETERS: Final[Mapping[int, int]] = {8: 126_892_531, 16: 704_688_668}
 CLIP_PARAMETERS: Final = 630_766_080
+
+
+@dataclass(frozen=True)
+class Published:
+    """Bytes of a parameter in a repository's files; all of them hold VAE and CLIP in fp32."""
+
+    transformer: int = 4
+    text_encoder: int = 2
+
+
+FP32: Final = Published(text_encoder=4)
+"""Wan 2.1's repositories, by the sizes of T2V-1.3B, T2V-14B and I2V-480P; the others, FastWan 2.1's too, are taken
+to be like them."""
+FP32_EXPERTS: Final = Published()
+"""Wan 2.2's: A14B by its sizes, TI2V-5B by the account of who repacked it (transformer fp32, UMT5 bf16). FastWan 2.2
+has UMT5 in bf16 as well; its transformer is taken to be fp32."""
+BF16: Final = Published(transformer=2)
+"""Taken to be: nobody here has seen the sizes."""
 
 
 @dataclass(frozen=True)
@@ -293,7 +323,8 @@ class Checkpoint:
     """One set of weights as Wan-AI (or, where said, the community) publishes it.
 
     `kind` names the Wan-Nano model that stands in for it; `upstream_steps` is what upstream itself samples
-    with; a preset that a checkpoint lacks is simply not in `presets`.
+    with; a preset that a checkpoint lacks is simply not in `presets`. `revision` is the commit of the repository
+    that is taken; None takes what is there today.
     """
 
     key: str
@@ -311,8 +342,10 @@ class Checkpoint:
     gpu_size: GpuSize = "large"
     licence: str = "Apache-2.0"
     community: bool = False
-    repo_bytes_per_parameter: int = 2
+    published: Published = FP32
+    revision: str | None = None
     law: FrameLaw = CLIP_LAW
+    negative_prompt: str = NEGATIVE_PROMPT
 
     @property
     def moe(self) -> bool:
@@ -355,11 +388,11 @@ def _lightning(lora: str, shift: float = 5.0, *, moe: bool = False, note: str = 
     return Preset(4, 1.0, shift, guidance_scale_2=1.0 if moe else None, loras=(lora,), note=note)
 
 
-def _distilled(shift: float) -> Preset:
+def _distilled(shift: float, note: str = "") -> Preset:
     # FastWan replaces the whole transformer by a 3-step student; no LoRA, and no slow preset to fall back to.
     # The shift is for step counts other than its own.
     steps = (1000, 757, 522)
-    return Preset(len(steps), 1.0, shift, dmd_denoising_steps=steps)
+    return Preset(len(steps), 1.0, shift, note=note, dmd_denoising_steps=steps)
 
 
 CHECKPOINTS: Final[Mapping[str, Checkpoint]] = {
@@ -381,32 +414,32 @@ CHECKPOINTS: Final[Mapping[str, Checkpoint]] = {
             key="wan2.2-t2v-a14b", name="Wan 2.2 T2V-A14B (MoE)", generation="2.2",
             repo="Wan-AI/Wan2.2-T2V-A14B-Diffusers", kind="moe", architecture=_A14B_T2V,
             resolutions=R480 + R720, fps=16, num_frames=81, upstream_steps=40,
-            boundary_ratio=0.875, gpu_size="xlarge", repo_bytes_per_parameter=4,
+            boundary_ratio=0.875, gpu_size="xlarge", published=FP32_EXPERTS,
             presets={"fast": _lightning("lightning-2.2-t2v", moe=True), "quality": _quality(4.0, 12.0, 3.0)},
         ),
         Checkpoint(
             key="wan2.2-ti2v-5b", name="Wan 2.2 TI2V-5B", generation="2.2",
             repo="Wan-AI/Wan2.2-TI2V-5B-Diffusers", kind="ti2v", architecture=_5B,
-            resolutions=R704, fps=24, num_frames=121, upstream_steps=50,
+            resolutions=R704, fps=24, num_frames=121, upstream_steps=50, published=FP32_EXPERTS,
             presets={"quality": _quality(5.0, 5.0)},
         ),
         Checkpoint(
             key="wan2.1-i2v-14b-480p", name="Wan 2.1 I2V-14B-480P", generation="2.1",
             repo="Wan-AI/Wan2.1-I2V-14B-480P-Diffusers", kind="i2v-clip", architecture=_I2V_14B,
-            resolutions=R480, fps=16, num_frames=81, upstream_steps=40,
+            resolutions=R480, fps=16, num_frames=81, upstream_steps=40, negative_prompt=_STILL_CAMERA,
             presets={"fast": _lightning("lightning-2.1-i2v"), "quality": _quality(5.0, 3.0)},
         ),
         Checkpoint(
             key="wan2.1-i2v-14b-720p", name="Wan 2.1 I2V-14B-720P", generation="2.1",
             repo="Wan-AI/Wan2.1-I2V-14B-720P-Diffusers", kind="i2v-clip", architecture=_I2V_14B,
-            resolutions=R720, fps=16, num_frames=81, upstream_steps=40,
+            resolutions=R720, fps=16, num_frames=81, upstream_steps=40, negative_prompt=_STILL_CAMERA,
             presets={"fast": _lightning("lightning-2.1-i2v"), "quality": _quality(5.0, 5.0)},
         ),
         Checkpoint(
             key="wan2.2-i2v-a14b", name="Wan 2.2 I2V-A14B (MoE)", generation="2.2",
             repo="Wan-AI/Wan2.2-I2V-A14B-Diffusers", kind="i2v-moe", architecture=_A14B_I2V,
             resolutions=R480 + R720, fps=16, num_frames=81, upstream_steps=40,
-            boundary_ratio=0.900, gpu_size="xlarge", repo_bytes_per_parameter=4,
+            boundary_ratio=0.900, gpu_size="xlarge", published=FP32_EXPERTS,
             presets={
                 "fast": _lightning(
                     "lightning-2.2-i2v", moe=True,
@@ -418,7 +451,7 @@ CHECKPOINTS: Final[Mapping[str, Checkpoint]] = {
         Checkpoint(
             key="wan2.1-flf2v-14b-720p", name="Wan 2.1 FLF2V-14B-720P", generation="2.1",
             repo="Wan-AI/Wan2.1-FLF2V-14B-720P-diffusers", kind="flf2v", architecture=_FLF2V_14B,
-            resolutions=R720, fps=16, num_frames=81, upstream_steps=50,
+            resolutions=R720, fps=16, num_frames=81, upstream_steps=50, negative_prompt=_ONE_SHOT,
             presets={
                 "fast": _lightning(
                     "lightning-2.1-i2v",
@@ -443,32 +476,38 @@ CHECKPOINTS: Final[Mapping[str, Checkpoint]] = {
             key="wan2.2-s2v-14b", name="Wan 2.2 S2V-14B", generation="2.2",
             repo="Wan-AI/Wan2.2-S2V-14B", kind="s2v", architecture=_S2V_14B,
             resolutions=(Resolution(832, 448), Resolution(448, 832), Resolution(1024, 704)),
-            fps=16, num_frames=80, upstream_steps=40, law=FrameLaw(rest=0),
+            fps=16, num_frames=80, upstream_steps=40, law=FrameLaw(rest=0), published=BF16,
             presets={"quality": _quality(4.5, 3.0)},
         ),
         Checkpoint(
             key="wan2.2-animate-14b", name="Wan 2.2 Animate-14B", generation="2.2",
             repo="Wan-AI/Wan2.2-Animate-14B-Diffusers", kind="animate", architecture=_ANIMATE_14B,
-            resolutions=R480 + R720, fps=30, num_frames=77, upstream_steps=20, gpu_size="xlarge",
+            resolutions=R480 + R720, fps=30, num_frames=77, upstream_steps=20, gpu_size="xlarge", published=BF16,
             presets={"quality": _quality(1.0, 5.0, steps=20)},
         ),
         Checkpoint(
             key="fastwan2.1-t2v-1.3b", name="FastWan 2.1 T2V-1.3B", generation="2.1",
             repo="FastVideo/FastWan2.1-T2V-1.3B-Diffusers", kind="dense", architecture=_1_3B,
             resolutions=R480, fps=16, num_frames=81, upstream_steps=3, community=True,
-            presets={"fast": _distilled(8.0)},
+            presets={
+                "fast": _distilled(
+                    8.0,
+                    note="FastWan 1.3B was trained with sparse attention, which diffusers does not have: here it "
+                    "attends to everything, slower than it was made for and a little differently.",
+                )
+            },
         ),
         Checkpoint(
             key="fastwan2.2-ti2v-5b", name="FastWan 2.2 TI2V-5B", generation="2.2",
             repo="FastVideo/FastWan2.2-TI2V-5B-FullAttn-Diffusers", kind="ti2v", architecture=_5B,
-            resolutions=R704, fps=24, num_frames=121, upstream_steps=3, community=True,
+            resolutions=R704, fps=24, num_frames=121, upstream_steps=3, community=True, published=FP32_EXPERTS,
             presets={"fast": _distilled(5.0)},
         ),
         Checkpoint(
             key="wan2.2-vace-fun-14b", name="Wan 2.2 VACE-Fun-A14B (MoE)", generation="2.2",
             repo="linoyts/Wan2.2-VACE-Fun-14B-diffusers", kind="vace-moe", architecture=_VACE_FUN_14B,
             resolutions=R480 + R720, fps=16, num_frames=81, upstream_steps=50,
-            boundary_ratio=0.875, gpu_size="xlarge", community=True,
+            boundary_ratio=0.875, gpu_size="xlarge", community=True, published=BF16,
             presets={"quality": _quality(5.0, 16.0, 5.0)},
         ),
     )

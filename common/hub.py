@@ -21,30 +21,33 @@ def page(repo: str) -> str:
     return f"{constants.ENDPOINT}/{repo}"
 
 
-def cached(repo: str) -> Path | None:
+def cached(repo: str, revision: str | None = None) -> Path | None:
     """The folder of what was fetched of a repository before, however much that is; None where nothing was."""
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(repo, local_files_only=True))
+        return Path(snapshot_download(repo, revision=revision, local_files_only=True))
     except Exception:  # whatever the reason: it is not here
         return None
 
 
-def ask(repo: str) -> None:
-    """Raises what is wrong with a repository, or with the way there, soon: `snapshot_download` retries for long."""
+def ask(repo: str, revision: str | None = None) -> dict[str, int]:
+    """The files of a repository with their bytes, where the Hub says them.
+
+    Raises what is wrong with it, or with the way there, soon: `snapshot_download` retries for long.
+    """
     from huggingface_hub import HfApi
 
-    HfApi().model_info(repo, timeout=TIMEOUT)
+    info = HfApi().model_info(repo, revision=revision, timeout=TIMEOUT, files_metadata=True)
+    return {file.rfilename: file.size or 0 for file in info.siblings or ()}
 
 
-def folder(repo: str, patterns: Sequence[str] | None = None) -> Path:
+def folder(repo: str, patterns: Sequence[str] | None = None, revision: str | None = None) -> Path:
     """The folder of a repository's files; what is there already is kept."""
     from huggingface_hub import snapshot_download
 
-    return Path(
-        snapshot_download(repo, allow_patterns=list(patterns) if patterns else None, etag_timeout=TIMEOUT)
-    )
+    wanted = list(patterns) if patterns else None
+    return Path(snapshot_download(repo, revision=revision, allow_patterns=wanted, etag_timeout=TIMEOUT))
 
 
 @contextmanager

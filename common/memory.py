@@ -48,11 +48,12 @@ Driver peaks that others published (M5 Max, torch 2.11, diffusers 0.38; what the
 
 @dataclass(frozen=True)
 class Shape:
-    """What is made: a clip, or one segment of it."""
+    """What is made: a clip, or one segment of it. `references` are pictures of VACE, each a latent frame more."""
 
     width: int
     height: int
     num_frames: int
+    references: int = 0
 
     @property
     def pixels(self) -> int:
@@ -71,6 +72,13 @@ def parameters(architecture: Architecture) -> dict[str, int]:
     }
 
 
+def in_blocks(architecture: Architecture) -> int:
+    """Parameters of the blocks of one transformer, those of a control branch included; the rest is in no block."""
+    a = architecture
+    cross = 6 if a.clip else 4  # keys and values of the picture beside those of the text
+    return (a.layers + a.control_layers) * ((4 + cross) * a.dim * a.dim + 2 * a.dim * a.ffn)
+
+
 def lora(architecture: Architecture, rank: int) -> int:
     """A LoRA on every attention and feed-forward weight of one transformer, in bf16."""
     a = architecture
@@ -85,7 +93,7 @@ def denoise(architecture: Architecture, shape: Shape) -> float:
         each += 36 * a.dim  # `expand_timesteps`: an embedding of the timestep for every token
     if a.control_layers:
         each += 2 * a.dim * (a.control_layers + 1)  # a hint for each of them, kept to the end
-    return each * tokens(a, shape.width, shape.height, shape.num_frames)
+    return each * tokens(a, shape.width, shape.height, shape.num_frames, shape.references)
 
 
 def scores(elements: int) -> float:

@@ -28,7 +28,7 @@ restart     start Spaces anew, prove that they answer
 rollback    back to the deployment before
 destroy     delete the federation's Spaces
 doctor      token, plan limits, quota, disk, bundles
-bake        write a bf16 repack of an fp32 checkpoint to your account
+bake        write a bf16 (or fp8) repack of an fp32 checkpoint to your account
 bundle      write the bundles into a folder
 spaces      name and id of every Space, as a CI job wants them
 local       run the same bundles on this machine, one process each"""
@@ -92,6 +92,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     p = sub.add_parser("bake", parents=[common])
     p.add_argument("checkpoint", help="such as wan2.2-t2v-a14b")
     p.add_argument("--private", action="store_true")
+    p.add_argument("--fp8", action="store_true", help="blocks in 8 bits; for checkpoints without a LoRA")
     p = sub.add_parser("bundle", parents=[common])
     p.add_argument("--out", type=Path, default=Path("dist/bundles"))
     p = sub.add_parser("local", parents=[common])
@@ -131,12 +132,13 @@ def _run(args: argparse.Namespace, hub: Hub | None) -> int:
     if command in ("local", "bundle", "spaces"):
         everything = targets.resolve(file, file.namespace or "local")
         return _here(args, targets.select(everything, args.only))
+    form: bake.Form = "fp8" if command == "bake" and args.fp8 else "bf16"
     if command == "bake":
-        bake.check(args.checkpoint)
+        bake.check(args.checkpoint, form)
     hub = hub or Hub(HfApi(), say=lambda text: print(text, file=sys.stderr, flush=True))
     namespace = file.namespace or _own_name(hub, command)
     if command == "bake":
-        print(bake.bake(hub, args.checkpoint, namespace, private=args.private))
+        print(bake.bake(hub, args.checkpoint, namespace, private=args.private, form=form))
         return 0
     everything = targets.resolve(file, namespace)
     chosen = targets.select(everything, args.only)

@@ -7,7 +7,8 @@ from typing import Any
 
 from huggingface_hub import RepoFile
 
-from common.catalog import CHECKPOINTS
+from common.catalog import CHECKPOINTS, Checkpoint
+from common.runtime.model.weights import ORIGIN
 from deploy.bake import repo_of
 from deploy.errors import Missing
 from deploy.federation import Volume
@@ -27,10 +28,12 @@ def problems(hub: Hub, target: Target) -> list[str]:
         if volume.type != "model" or key not in target.checkpoints:
             continue  # mounted for something else
         if lack := _lack(hub, volume, key):
-            ours = volume.source == repo_of(key, target.repo_id.split("/")[0])
-            way_out = (
-                f"run `wan-studio deploy bake {key}`" if ours else "mend `volumes` in the federation file"
-            )
+            namespace, command = target.repo_id.split("/")[0], f"`wan-studio deploy bake {key}"
+            ours = {
+                repo_of(key, namespace): f"run {command}`",
+                repo_of(key, namespace, "fp8"): f"run {command} --fp8`",
+            }
+            way_out = ours.get(volume.source, "mend `volumes` in the federation file")
             out.append(f"the volume {volume.source} holds no complete pipeline ({lack}); {way_out} first")
     return out
 
@@ -43,6 +46,8 @@ def _lack(hub: Hub, volume: Volume, key: str) -> str:
         return "there is no such repository for this token"
     if INDEX not in sizes:
         return f"no {INDEX}"
+    if wrong := _other_commit(hub, volume, CHECKPOINTS[key], ORIGIN in sizes):
+        return wrong
     folders = {path.split("/")[0] for path in sizes if "/" in path}
     parts = {k for k, v in _read(hub, volume, INDEX).items() if isinstance(v, list) and v and v[0]}
     if missing := sorted(parts - folders):
@@ -61,6 +66,14 @@ def _lack(hub: Hub, volume: Volume, key: str) -> str:
     have = sum(n for p, n in weights.items() if p.startswith("transformer"))
     least = LEAST_BYTES_PER_PARAMETER * a.parameters * a.experts
     return f"{have / 1e9:.1f} GB of experts, at least {least / 1e9:.0f} needed" if have < least else ""
+
+
+def _other_commit(hub: Hub, volume: Volume, row: Checkpoint, repacked: bool) -> str:
+    """Where the row pins a commit, a volume must be of that one: a repack says what it was made from."""
+    if row.revision is None or not (repacked or volume.source == row.repo):
+        return ""
+    made_from = _read(hub, volume, ORIGIN).get("revision") if repacked else volume.revision
+    return "" if made_from == row.revision else f"it is of commit {made_from}, and {row.revision} is pinned"
 
 
 def _sizes(hub: Hub, volume: Volume) -> dict[str, int]:

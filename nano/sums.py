@@ -56,6 +56,11 @@ def _sums() -> dict[str, str]:
     return {name: digest for digest, _, name in (row.partition("  ") for row in rows)}
 
 
+def revision() -> str:
+    """What the embedded weights are, as a commit says it of a repository: `nano-` and the hash of the list."""
+    return f"nano-{hashlib.sha256(repr(_sums()).encode()).hexdigest()[:12]}"
+
+
 def listed() -> str:
     """The list as it should stand in the folder."""
     files = sorted(f for f in WEIGHTS.rglob("*") if f.is_file() and f != SUMS and f.suffix != ".md")

@@ -46,9 +46,9 @@ from common.runtime.reader import Reader
 from common.runtime.sample import generate, preview, selfcheck
 from common.runtime.zerogpu import Carried, followed
 from common.settings import SpaceSettings, git_sha
+from nano import sums
 
 Result = TypeVar("Result")
-Note = Callable[[str], None]
 
 
 class Engine(ABC, Generic[Asked]):
@@ -70,6 +70,9 @@ class Engine(ABC, Generic[Asked]):
         self.seat = seat_of(self.backend.device)
         # On ZeroGPU what is parked on the GPU moves with every new worker: one checkpoint a Space.
         self.allowed = tuple(r.key for r in rows[: 1 if self.backend.gpu_size else None])
+        if settings.weights == "wan":
+            weights.check_mounts(self.mode.rows(self.allowed))
+        self._revisions: dict[str, str] = {}
         self.on_gpu: Callable[[Ready[Asked]], Iterator[Carried]] = self.run
 
     @abstractmethod
@@ -127,7 +130,7 @@ class Engine(ABC, Generic[Asked]):
         return Manifest(
             git_sha=git_sha(),
             mode=self.mode.key,
-            checkpoints=[CheckpointInfo.of(row) for row in rows],
+            checkpoints=[CheckpointInfo.of(row, self._revision(row.key)) for row in rows],
             default_checkpoint=rows[0].key,
             weights=self.settings.weights,
             backend=self.backend,
@@ -140,9 +143,9 @@ class Engine(ABC, Generic[Asked]):
 
     # ------------------------------------------------------------------ what the Space's app.py calls
 
-    def gpu_seconds(self, ready: Ready[Asked]) -> int:
+    def duration(self, ready: Ready[Asked]) -> int:
         """For `@spaces.GPU(duration=)`: called in the parent with the arguments of the function."""
-        return ready.plan.gpu_seconds
+        return ready.plan.gpu_duration
 
     def run(self, ready: Ready[Asked]) -> Iterator[Carried]:
         """The body of the GPU function. Closing it stops the job within a step."""
@@ -166,13 +169,13 @@ class Engine(ABC, Generic[Asked]):
         checkpoint = CHECKPOINTS[self.allowed[0]]
         weights = self.settings.weights
         job = self.mode.job(checkpoint, Shape(*_first(checkpoint, weights)))
-        found = placement.largest(checkpoint, weights, self.backend, job)
-        if found is None:
+        found = placement.possible(checkpoint, weights, self.backend, job)
+        if not found:
             raise UnavailableError(placement.shortage(checkpoint, weights, self.backend, job))
-        size, frames = found
+        size, frames = found[0]
         shape = Shape(size.width, size.height, frames)
         placed = placement.place(checkpoint, weights, self.backend, self.mode.job(checkpoint, shape))
-        assert placed is not None  # `largest` has seen it fit
+        assert placed is not None  # `possible` has seen it fit
         self._attach_all(self._pipe(checkpoint.key, placed, print), checkpoint, print)
 
     def unload(self) -> None:
@@ -207,13 +210,13 @@ class Engine(ABC, Generic[Asked]):
         Refuses a checkpoint that this machine cannot hold, before it is downloaded, and a job without room for its
         result.
         """
-        self._check_fit(plan)
+        self._check_fit(request, plan)
         cache.check_free()
         if media_in := self.mode.media(request):
             reader.stage("Checking the media")
             request = self._measured(request, media_in, reader)
             plan = self.plan(request.model_copy(update={"seed": plan.seed}))  # the seed is drawn once
-            self._check_fit(plan)
+            self._check_fit(request, plan)
         for text in plan.notices:
             reader.note(text)
         return request, plan
@@ -243,9 +246,10 @@ class Engine(ABC, Generic[Asked]):
         checkpoint = CHECKPOINTS[plan.checkpoint]
         job.stage("load", f"Loading {checkpoint.name}")
         assert plan.placement is not None  # checked before the line
-        pipe = self._pipe(plan.checkpoint, plan.placement, job.note)
+        say = None if self.backend.gpu_size else job.note  # all was fetched when the Space started
+        pipe = self._pipe(plan.checkpoint, plan.placement, say)
         job.check()
-        lora.apply(pipe, plan, checkpoint, self.settings.weights, job.note)
+        lora.apply(pipe, plan, checkpoint, self.settings.weights, say)
         steps = self.mode.denoising_steps(request, plan.num_inference_steps)
         frames = self.make(pipe, ready, steps, job)
         job.stage("save", "Writing the video")
@@ -260,12 +264,12 @@ class Engine(ABC, Generic[Asked]):
         )
         return Made(path, done)
 
-    def _check_fit(self, plan: Plan) -> None:
+    def _check_fit(self, request: Asked, plan: Plan) -> None:
         """InputError, with the largest that would fit, before a download or a GPU second."""
         if plan.placement is not None:
             return
         weights, backend = self.settings.weights, self.backend
-        shape = Shape(plan.width, plan.height, plan.num_frames)
+        shape = Shape(plan.width, plan.height, plan.num_frames, self.mode.references(request))
 
         def fits(row: Checkpoint) -> bool:
             return placement.place(row, weights, backend, self.mode.job(row, shape)) is not None
@@ -281,32 +285,37 @@ class Engine(ABC, Generic[Asked]):
 
     def _key(self, checkpoint: str, placed: Placement) -> tuple[str, ...]:
         form = (placed.precision["transformer"], "group" if placed.offload == "group" else "whole")
-        return (self.pipeline, checkpoint, self.settings.weights, *form)
+        return (checkpoint, self.settings.weights, *form)
 
     def _loaded(self, checkpoint: str) -> bool:
         held = self.seat.residency.key
-        return held is not None and held[:3] == (self.pipeline, checkpoint, self.settings.weights)
+        return held is not None and held[:2] == (checkpoint, self.settings.weights)
 
-    def _pipe(self, key: str, placed: Placement, say: Note) -> Any:
-        def build() -> Any:
-            checkpoint = CHECKPOINTS[key]
+    def _revision(self, checkpoint: str) -> str:
+        """Of the weights as they were loaded last."""
+        return sums.revision() if self.settings.weights == "nano" else self._revisions.get(checkpoint, "")
+
+    def _pipe(self, key: str, placed: Placement, say: weights.Say) -> Any:
+        def build(other: Any) -> Any:
+            checkpoint, kind = CHECKPOINTS[key], self.settings.weights
             selfcheck.before_loading(self.backend.device, say)
-            folder = weights.resolve(checkpoint, self.settings.weights, say)
+            folder = weights.resolve(checkpoint, kind, say)
             waiting = settle.waiting(placed)
-            pipe = load.build(self.pipeline, folder, self.backend, self.seat.residency, waiting)
-            if waiting:
-                self._attach_all(pipe, checkpoint, say)
-            settle.settle(pipe, placed, self.backend)
+            pipe = load.build(self.pipeline, folder, self.backend, self.seat.residency, waiting, kind, other)
+            if other is None:
+                if waiting:
+                    self._attach_all(pipe, checkpoint, say)
+                settle.settle(pipe, placed, self.backend)
             if self.backend.gpu_size is None:  # on ZeroGPU only a worker has a GPU to encode with
                 preview.prepare(pipe.vae)
+            self._revisions[key] = weights.revision(folder, kind)
             return pipe
 
-        return self.seat.residency.get(self._key(key, placed), build)
+        return self.seat.residency.get(self._key(key, placed), self.pipeline, build)
 
-    def _attach_all(self, pipe: Any, checkpoint: Checkpoint, say: Note) -> None:
-        for preset in checkpoint.presets.values():
-            for key in preset.loras:
-                lora.attach(pipe, key, checkpoint, self.settings.weights, say)
+    def _attach_all(self, pipe: Any, checkpoint: Checkpoint, say: weights.Say) -> None:
+        for key in self.mode.offered_loras(checkpoint):
+            lora.attach(pipe, key, checkpoint, self.settings.weights, say)
 
     def _measured(
         self, request: Asked, media_in: list[tuple[MediaSlot, MediaHandle]], reader: Reader
@@ -338,6 +347,7 @@ class Engine(ABC, Generic[Asked]):
             seed=ready.plan.seed,
             versions=versions(),
             git_sha=git_sha(),
+            revision=self._revision(ready.plan.checkpoint),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             parents=list(ready.parents),
         )

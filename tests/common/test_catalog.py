@@ -5,8 +5,10 @@ Sections 2, 4 and 5 of the brief. A change of the catalog that breaks one of the
 
 import pytest
 
+from common import cost
 from common.catalog import CHECKPOINTS, GENERATIONS, LORAS, NEGATIVE_PROMPT
 from common.modes.all import MODES
+from launch import download_notice
 
 # key: (generation, repo, fps, frames, upstream's steps, moe, grid, tier)
 INVENTORY = {
@@ -110,6 +112,23 @@ def test_fast_presets_exist_only_where_a_distillation_does() -> None:
 @pytest.mark.parametrize("mode", MATRIX)
 def test_mode_by_checkpoint(mode: str) -> None:
     assert set(MODES[mode].checkpoints) == MATRIX[mode]
+
+
+# GB of a first download: by the sizes of the repositories where facts have them, the rest by their like
+DOWNLOADS = {
+    "wan2.1-t2v-1.3b": 28.9, "wan2.1-t2v-14b": 80.4, "wan2.1-i2v-14b-480p": 91.3, "wan2.1-i2v-14b-720p": 91.3,
+    "wan2.1-flf2v-14b-720p": 91.3, "wan2.1-vace-1.3b": 31.9, "wan2.1-vace-14b": 92.6,
+    "wan2.2-t2v-a14b": 126.2, "wan2.2-i2v-a14b": 126.2, "wan2.2-ti2v-5b": 34.2,
+    "fastwan2.1-t2v-1.3b": 28.9, "fastwan2.2-ti2v-5b": 34.2,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("key", DOWNLOADS)
+def test_what_a_download_takes(key: str) -> None:
+    """A repository holds more than is kept in memory: 2.1's are fp32 throughout, 2.2's have fp32 experts."""
+    assert cost.download_bytes(CHECKPOINTS[key]) / 1e9 == pytest.approx(DOWNLOADS[key], abs=0.06)
+    shown = download_notice("wan")
+    assert f"{key:24} {DOWNLOADS[key]:6.0f} GB" in shown
 
 
 def test_boundaries_of_the_experts() -> None:

@@ -11,7 +11,7 @@ from common.catalog import CHECKPOINTS, MAX_PROMPT_TOKENS
 from common.contract import Backend
 from common.memory import Shape
 from common.modes.all import MODES
-from common.placement import MPS_ELEMENTS, attention_elements, largest, place, shortage, usable
+from common.placement import MPS_ELEMENTS, attention_elements, place, possible, shortage, usable
 
 
 def mac(gigabytes: float) -> Backend:
@@ -52,18 +52,17 @@ def test_placement_on_a_mac_refuses_with_the_most_frames_that_fit() -> None:
     asked = job("wan2.2-t2v-a14b")
     small = mac(97)  # the system holds more than it does on another
     assert place(moe, "wan", small, asked) is None
-    found = largest(moe, "wan", small, asked)
-    assert found is not None and (found[0].width, found[0].height) == (1280, 720)
-    assert f"it can make 1280x720 and {found[1]} frames" in shortage(moe, "wan", small, asked)
-    frames = found[1]
+    size, frames = possible(moe, "wan", small, asked)[0]
+    assert (size.width, size.height) == (1280, 720)
+    assert f"1280x720 and {frames} frames" in shortage(moe, "wan", small, asked)
     assert 1 < frames < 81 and place(moe, "wan", small, job("wan2.2-t2v-a14b", frames=frames))
     assert place(moe, "wan", small, job("wan2.2-t2v-a14b", frames=frames + 4)) is None
 
 
 def test_placement_on_a_mac_of_36_gb_has_the_small_models() -> None:
     keys = {key for mode in MODES.values() for key in mode.checkpoints}
-    made = {key: largest(CHECKPOINTS[key], "wan", mac(27), job(key)) for key in keys}
-    frames = {key: found[1] for key, found in made.items() if found}
+    made = {key: possible(CHECKPOINTS[key], "wan", mac(27), job(key)) for key in keys}
+    frames = {key: found[0][1] for key, found in made.items() if found}
     assert frames.keys() == {"wan2.1-t2v-1.3b", "fastwan2.1-t2v-1.3b", "wan2.1-vace-1.3b"}
     assert frames["wan2.1-t2v-1.3b"] == 81
     assert 1 < frames["wan2.1-vace-1.3b"] < 81, "control takes what more frames would"
@@ -72,7 +71,7 @@ def test_placement_on_a_mac_of_36_gb_has_the_small_models() -> None:
 def test_placement_on_a_mac_of_16_gb_has_nano_alone() -> None:
     for mode in MODES.values():
         for key in mode.checkpoints:
-            assert largest(CHECKPOINTS[key], "wan", mac(11.8), job(key)) is None
+            assert not possible(CHECKPOINTS[key], "wan", mac(11.8), job(key))
             assert place(CHECKPOINTS[key], "nano", mac(11.8), job(key, 128, 128, 17))
     text = shortage(CHECKPOINTS["wan2.1-t2v-1.3b"], "wan", mac(11.8), job("wan2.1-t2v-1.3b", 832, 480))
     assert text == "Wan 2.1 T2V-1.3B needs 21 GB for 832x480 and 81 frames, Apple GPU has 9 GB for it"

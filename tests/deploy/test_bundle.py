@@ -178,10 +178,10 @@ def test_bundle_of_a_mode_has_no_other_modes_files() -> None:
 
 WHOLE = """
 from common.catalog import CHECKPOINTS, LORAS
-from common.runtime.model import weights
+from common.runtime.model import weights, whole
 for key in {keys!r}:
     row = CHECKPOINTS[key]
-    assert weights.is_complete(weights.resolve(row, "nano", print))
+    assert whole.is_whole(weights.resolve(row, "nano", print))
     for name in {{n for preset in row.presets.values() for n in preset.loras}} | ({extra!r} if row.moe else set()):
         assert all(path.is_file() for _, path in weights.resolve_lora(LORAS[name], row, "nano", print))
 """

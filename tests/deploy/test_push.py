@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from common.catalog import CHECKPOINTS
 from deploy import federation, plan, targets, volumes
 from deploy.bundle import MARK
 from deploy.errors import DeployError
+from deploy.federation import Volume
 from deploy.hub import Hub
 from deploy.push import Push
 from deploy.targets import Target
@@ -458,6 +460,23 @@ def test_push_refuses_a_volume_whose_weights_are_cut_short(desk: Desk) -> None:
     model.sizes = dict.fromkeys(model.sizes, 0)
     desk.push([mounted(desk)])
     assert any("d-00001-of-00002.safetensors is empty" in s for s in desk.said)
+
+
+def test_push_refuses_a_volume_of_another_commit_than_the_pinned_one(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = desk.server.models["ada/wan2.2-t2v-a14b-bf16"] = whole()
+    row = replace(CHECKPOINTS["wan2.2-t2v-a14b"], revision="a" * 40)
+    monkeypatch.setitem(CHECKPOINTS, row.key, row)  # type: ignore[arg-type]
+    assert volumes.problems(desk.hub, mounted(desk)) == [], "a repack of before says nothing"
+    model.files["wan-studio.json"] = b'{"revision": "bbbb"}'
+    (problem,) = volumes.problems(desk.hub, mounted(desk))
+    assert f"it is of commit bbbb, and {'a' * 40} is pinned" in problem and "bake wan2.2-t2v-a14b" in problem
+    model.files["wan-studio.json"] = b'{"revision": "%s"}' % (b"a" * 40)
+    assert volumes.problems(desk.hub, mounted(desk)) == []
+    direct = replace(mounted(desk), volumes=(Volume(source=row.repo, mount_path=f"/models/{row.key}"),))
+    desk.server.models[row.repo] = whole()
+    assert "it is of commit None" in volumes.problems(desk.hub, direct)[0]
 
 
 def test_push_of_a_name_that_is_taken_out_of_sight_says_so(desk: Desk) -> None:

@@ -93,13 +93,21 @@ def _first(path: Path) -> np.ndarray:
         return next(container.decode(video=0)).to_ndarray(format="rgb24")
 
 
+def loaded(service, checkpoint):
+    given = {"prompt": "x", "checkpoint": checkpoint}
+    if service.mode.slots:
+        given["image"] = {"path": "x.png"}
+    plan = service.plan(service.mode.parse(given))
+    return service._pipe(checkpoint, plan.placement, print)
+
+
 def test_residency_swapping_modes_keeps_text_encoder_and_vae(service):
     t2v, i2v = service("t2v"), service("i2v")
-    first = t2v._pipe("wan2.1-t2v-14b", print)
+    first = loaded(t2v, "wan2.1-t2v-14b")
     kept = {name: id(getattr(first, name)) for name in ("text_encoder", "vae", "tokenizer")}
     scheduler = first.scheduler
     del first
-    second = i2v._pipe("wan2.1-i2v-14b-480p", print)
+    second = loaded(i2v, "wan2.1-i2v-14b-480p")
     assert {name: id(getattr(second, name)) for name in kept} == kept
     assert second.scheduler is not scheduler
     assert i2v.manifest().loaded == ["wan2.1-i2v-14b-480p"] and t2v.manifest().loaded == []

@@ -40,7 +40,9 @@ def test_every_checkpoint_inpaints_with_references(make, files, checkpoint, carr
 
 def test_the_community_checkpoint_runs_both_experts_and_says_that_nano_has_one(make, service, files):
     key = "wan2.2-vace-fun-14b"
-    pipe = service("vace", key)._pipe(key, print)
+    vace = service("vace", key)
+    plan = vace.plan(vace.mode.parse({"prompt": "x", "reference_images": [{"path": "x.png"}]}))
+    pipe = vace._pipe(key, plan.placement, print)
     assert pipe.config.boundary_ratio == 0.875
     ran = []
     experts = {"high": pipe.transformer, "low": pipe.transformer_2}

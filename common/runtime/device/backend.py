@@ -7,7 +7,7 @@ import os
 import torch
 
 from common.contract import Backend, Device
-from common.placement import ZEROGPU_BYTES, precision
+from common.placement import precision, zerogpu
 from common.settings import SpaceSettings
 
 
@@ -19,8 +19,7 @@ def on_zerogpu() -> bool:
 def detect(settings: SpaceSettings, first_checkpoint: str) -> Backend:
     """The machine behind a Space; `gpu_size` is set on ZeroGPU alone."""
     if on_zerogpu():
-        tier = settings.tier(first_checkpoint)
-        return Backend(device="cuda", name=f"ZeroGPU {tier}", memory_bytes=ZEROGPU_BYTES[tier], gpu_size=tier)
+        return zerogpu(settings.tier(first_checkpoint))
     if settings.device != "cpu" and torch.cuda.is_available():
         # A14B at 720p peaks at 81 of an H100's 85 GB: in segments of fixed size, what lies between them is too much.
         os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
@@ -29,6 +28,7 @@ def detect(settings: SpaceSettings, first_checkpoint: str) -> Backend:
             device="cuda",
             name=card.name,
             memory_bytes=card.total_memory,
+            host_bytes=_ram(),
             capability=(card.major, card.minor),
         )
     if settings.device != "cpu" and torch.backends.mps.is_available():

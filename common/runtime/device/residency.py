@@ -1,4 +1,4 @@
-"""Keeps one pipeline in a device's memory: asking for another lets the first one's transformers go."""
+"""Keeps one checkpoint in a device's memory: asking for another lets the first one's transformers go."""
 
 from __future__ import annotations
 
@@ -12,24 +12,29 @@ from common.runtime.device.backend import free_memory
 
 
 class Residency:
-    """The one pipeline that is loaded, and the parts (text encoder, VAE, CLIP) that outlive a swap."""
+    """The one checkpoint that is loaded, as one pipeline for each class that asked for it, and the parts (text
+    encoder, VAE, CLIP) that outlive a swap."""
 
     def __init__(self, device: Device) -> None:
         self._device: Device = device
         self._key: tuple[str, ...] | None = None
-        self._pipe: Any = None
+        self._pipes: dict[str, Any] = {}
         self._parts: dict[Hashable, Any] = {}
         self._lock = threading.Lock()
         self._parts_lock = threading.Lock()
 
-    def get(self, key: tuple[str, ...], build: Callable[[], Any]) -> Any:
-        """The pipeline of `key`, built after the other one has gone."""
+    def get(self, key: tuple[str, ...], pipeline: str, build: Callable[[Any], Any]) -> Any:
+        """The pipeline of class `pipeline` on what `key` names, built after the other one has gone.
+
+        `build` is given one of another class on the same, to take its transformers from; None where there is none.
+        """
         with self._lock:
             if self._key != key:
                 self._drop()
-                self._pipe = build()
+            if pipeline not in self._pipes:
+                self._pipes[pipeline] = build(next(iter(self._pipes.values()), None))
                 self._key = key
-            return self._pipe
+            return self._pipes[pipeline]
 
     def part(self, key: Hashable, load: Callable[[], Any]) -> Any:
         """A part that pipelines share, loaded once."""
@@ -57,8 +62,9 @@ class Residency:
         free_memory(self._device)
 
     def _drop(self) -> None:
-        if self._pipe is None:
+        if self._key is None:
             return
-        self._key = self._pipe = None
+        self._key = None
+        self._pipes.clear()
         gc.collect()  # diffusers pipelines hold reference cycles
         free_memory(self._device)

@@ -14,13 +14,15 @@ from typing import Any
 
 import torch
 
+from common.catalog import Weights
 from common.contract import Backend
 from common.errors import GpuError, WeightsError
 from common.runtime.device.backend import dtype_of, out_of_memory
 from common.runtime.device.residency import Residency
-from common.runtime.model import cpu_conv
+from common.runtime.model import cpu_conv, identity
 
 SHARED = ("text_encoder", "tokenizer", "vae", "image_encoder", "image_processor")
+TRANSFORMERS = ("transformer", "transformer_2")
 
 _import_lock = threading.Lock()
 
@@ -40,19 +42,26 @@ def build(
     backend: Backend,
     residency: Residency,
     waiting: frozenset[str] = frozenset(),
+    weights: Weights = "nano",
+    other: Any = None,
 ) -> Any:
     """A diffusers pipeline of class `pipeline` on the backend's device; it shares what is in `SHARED`.
 
-    The parts `waiting` stay in the machine's own memory, until `settle` has given them their form.
+    The parts `waiting` stay in the machine's own memory, until `settle` has given them their form. `other` is a
+    pipeline of the same folder, whose transformers this one has too, with all that was done to them.
     """
     index = json.loads((folder / "model_index.json").read_text())
     made = pipeline_class(pipeline)
     arguments: dict[str, Any] = {}
     for name in inspect.signature(made.__init__).parameters:
         entry = index.get(name)
-        if isinstance(entry, list):
+        if other is not None and name in TRANSFORMERS:
+            arguments[name] = getattr(other, name, None)
+        elif isinstance(entry, list):
             arguments[name] = (
-                _part(folder / name, entry, backend, residency, name in waiting) if entry[0] else None
+                _part(folder / name, entry, backend, residency, name in waiting, weights)
+                if entry[0]
+                else None
             )
         elif entry is not None:
             arguments[name] = entry  # boundary_ratio, expand_timesteps
@@ -67,12 +76,13 @@ def build(
     return pipe
 
 
-def _part(folder: Path, entry: list[str], backend: Backend, residency: Residency, waits: bool) -> Any:
+def _part(
+    folder: Path, entry: list[str], backend: Backend, residency: Residency, waits: bool, weights: Weights
+) -> Any:
     if folder.name not in SHARED:
         return _load(folder, entry, backend, waits)
-    return residency.part(
-        (folder.name, waits, _content(folder)), lambda: _load(folder, entry, backend, waits)
-    )
+    same = (weights == "wan" and identity.of(folder, entry)) or _content(folder)
+    return residency.part((folder.name, waits, same), lambda: _load(folder, entry, backend, waits))
 
 
 def _content(folder: Path) -> tuple[tuple[str, str], ...]:

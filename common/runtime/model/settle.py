@@ -22,7 +22,7 @@ def settle(pipe: Any, placement: Placement, backend: Backend) -> None:
     """To be called once, after all LoRAs are attached: what comes later would meet weights that it does not know."""
     found = [getattr(pipe, name, None) for name in TRANSFORMERS]
     for transformer in (m for m in found if m is not None):
-        if placement.precision["transformer"] == "float8":
+        if placement.precision["transformer"] == "float8" and not _in_8_bits(transformer):
             _quantize(transformer, backend)
         if placement.offload == "group":
             _group(transformer, backend.device, "block_level")
@@ -30,6 +30,11 @@ def settle(pipe: Any, placement: Placement, backend: Backend) -> None:
             transformer.to(backend.device)
     if placement.offload == "group":
         _group(pipe.text_encoder, backend.device, "leaf_level")
+
+
+def _in_8_bits(transformer: Any) -> bool:
+    """Loaded so: `deploy bake --fp8` has written it."""
+    return getattr(transformer, "hf_quantizer", None) is not None
 
 
 def _quantize(transformer: Any, backend: Backend) -> None:

@@ -8,46 +8,65 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 import nano
 from common import cost, hub
 from common.catalog import Checkpoint, Lora, Target, Weights
 from common.errors import WeightsError
+from common.runtime.model import configs, whole
+from nano import sums
 
-Say = Callable[[str], None]
+Say = Callable[[str], None] | None
+"""Is told before anything is downloaded; None where nothing may be: a ZeroGPU worker is paid for by the second."""
 
 COMPONENTS = (
     "scheduler", "tokenizer", "text_encoder", "transformer", "transformer_2", "vae",
     "image_encoder", "image_processor",
 )  # fmt: skip
 
+ORIGIN = "wan-studio.json"
+"""In a repack: the repository that it was made from, that one's commit, and what was done."""
+
 
 def resolve(checkpoint: Checkpoint, weights: Weights, say: Say) -> Path:
-    """The diffusers folder of a checkpoint. `say` is told before anything is downloaded."""
+    """The diffusers folder of a checkpoint, whole and with the configs that its row expects; else WeightsError."""
     if weights == "nano":
         try:
-            return nano.find(checkpoint.kind)
+            folder = nano.find(checkpoint.kind)
         except KeyError as error:
             raise WeightsError(
                 f"Wan-Nano has no {checkpoint.kind} model for {checkpoint.name} yet"
             ) from error
-    if root := os.environ.get("WAN_MODELS"):
-        mounted = Path(root) / checkpoint.key
-        if is_complete(mounted):
-            return mounted
-        # A volume that did not come, or not whole, is no reason to fill a Space's disk instead.
-        if mounted.exists() or not Path(root).is_dir():
-            what = "are not whole" if mounted.exists() else "are not there"
-            raise WeightsError(
-                f"{checkpoint.name}: the weights that should be mounted at {mounted} {what}; mount them again "
-                f"(`wan-studio deploy bake {checkpoint.key}` writes them), or take WAN_MODELS away to download "
-                f"about {_gb(cost.download_bytes(checkpoint))}"
-            )
-    cached = hub.cached(checkpoint.repo)
-    return cached if cached is not None and is_complete(cached) else _download(checkpoint, say)
+        configs.check(folder, checkpoint, weights)
+        return folder
+    if (mounted := _mounted(checkpoint)) is not None:
+        return mounted
+    cached = hub.cached(checkpoint.repo, checkpoint.revision)
+    if cached is None or not _is_whole(cached, checkpoint):
+        return _download(checkpoint, say)
+    configs.check(cached, checkpoint, weights, checkpoint.repo)
+    return cached
+
+
+def revision(folder: Path, weights: Weights) -> str:
+    """Which commit of its repository a folder is, with what a repack made of it; empty where nobody can say."""
+    if weights == "nano":
+        return sums.revision()
+    if folder.parent.name == "snapshots":  # the Hub's cache
+        return folder.name
+    try:
+        origin = json.loads((folder / ORIGIN).read_text("utf-8"))
+        return f"{origin['revision']}+{origin['form']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def check_mounts(checkpoints: Iterable[Checkpoint]) -> None:
+    """WeightsError for a volume that did not come, or not whole: to be called when a Space starts."""
+    for checkpoint in checkpoints:
+        _mounted(checkpoint)
 
 
 def resolve_lora(lora: Lora, checkpoint: Checkpoint, weights: Weights, say: Say) -> list[tuple[Target, Path]]:
@@ -65,51 +84,93 @@ def resolve_lora(lora: Lora, checkpoint: Checkpoint, weights: Weights, say: Say)
     return [(f.target, _lora_file(lora, f.weight_name, say)) for f in lora.files]
 
 
-def is_complete(folder: Path) -> bool:
-    """Whether every component that model_index.json names is there, with all shards of its weights."""
-    try:
-        index: dict[str, Any] = json.loads((folder / "model_index.json").read_text())
-        parts = [k for k, v in index.items() if isinstance(v, list) and v[0] and not k.startswith("_")]
-        for part in parts:
-            if not any((folder / part).iterdir()):
-                return False
-            for shards in (folder / part).glob("*.safetensors.index.json"):
-                names = set(json.loads(shards.read_text())["weight_map"].values())
-                if not all((folder / part / name).exists() for name in names):
-                    return False
-            wants = part in ("text_encoder", "transformer", "transformer_2", "vae", "image_encoder")
-            if wants and not any((folder / part).glob("*.safetensors")):
-                return False
-    except (OSError, ValueError, KeyError):
-        return False
-    return True
+def _mounted(checkpoint: Checkpoint) -> Path | None:
+    """A volume's folder; None where there is none for this checkpoint.
+
+    One that did not come, or not whole, is no reason to fill a Space's disk instead.
+    """
+    if not (root := os.environ.get("WAN_MODELS")):
+        return None
+    folder = Path(root) / checkpoint.key
+    wrong = "are not there" if not Path(root).is_dir() else ""
+    if not wrong and not folder.exists():
+        return None
+    if not wrong and (fault := whole.fault(folder)):
+        wrong = f"are not whole: {fault.text}"
+    have = revision(folder, "wan")
+    if not wrong and checkpoint.revision and have and have.split("+")[0] != checkpoint.revision:
+        wrong = f"are of {have[:12]}, not of {checkpoint.revision[:12]}, which is pinned"
+    if wrong:
+        raise WeightsError(
+            f"{checkpoint.name}: the weights that should be mounted at {folder} {wrong}; mount them again "
+            f"(`wan-studio deploy bake {checkpoint.key}` writes them), or take WAN_MODELS away to download "
+            f"about {_gb(cost.download_bytes(checkpoint))}"
+        )
+    configs.check(folder, checkpoint, "wan", str(folder))
+    return folder
+
+
+def _is_whole(folder: Path, checkpoint: Checkpoint) -> bool:
+    """Whether nothing is missing. What is there and was cut is not downloaded again by itself: it is an error."""
+    fault = whole.fault(folder)
+    if fault is None or fault.missing:
+        return fault is None
+    raise WeightsError(
+        f"{checkpoint.name}: {checkpoint.repo} is not whole in {folder}: {fault.text}. "
+        f"Delete {_target(fault.file or folder)} and start again; what is whole is kept"
+    )
+
+
+def _target(file: Path) -> Path:
+    # The Hub's cache would take the file that its link points to for whole.
+    return file.resolve()
 
 
 def _download(checkpoint: Checkpoint, say: Say) -> Path:
     from huggingface_hub import constants
 
+    repo, commit = checkpoint.repo, checkpoint.revision
+    if say is None:
+        raise _not_here(f"{checkpoint.name} ({repo})")
     size = cost.download_bytes(checkpoint)
-    text = f"Downloading {checkpoint.name}, about {_gb(size)}, from {hub.page(checkpoint.repo)}"
+    text = f"Downloading {checkpoint.name}, about {_gb(size)}, from {hub.page(repo)}"
     say(f"{text} to {constants.HF_HUB_CACHE}. Files that are there already are kept.")
-    with hub.explained(checkpoint.name, checkpoint.repo):
-        hub.ask(checkpoint.repo)
-        _check_space(size, Path(constants.HF_HUB_CACHE), checkpoint)
-        folder = hub.folder(checkpoint.repo, ["model_index.json", *(f"{part}/*" for part in COMPONENTS)])
-    if not is_complete(folder):
-        raise WeightsError(
-            f"The download of {checkpoint.repo} in {folder} is incomplete; delete it, try again"
-        )
+    with hub.explained(checkpoint.name, repo):
+        files = hub.ask(repo, commit)
+        there = sum(n for path, n in files.items() if path.startswith(tuple(f"{p}/" for p in COMPONENTS)))
+        # The small files first: a repository that changed is no reason to fill the disk.
+        small = hub.folder(repo, ["model_index.json", *(f"{part}/*.json" for part in COMPONENTS)], commit)
+        configs.check(small, checkpoint, "wan", repo)
+        _check_space(there or size, Path(constants.HF_HUB_CACHE), checkpoint)
+        folder = hub.folder(repo, ["model_index.json", *(f"{part}/*" for part in COMPONENTS)], commit)
+    if not _is_whole(folder, checkpoint):
+        raise WeightsError(f"The download of {repo} in {folder} is incomplete; start again to go on with it")
+    configs.check(folder, checkpoint, "wan", repo)
     return folder
 
 
 def _lora_file(lora: Lora, name: str, say: Say) -> Path:
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
-    if isinstance(found := try_to_load_from_cache(lora.repo, name), str):
-        return Path(found)
-    say(f"Downloading the LoRA {name} from {hub.page(lora.repo)}.")
-    with hub.explained(lora.name, f"{lora.repo}/{name}"):
-        return Path(hf_hub_download(lora.repo, name, etag_timeout=hub.TIMEOUT))
+    found = try_to_load_from_cache(lora.repo, name, revision=lora.revision)
+    if isinstance(found, str):
+        path = Path(found)
+    elif say is None:
+        raise _not_here(f"The LoRA {name} ({lora.repo})")
+    else:
+        say(f"Downloading the LoRA {name} from {hub.page(lora.repo)}.")
+        with hub.explained(lora.name, f"{lora.repo}/{name}"):
+            path = Path(hf_hub_download(lora.repo, name, revision=lora.revision, etag_timeout=hub.TIMEOUT))
+    if fault := whole.cut(path):
+        raise WeightsError(f"{lora.name}: {fault.text}. Delete {_target(path)} and start again")
+    return path
+
+
+def _not_here(name: str) -> WeightsError:
+    return WeightsError(
+        f"{name} is not on this Space's disk, and nothing is downloaded while a GPU is paid for; restart the Space, "
+        "which fetches all that it may need"
+    )
 
 
 def _check_space(size: int, cache: Path, checkpoint: Checkpoint) -> None:

@@ -56,6 +56,8 @@ def _make(
             do_classifier_free_guidance=plan.guidance_scale > 1,
             max_sequence_length=MAX_PROMPT_TOKENS,
         )
+    if "boundary_ratio" in pipe.config:  # where one expert hands over to the other: the row's, not the repository's
+        pipe.register_to_config(boundary_ratio=CHECKPOINTS[plan.checkpoint].boundary_ratio)
     optional: dict[str, Any] = {}
     if "num_frames" in inspect.signature(pipe.__call__).parameters:  # video to video counts those it is given
         optional["num_frames"] = plan.num_frames
@@ -107,9 +109,16 @@ def _scheduler(pipe: Any, plan: Plan, generator: torch.Generator) -> Iterator[No
 
 
 def fresh_scheduler(old: Any, flow_shift: float) -> Any:
-    """A scheduler without history: UniPC remembers the outputs of a run that was stopped."""
-    return type(old).from_config(
-        old.config, flow_shift=flow_shift, prediction_type="flow_prediction", use_flow_sigmas=True
+    """UniPC without history, for it remembers the outputs of a run that was stopped, whatever a repository names.
+
+    diffusers' Euler would keep its own shift without a word, and run other timesteps than Lightning knows.
+    """
+    from diffusers import UniPCMultistepScheduler  # pyright: ignore[reportPrivateImportUsage]
+
+    same = isinstance(old, UniPCMultistepScheduler)
+    config = old.config if same else {"num_train_timesteps": old.config.num_train_timesteps}
+    return UniPCMultistepScheduler.from_config(
+        config, flow_shift=flow_shift, prediction_type="flow_prediction", use_flow_sigmas=True
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from common.runtime.device.residency import Residency
 from common.runtime.device.seat import Seat, seat_of
 from common.runtime.device.turns import Turns
@@ -29,10 +31,10 @@ def test_a_job_on_one_seat_waits_for_nobody_on_another() -> None:
 
 def test_residency_keeps_one_pipeline_and_the_parts_until_all_is_unloaded() -> None:
     held = seat().residency
-    assert held.get(("a",), lambda: "pipe a") == "pipe a"
-    assert held.get(("a",), lambda: "made again") == "pipe a"
+    assert held.get(("a",), "T2V", lambda _: "pipe a") == "pipe a"
+    assert held.get(("a",), "T2V", lambda _: "made again") == "pipe a"
     assert held.part("text_encoder", lambda: "umt5") == "umt5"
-    assert held.get(("b",), lambda: "pipe b") == "pipe b"
+    assert held.get(("b",), "T2V", lambda _: "pipe b") == "pipe b"
     assert (held.holds(("a",)), held.holds(("b",))) == (False, True)
     assert held.part("text_encoder", lambda: "loaded again") == "umt5", "it outlives a swap"
     held.unload()
@@ -43,6 +45,30 @@ def test_residency_keeps_one_pipeline_and_the_parts_until_all_is_unloaded() -> N
 def test_residency_lets_the_old_pipeline_go_before_the_new_one_is_built() -> None:
     held = seat().residency
     seen: list[object] = []
-    held.get(("a",), lambda: "pipe a")
-    held.get(("b",), lambda: seen.append(held.key))
+    held.get(("a",), "T2V", lambda _: "pipe a")
+    held.get(("b",), "T2V", lambda _: seen.append(held.key))
     assert seen == [None]
+
+
+def test_residency_gives_another_class_what_is_loaded() -> None:
+    held = seat().residency
+    held.get(("a",), "T2V", lambda _: "t2v of a")
+    assert held.get(("a",), "V2V", lambda other: f"v2v from {other}") == "v2v from t2v of a"
+    assert held.get(("a",), "T2V", lambda _: "made again") == "t2v of a"
+    assert held.get(("b",), "V2V", lambda other: f"from {other}") == "from None"
+    assert held.get(("a",), "T2V", lambda other: f"from {other}") == "from None", "both went with the swap"
+
+
+def test_residency_keeps_what_is_loaded_when_another_class_cannot_be_made() -> None:
+    held = seat().residency
+    held.get(("a",), "T2V", lambda _: "pipe a")
+
+    def fails(_: object) -> None:
+        raise ValueError("no such part")
+
+    with pytest.raises(ValueError, match="no such part"):
+        held.get(("a",), "V2V", fails)
+    assert held.get(("a",), "T2V", fails) == "pipe a"
+    with pytest.raises(ValueError, match="no such part"):
+        held.get(("b",), "T2V", fails)
+    assert held.key is None and held.get(("a",), "T2V", str) == "None"

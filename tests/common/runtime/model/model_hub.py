@@ -41,7 +41,7 @@ class ModelHub:
             repo = match[1]
             if repo not in self.repos:
                 return 404, none, b"{}"
-            files = [{"rfilename": name} for name in self._files(repo)]
+            files = [{"rfilename": n, "size": f.stat().st_size} for n, f in self._files(repo).items()]
             body = {"id": repo, "sha": SHA, "siblings": files, "private": False, "tags": [], "downloads": 0}
             return 200, {"Content-Type": "application/json"}, json.dumps(body).encode()
         if match := re.match(r"/api/models/([^/]+/[^/]+)/tree/", path):
