@@ -81,6 +81,7 @@ class Watched(Job):
     def __init__(self) -> None:
         super().__init__()
         self.peaks: dict[str, int] = {}
+        self.reserved = 0
         self.now = "load"
 
     def stage(self, name: str, text: str) -> None:
@@ -93,6 +94,7 @@ class Watched(Job):
         """The peak since the last call, for the stage that ends."""
         torch.cuda.synchronize()
         self.peaks[self.now] = max(self.peaks.get(self.now, 0), torch.cuda.max_memory_allocated())
+        self.reserved = max(self.reserved, torch.cuda.max_memory_reserved())
         torch.cuda.reset_peak_memory_stats()
 
 
@@ -142,6 +144,7 @@ def run(case: Case, card: Backend) -> dict[str, Any]:
         backend,
         Residency("cuda"),
         waiting,
+        "wan",
     )
     full_size.check(pipe, row)
     for preset in row.presets.values():
@@ -169,7 +172,7 @@ def run(case: Case, card: Backend) -> dict[str, Any]:
     said |= {
         "stages_gb": {name: round(bytes_ / 1e9, 2) for name, bytes_ in job.peaks.items()},
         "peak_gb": round(peak / 1e9, 2),
-        "reserved_gb": round(torch.cuda.max_memory_reserved() / 1e9, 2),
+        "reserved_gb": round(job.reserved / 1e9, 2),
         "off": round(peak / placed.peak_bytes - 1, 3),
         "seconds": job.seconds(),
     }

@@ -85,10 +85,12 @@ def lora(architecture: Architecture, rank: int) -> int:
     return 2 * rank * a.layers * (8 * 2 * a.dim + 2 * (a.dim + a.ffn))
 
 
-def denoise(architecture: Architecture, shape: Shape) -> float:
+def denoise(architecture: Architecture, shape: Shape, *, lora: bool = False) -> float:
     """Activations of one forward; those of classifier-free guidance come one after the other."""
     a = architecture
     each = 13.33 * a.dim + 3.295 * a.ffn
+    if lora:
+        each += 2.4 * a.dim  # what it adds to a layer's output stands beside that
     if a.spatial == 16:
         each += 36 * a.dim  # `expand_timesteps`: an embedding of the timestep for every token
     if a.control_layers:

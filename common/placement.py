@@ -191,12 +191,14 @@ def _weights(checkpoint: Checkpoint, backend: Backend, choice: _Choice) -> dict[
     a = checkpoint.architecture
     formats = _formats(backend, choice)
     sizes = {part: memory.BYTES[formats[part]] * n for part, n in memory.parameters(a).items()}
+    # 8 bits are for blocks alone.
+    blocks = memory.BYTES[formats["transformer"]] * memory.in_blocks(a)
+    rest = memory.BYTES[precision("transformer", backend.device)] * (a.parameters - memory.in_blocks(a))
+    sizes["transformer"] = a.experts * (blocks + rest)
     if choice.decode != "float32" and backend.device != "cpu":
         sizes["vae_decode"] = memory.BYTES[choice.decode] * memory.parameters(a)["vae"]
     if choice.offload == "group":
-        blocks, each = memory.in_blocks(a), memory.BYTES[formats["transformer"]]
-        there = blocks * memory.BLOCKS_IN_FLIGHT / (a.layers + a.control_layers)
-        sizes["transformer"] = each * there + memory.BYTES["bfloat16"] * (a.parameters - blocks)
+        sizes["transformer"] = blocks * memory.BLOCKS_IN_FLIGHT / (a.layers + a.control_layers) + rest
         sizes["text_encoder"] *= memory.BLOCKS_IN_FLIGHT / memory.TEXT_LAYERS
     return sizes
 
@@ -223,7 +225,7 @@ def _stages(checkpoint: Checkpoint, backend: Backend, job: Job, choice: _Choice)
         more, scores = memory.APPLE, memory.scores(attention_elements(checkpoint, shape))
     stages = {
         "text": first + memory.TEXT_BYTES,
-        "denoise": later + more * full * memory.denoise(a, shape) + scores,
+        "denoise": later + more * full * memory.denoise(a, shape, lora=bool(job.ranks)) + scores,
         "decode": later + more * memory.decode(a, shape, choice.decode, tiled=choice.tiling),
     }
     if job.reads_media:

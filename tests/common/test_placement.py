@@ -122,8 +122,8 @@ def test_placement_names_what_fits_instead() -> None:
     assert place(MOE, "nano", zerogpu("large"), asked)
     assert place(MOE, "wan", Backend(device="cuda"), asked), "a machine of unknown memory holds anything"
     assert shortage(MOE, "wan", zerogpu("large"), asked) == (
-        "Wan 2.2 T2V-A14B (MoE) needs 52 GB for 1280x720 and 81 frames, ZeroGPU large has 48 GB for it; "
-        "it can make 832x480 and 81 frames or 1280x720 and 37 frames"
+        "Wan 2.2 T2V-A14B (MoE) needs 53 GB for 1280x720 and 81 frames, ZeroGPU large has 48 GB for it; "
+        "it can make 832x480 and 73 frames or 1280x720 and 29 frames"
     )
 
 
