@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from common.errors import InputError, shown
 from common.modes.all import MODES
 from deploy import cli as deploy_cli
+
+if TYPE_CHECKING:
+    from common.run.remote import RemoteRunner
 
 
 class Parser(argparse.ArgumentParser):
@@ -45,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
 
     plan = commands.add_parser("plan", help="say what a request would do, without doing it")
     _request(plan)
+    plan.add_argument("--server", help="URL of the Studio that would do it, instead of this machine")
     plan.add_argument("--json", action="store_true", help="print the Plan as JSON")
 
     modes = commands.add_parser("modes", help="list modes, checkpoints and presets")
@@ -119,16 +123,27 @@ def values(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def plan_command(args: argparse.Namespace) -> int:
-    """Print the Plan of a request."""
-    mode = MODES[args.mode]
-    plan = mode.plan(mode.parse(values(args)), weights=args.weights)
-    if args.json:
-        print(plan.model_dump_json(indent=2))
-        return 0
-    for key, value in plan.model_dump().items():
-        if value not in (None, [], ""):
-            print(f"{key:20} {value}")
+    """Print the Plan of a request, for the machine that would run it."""
+    from cli import planning
+
+    mode, raw = MODES[args.mode], values(args)
+    if args.server:
+        plan, backend = planning.there(_remote(args), raw)
+    else:
+        plan, backend = planning.here(mode, raw, args.weights)
+    print(plan.model_dump_json(indent=2) if args.json else planning.text(plan, backend))
     return 0
+
+
+def _remote(args: argparse.Namespace) -> RemoteRunner:
+    """Who runs the mode at the Studio of `--server`."""
+    if not args.server.startswith(("http://", "https://")):
+        raise InputError(
+            "--server", "must be the URL of a Studio", got=repr(args.server), hint="try http://127.0.0.1:7860"
+        )
+    from common.run.remote import RemoteRunner
+
+    return RemoteRunner(MODES[args.mode], f"{args.server.rstrip('/')}/{args.mode}/")
 
 
 def generate_command(args: argparse.Namespace) -> int:
@@ -141,18 +156,10 @@ def generate_command(args: argparse.Namespace) -> int:
     request = mode.parse(raw)
     check_target(args.out)
     if args.server:
-        if not args.server.startswith(("http://", "https://")):
-            raise InputError(
-                "--server",
-                "must be the URL of a Studio",
-                got=repr(args.server),
-                hint="try http://127.0.0.1:7860",
-            )
-        from common.run.remote import RemoteRunner
-
-        runner = RemoteRunner(mode, f"{args.server.rstrip('/')}/{mode.key}/")
+        runner = _remote(args)
     else:
-        mode.plan(request, weights=args.weights)  # the quick no, before torch is imported
+        # The quick no, before torch is imported: of rules alone, for which machine this is, torch knows.
+        mode.plan(request, weights=args.weights)
         import launch
 
         launch.prepare_environment(args.weights)

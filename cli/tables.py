@@ -7,10 +7,7 @@ from typing import Any
 
 from common.budgets import PREFIX, Budgets
 from common.catalog import CHECKPOINTS, LORAS, Checkpoint
-from common.contract import Backend, Placement
-from common.memory import Shape
 from common.modes.all import COMING, MODES
-from common.placement import ZEROGPU_BYTES, Job, largest, place
 
 
 def as_data() -> list[dict[str, Any]]:
@@ -86,60 +83,6 @@ def lora_markdown() -> str:
         ]
         lines.append(f"| {lora.name} | {lora.repo} | {', '.join(users) or lora.note} |")
     return "\n".join(lines)
-
-
-MACHINES = (
-    ("Mac, 128 GB", Backend(device="mps", name="a Mac", memory_bytes=107_000_000_000)),
-    *(
-        (
-            f"ZeroGPU {tier}",
-            Backend(device="cuda", name=f"ZeroGPU {tier}", memory_bytes=size, gpu_size=tier),
-        )
-        for tier, size in ZEROGPU_BYTES.items()
-    ),
-    ("H100, 80 GB", Backend(device="cuda", name="an H100", memory_bytes=85_017_493_504, capability=(9, 0))),
-    ("24 GB card", Backend(device="cuda", name="a card", memory_bytes=25_300_000_000, capability=(8, 9))),
-    ("CPU, 64 GB", Backend(device="cpu", name="a CPU", memory_bytes=64_000_000_000)),
-)
-"""What docs/machines.md shows."""
-
-
-def machines_markdown() -> str:
-    """Every checkpoint at its largest size and own length on every machine: how, and at what peak."""
-    lines = [
-        f"| Checkpoint | Largest | {' | '.join(name for name, _ in MACHINES)} |",
-        f"| --- | --- | {' | '.join('---' for _ in MACHINES)} |",
-    ]
-    for key in dict.fromkeys(row.key for mode in MODES.values() for row in mode.rows()):
-        row = CHECKPOINTS[key]
-        mode = next(m for m in MODES.values() if key in m.checkpoints)
-        size = max(row.sizes("wan"), key=lambda r: r.width * r.height)
-        frames = row.default_frames("wan")
-        job = mode.job(row, Shape(size.width, size.height, frames))
-        cells = [_cell(row, backend, job) for _, backend in MACHINES]
-        lines.append(f"| {row.name} | {size.size} × {frames} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def _cell(row: Checkpoint, backend: Backend, job: Job) -> str:
-    placed = place(row, "wan", backend, job)
-    if placed is not None:
-        return ", ".join([f"{placed.peak_bytes / 1e9:.0f} GB", *_ways(placed)])
-    if found := largest(row, "wan", backend, job):
-        size, frames = found
-        return f"no; {size.size} × {frames}"
-    return "no"
-
-
-def _ways(placed: Placement) -> list[str]:
-    ways = {
-        "fp8": placed.precision["transformer"] == "float8",
-        "bf16 decode": placed.precision["vae_decode"] == "bfloat16",
-        "tiles": placed.tiling,
-        "text encoder away": placed.offload == "text_encoder",
-        "group offload": placed.offload == "group",
-    }
-    return [name for name, there in ways.items() if there]
 
 
 def limits_markdown() -> str:

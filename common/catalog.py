@@ -20,7 +20,12 @@ NEGATIVE_PROMPT: Final = (
     "丑陋的，残缺的，多余的手指，画得不好的手部，画得不好的脸部，畸形的，毁容的，形态畸形的肢体，手指融合，静止不动的画面，"
     "杂乱的背景，三条腿，背景人很多，倒着走"
 )
-"""The negative prompt that every Wan model was tuned with (upstream's `sample_neg_prompt`)."""
+"""The negative prompt that every Wan model was tuned with (upstream's `sample_neg_prompt`), but for two of 2.1."""
+
+_STILL_CAMERA: Final = f"镜头晃动，{NEGATIVE_PROMPT}"
+"""Wan 2.1 I2V's: no shaking camera."""
+_ONE_SHOT: Final = f"镜头切换，{_STILL_CAMERA}"
+"""Wan 2.1 FLF2V's: no cut, either."""
 
 MAX_PROMPT_TOKENS: Final = 512
 """UMT5 reads this many tokens of a prompt; the rest is dropped."""
@@ -340,6 +345,7 @@ class Checkpoint:
     published: Published = FP32
     revision: str | None = None
     law: FrameLaw = CLIP_LAW
+    negative_prompt: str = NEGATIVE_PROMPT
 
     @property
     def moe(self) -> bool:
@@ -382,11 +388,11 @@ def _lightning(lora: str, shift: float = 5.0, *, moe: bool = False, note: str = 
     return Preset(4, 1.0, shift, guidance_scale_2=1.0 if moe else None, loras=(lora,), note=note)
 
 
-def _distilled(shift: float) -> Preset:
+def _distilled(shift: float, note: str = "") -> Preset:
     # FastWan replaces the whole transformer by a 3-step student; no LoRA, and no slow preset to fall back to.
     # The shift is for step counts other than its own.
     steps = (1000, 757, 522)
-    return Preset(len(steps), 1.0, shift, dmd_denoising_steps=steps)
+    return Preset(len(steps), 1.0, shift, note=note, dmd_denoising_steps=steps)
 
 
 CHECKPOINTS: Final[Mapping[str, Checkpoint]] = {
@@ -420,13 +426,13 @@ CHECKPOINTS: Final[Mapping[str, Checkpoint]] = {
         Checkpoint(
             key="wan2.1-i2v-14b-480p", name="Wan 2.1 I2V-14B-480P", generation="2.1",
             repo="Wan-AI/Wan2.1-I2V-14B-480P-Diffusers", kind="i2v-clip", architecture=_I2V_14B,
-            resolutions=R480, fps=16, num_frames=81, upstream_steps=40,
+            resolutions=R480, fps=16, num_frames=81, upstream_steps=40, negative_prompt=_STILL_CAMERA,
             presets={"fast": _lightning("lightning-2.1-i2v"), "quality": _quality(5.0, 3.0)},
         ),
         Checkpoint(
             key="wan2.1-i2v-14b-720p", name="Wan 2.1 I2V-14B-720P", generation="2.1",
             repo="Wan-AI/Wan2.1-I2V-14B-720P-Diffusers", kind="i2v-clip", architecture=_I2V_14B,
-            resolutions=R720, fps=16, num_frames=81, upstream_steps=40,
+            resolutions=R720, fps=16, num_frames=81, upstream_steps=40, negative_prompt=_STILL_CAMERA,
             presets={"fast": _lightning("lightning-2.1-i2v"), "quality": _quality(5.0, 5.0)},
         ),
         Checkpoint(
@@ -445,7 +451,7 @@ CHECKPOINTS: Final[Mapping[str, Checkpoint]] = {
         Checkpoint(
             key="wan2.1-flf2v-14b-720p", name="Wan 2.1 FLF2V-14B-720P", generation="2.1",
             repo="Wan-AI/Wan2.1-FLF2V-14B-720P-diffusers", kind="flf2v", architecture=_FLF2V_14B,
-            resolutions=R720, fps=16, num_frames=81, upstream_steps=50,
+            resolutions=R720, fps=16, num_frames=81, upstream_steps=50, negative_prompt=_ONE_SHOT,
             presets={
                 "fast": _lightning(
                     "lightning-2.1-i2v",
@@ -483,7 +489,13 @@ CHECKPOINTS: Final[Mapping[str, Checkpoint]] = {
             key="fastwan2.1-t2v-1.3b", name="FastWan 2.1 T2V-1.3B", generation="2.1",
             repo="FastVideo/FastWan2.1-T2V-1.3B-Diffusers", kind="dense", architecture=_1_3B,
             resolutions=R480, fps=16, num_frames=81, upstream_steps=3, community=True,
-            presets={"fast": _distilled(8.0)},
+            presets={
+                "fast": _distilled(
+                    8.0,
+                    note="FastWan 1.3B was trained with sparse attention, which diffusers does not have: here it "
+                    "attends to everything, slower than it was made for and a little differently.",
+                )
+            },
         ),
         Checkpoint(
             key="fastwan2.2-ti2v-5b", name="FastWan 2.2 TI2V-5B", generation="2.2",

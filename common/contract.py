@@ -132,11 +132,15 @@ def _as_text(value: str) -> str:
 
 
 class Backend(Model):
-    """The machine behind a Space. `gpu_size` is set on ZeroGPU alone; `memory_bytes` is for models."""
+    """The machine behind a Space. `gpu_size` is set on ZeroGPU alone; `memory_bytes` is for models.
+
+    `host_bytes` is the machine's own memory, where it is another than the device's and is known.
+    """
 
     device: Device = "cpu"
     name: str = "CPU"
     memory_bytes: int = 0
+    host_bytes: int = 0
     gpu_size: GpuSize | None = None
     capability: tuple[int, int] | None = None
     """CUDA's compute capability, such as (9, 0); None where it is not known."""
@@ -147,8 +151,8 @@ class Placement(Model):
 
     `precision` is by part of the pipeline, as diffusers names them, with `vae_decode` for what the VAE decodes in (it
     encodes in full). `offload` is what goes to the machine's own memory: the text encoder once it has read the
-    prompt, or all blocks but those at work. `peak_bytes` is what the device holds at its most, `why` says what was
-    done and what for.
+    prompt, or all blocks but those at work. `peak_bytes` is what the device holds at its most, `weight_bytes` what of
+    it are weights, `host_bytes` what the machine's own memory holds; `why` says what was done and what for.
     """
 
     precision: dict[str, Precision]
@@ -156,6 +160,8 @@ class Placement(Model):
     tiling: bool = False
     offload: Literal["none", "text_encoder", "group"] = "none"
     peak_bytes: int
+    weight_bytes: int
+    host_bytes: int = 0
     why: list[str] = Field(default_factory=lambda: list[str]())
 
 
@@ -171,8 +177,9 @@ class Plan(Model):
     """What will be done, to the last number. Everyone reads this one: label, reservation, pipeline, notices.
 
     `segments` are sampled one after the other (one, for most modes); `values` is what belongs to the mode alone,
-    such as VACE's `conditioning_scale`. `seed` was drawn by whoever planned first. `gpu_seconds` is what would be
-    asked of ZeroGPU, `expected_seconds` how long this backend should take, `clip_seconds` the length of the clip.
+    such as VACE's `conditioning_scale`. `seed` was drawn by whoever planned first. `gpu_duration` is the time that
+    ZeroGPU is asked for, in seconds, and `gpu_seconds` what it takes of a visitor's day for that; `expected_seconds`
+    is how long this backend should take, `clip_seconds` the length of the clip.
     `loras` are (key, weight) pairs. `placement` is None where the job does not fit the machine.
     """
 
@@ -196,6 +203,7 @@ class Plan(Model):
     negative_prompt: str
     loras: list[tuple[str, float]] = Field(default_factory=lambda: list[tuple[str, float]]())
     placement: Placement | None = None
+    gpu_duration: int
     gpu_seconds: int
     gpu_size: GpuSize | None = None
     expected_seconds: float

@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any, Literal
 
 from common.catalog import (
     CLIP_PARAMETERS,
@@ -22,12 +23,14 @@ from common.catalog import (
     GpuSize,
     Weights,
 )
-from common.contract import Backend
+from common.contract import Backend, Placement
 
 
 @dataclass(frozen=True)
 class Rates:
-    """How fast one kind of machine is: effective TFLOP/s, VAE seconds a megapixel, seconds a job."""
+    """How fast one kind of machine is: effective TFLOP/s, seconds a job, and seconds in which the 2.1 VAE decodes a
+    megapixel in full precision.
+    """
 
     tflops: float
     vae_seconds_per_mpx: float
@@ -35,27 +38,51 @@ class Rates:
 
 
 @cache
-def _table() -> dict[str, object]:
+def _table() -> dict[str, Any]:
     return json.loads(Path(__file__).with_name("cost.json").read_text())
+
+
+def _number(name: str) -> float:
+    return _table()[name]
 
 
 def rates(profile: str) -> Rates:
     """The rates of a profile in `cost.json`; KeyError when there is none."""
-    profiles = _table()["profiles"]
-    assert isinstance(profiles, dict)
-    return Rates(**profiles[profile])
+    return Rates(**_table()["profiles"][profile])
 
 
-def tokens(architecture: Architecture, width: int, height: int, num_frames: int) -> int:
-    """Tokens that the transformer attends over: latent frames times patches of 2x2 latents."""
+@dataclass(frozen=True)
+class Work:
+    """What a job does: a clip of a size in pixels, `forwards` of the transformer, and what the VAE reads beforehand.
+
+    `encodes` counts clips of that length; each of `references` is a latent frame more; `lora` says whether a LoRA,
+    which is not fused, works in every forward.
+    """
+
+    width: int
+    height: int
+    num_frames: int
+    forwards: int
+    encodes: int = 0
+    references: int = 0
+    lora: bool = False
+
+
+def tokens(architecture: Architecture, width: int, height: int, num_frames: int, references: int = 0) -> int:
+    """Tokens that the transformer attends over: latent frames times patches of 2x2 latents.
+
+    VACE puts a latent frame for each reference before those of the clip.
+    """
     patch = architecture.spatial * 2
-    frames = (num_frames - 1) // architecture.temporal + 1
+    frames = (num_frames - 1) // architecture.temporal + 1 + references
     return frames * (width // patch) * (height // patch)
 
 
-def forward_flops(architecture: Architecture, width: int, height: int, num_frames: int) -> float:
+def forward_flops(
+    architecture: Architecture, width: int, height: int, num_frames: int, references: int = 0
+) -> float:
     """Floating-point operations of one forward, control branch included."""
-    s, t = tokens(architecture, width, height, num_frames), MAX_PROMPT_TOKENS
+    s, t = tokens(architecture, width, height, num_frames, references), MAX_PROMPT_TOKENS
     layers, d, f = architecture.layers + architecture.control_layers, architecture.dim, architecture.ffn
     return layers * (2 * s * (6 * d * d + 2 * d * f) + 4 * t * d * d) + layers * 4 * s * d * (s + t)
 
@@ -66,31 +93,47 @@ def forwards(steps: int, guidance_scale: float) -> int:
 
 
 def seconds(
-    checkpoint: Checkpoint,
-    weights: Weights,
-    profile: str,
-    *,
+    checkpoint: Checkpoint, weights: Weights, profile: str, work: Work, placed: Placement | None = None
+) -> float:
+    """Expected seconds of a job on a machine of `profile`, where `placed` says how its VAE works there."""
+    rate = rates(profile)
+    a, size = checkpoint.architecture, (work.width, work.height, work.num_frames)
+    if weights == "nano":
+        each = float(_number("nano_overhead_seconds_per_forward"))
+    else:
+        each = forward_flops(a, *size, work.references) / (rate.tflops * 1e12)
+        each *= _number("unfused_lora_factor") if work.lora else 1
+    vae = vae_seconds(a, rate, *size, placed, "decode")
+    vae += work.encodes * vae_seconds(a, rate, *size, placed, "encode")
+    return rate.fixed_seconds + work.forwards * each + vae
+
+
+def vae_seconds(
+    architecture: Architecture,
+    rate: Rates,
     width: int,
     height: int,
     num_frames: int,
-    forward_passes: int,
+    placed: Placement | None,
+    way: Literal["decode", "encode"],
 ) -> float:
-    """Expected seconds of a job on a machine of `profile`."""
-    rate = rates(profile)
-    megapixels = width * height * num_frames / 1e6
-    if weights == "nano":
-        overhead = _table()["nano_overhead_seconds_per_forward"]
-        assert isinstance(overhead, int | float)
-        return rate.fixed_seconds + forward_passes * overhead + megapixels * rate.vae_seconds_per_mpx
-    flops = forward_flops(checkpoint.architecture, width, height, num_frames)
-    return (
-        rate.fixed_seconds
-        + forward_passes * flops / (rate.tflops * 1e12)
-        + megapixels * rate.vae_seconds_per_mpx
-    )
+    """Seconds in which the VAE decodes a clip, or reads one (always in full precision)."""
+    factor = _table()["vae_factors"][str(architecture.spatial)][way]
+    if placed is not None and placed.tiling:
+        factor *= _number("tiling_factor")
+    if placed is not None and way == "decode" and placed.precision["vae_decode"] == "bfloat16":
+        factor *= _number("bfloat16_decode_factor")
+    return width * height * num_frames / 1e6 * rate.vae_seconds_per_mpx * factor
 
 
-def reservation(expected: float) -> int:
+def transfer(profile: str, weight_bytes: int) -> float:
+    """Seconds in which the weights come to a new worker of ZeroGPU; 0 where they lie on the device already."""
+    speeds = _table()["transfer_gb_per_second"]
+    assert isinstance(speeds, dict)
+    return weight_bytes / (speeds[profile] * 1e9) if profile in speeds else 0.0
+
+
+def duration(expected: float) -> int:
     """Seconds to ask of ZeroGPU for a job of `expected` seconds: a margin, and never under a minimum."""
     table = _table()
     factor, minimum = table["reserve_factor"], table["reserve_minimum"]
@@ -99,27 +142,25 @@ def reservation(expected: float) -> int:
 
 
 def billed(asked: int, size: GpuSize) -> int:
-    """GPU seconds of a visitor's day that a call for `asked` seconds on a tier of ZeroGPU takes."""
+    """GPU seconds of a visitor's day that a call for `asked` seconds on a tier of ZeroGPU takes.
+
+    On the card's half `spaces` asks for 1.5 times as long; the whole card counts twice.
+    """
     factors = _table()["billed_factor"]
     assert isinstance(factors, dict)
     return math.ceil(asked * factors[size])
 
 
-def free_day() -> int:
-    """GPU seconds a day of a free account on ZeroGPU."""
-    seconds_a_day = _table()["free_seconds_a_day"]
-    assert isinstance(seconds_a_day, int)
+def days() -> dict[str, int]:
+    """GPU seconds a day on ZeroGPU, by who asks; the least first."""
+    seconds_a_day = _table()["seconds_a_day"]
+    assert isinstance(seconds_a_day, dict)
     return seconds_a_day
 
 
 def profile(backend: Backend) -> str:
     """The rates' profile of a backend."""
     return f"zerogpu-{backend.gpu_size}" if backend.gpu_size else backend.device
-
-
-def zerogpu_profile(size: GpuSize) -> str:
-    """The rates' profile of a ZeroGPU tier."""
-    return f"zerogpu-{size}"
 
 
 def download_bytes(checkpoint: Checkpoint) -> int:

@@ -28,14 +28,32 @@ BLOCKS_IN_FLIGHT = 3
 """Of an offloaded stack: the one at work, the one that comes, and the one that goes."""
 TEXT_LAYERS = 24
 
+SCORES = 2**27
+"""Attention of more of them (batch x heads x queries x keys) goes in pieces of as many on Apple's GPUs.
+
+They are wrong from 2**31 on (`placement.MPS_ELEMENTS`), less exact in bf16 from 3,000 tokens on (pytorch #190791),
+and hold all scores at once, which for a 14B at 720p would be 2,000 GB. So the limit is one of memory.
+"""
+SCORE_BYTES = 10
+"""Of a score that is not fused away: the product in bf16, and float32 twice for the softmax."""
+APPLE = 3
+"""How many times an H100's activations a job is held to take on Apple's GPUs: **unverified**, on no Mac of ours.
+
+Driver peaks that others published (M5 Max, torch 2.11, diffusers 0.38; what the driver keeps for later is counted):
+87 GB for TI2V-5B at 720p x 13 frames, 98 to 101 for A14B at 480p x 9; weights and three times the decode are 88 and
+96. Those of a 14B (92 to 101 at 480p x 17, 129 to 135 at 720p x 13) had whole scores besides, 24 and 83 GB of them by
+`SCORE_BYTES`, which do not exist in pieces.
+"""
+
 
 @dataclass(frozen=True)
 class Shape:
-    """What is made: a clip, or one segment of it."""
+    """What is made: a clip, or one segment of it. `references` are pictures of VACE, each a latent frame more."""
 
     width: int
     height: int
     num_frames: int
+    references: int = 0
 
     @property
     def pixels(self) -> int:
@@ -54,6 +72,13 @@ def parameters(architecture: Architecture) -> dict[str, int]:
     }
 
 
+def in_blocks(architecture: Architecture) -> int:
+    """Parameters of the blocks of one transformer, those of a control branch included; the rest is in no block."""
+    a = architecture
+    cross = 6 if a.clip else 4  # keys and values of the picture beside those of the text
+    return (a.layers + a.control_layers) * ((4 + cross) * a.dim * a.dim + 2 * a.dim * a.ffn)
+
+
 def lora(architecture: Architecture, rank: int) -> int:
     """A LoRA on every attention and feed-forward weight of one transformer, in bf16."""
     a = architecture
@@ -68,7 +93,12 @@ def denoise(architecture: Architecture, shape: Shape) -> float:
         each += 36 * a.dim  # `expand_timesteps`: an embedding of the timestep for every token
     if a.control_layers:
         each += 2 * a.dim * (a.control_layers + 1)  # a hint for each of them, kept to the end
-    return each * tokens(a, shape.width, shape.height, shape.num_frames)
+    return each * tokens(a, shape.width, shape.height, shape.num_frames, shape.references)
+
+
+def scores(elements: int) -> float:
+    """What an attention of so many scores holds beside its inputs, where it is not fused."""
+    return SCORE_BYTES * min(elements, SCORES)
 
 
 def decode(architecture: Architecture, shape: Shape, precision: Precision, *, tiled: bool) -> float:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from common import memory
-from common.catalog import Checkpoint, GpuSize, Resolution, Weights
+from common.catalog import MAX_PROMPT_TOKENS, Checkpoint, GpuSize, Resolution, Weights
 from common.contract import Backend, Device, Placement, Precision
 from common.cost import tokens
 from common.memory import Shape
@@ -21,11 +21,13 @@ Offload = Literal["none", "text_encoder", "group"]
 
 ZEROGPU_BYTES: Final[Mapping[GpuSize, int]] = {"large": 51_000_000_000, "xlarge": 102_000_000_000}
 """GPU memory of a tier of ZeroGPU: all of its card, or half of it."""
+HOST_SHARE = 0.9
+"""Of the machine's own memory, for what waits there."""
 NANO_BYTES = 1_000_000_000
 """More than any of Wan-Nano takes, frames included."""
 
 MPS_ELEMENTS = 2**31
-"""Attention of more of them (batch x heads x queries x keys) comes out wrong on Apple's GPUs (ComfyUI #14837)."""
+"""Attention of as many scores (batch x heads x queries x keys) comes out wrong on Apple's GPUs (ComfyUI #14837)."""
 
 _FULL = ("vae", "image_encoder")
 
@@ -58,6 +60,11 @@ def precision(part: str, device: Device) -> Precision:
     return "float32" if part in _FULL or device == "cpu" else "bfloat16"
 
 
+def zerogpu(tier: GpuSize) -> Backend:
+    """The machine that a tier of ZeroGPU lends."""
+    return Backend(device="cuda", name=f"ZeroGPU {tier}", memory_bytes=ZEROGPU_BYTES[tier], gpu_size=tier)
+
+
 def usable(backend: Backend) -> int:
     """Bytes of a device that tensors may take: the driver's own and what lies between tensors taken off."""
     have = backend.memory_bytes
@@ -73,39 +80,52 @@ def place(checkpoint: Checkpoint, weights: Weights, backend: Backend, job: Job) 
     what can change from job to job follows from the job.
     """
     if weights == "nano":
-        return _placed(checkpoint, backend, job, _Choice(), NANO_BYTES)
+        return _placed(checkpoint, backend, job, _Choice(), NANO_BYTES, NANO_BYTES)
     loaded = _loaded(checkpoint, backend, job)
     for choice in _choices(checkpoint, backend):
-        peak = _peak(checkpoint, backend, job, choice)
-        if _as_loaded(choice) == loaded and _fits(backend, peak):
-            return _placed(checkpoint, backend, job, choice, peak)
+        if _as_loaded(choice) == loaded and _fits(checkpoint, backend, job, choice):
+            peak = _peak(checkpoint, backend, job, choice)
+            return _placed(checkpoint, backend, job, choice, peak, _held(checkpoint, backend, job, choice))
     return None
 
 
-def largest(
+def possible(
     checkpoint: Checkpoint, weights: Weights, backend: Backend, job: Job
-) -> tuple[Resolution, int] | None:
-    """The largest size of a checkpoint, with the most frames up to those asked for, that a machine can make."""
-    law = checkpoint.law
+) -> list[tuple[Resolution, int]]:
+    """Each size that a machine can make, with its most frames up to those asked for; the largest size first."""
+    law, found = checkpoint.law, list[tuple[Resolution, int]]()
     for size in _from_the_largest(checkpoint, weights):
         for frames in range(law.below(job.shape.num_frames), 0, -law.step):
-            shape = Shape(size.width, size.height, frames)
+            shape = replace(job.shape, width=size.width, height=size.height, num_frames=frames)
             if place(checkpoint, weights, backend, replace(job, shape=shape)):
-                return size, frames
-    return None
+                found.append((size, frames))
+                break
+    return found
 
 
 def shortage(checkpoint: Checkpoint, weights: Weights, backend: Backend, job: Job) -> str:
     """What a job needs at the least, what is there, and the largest that would fit, in words."""
-    need = min(_peak(checkpoint, backend, job, choice) for choice in _choices(checkpoint, backend))
-    shape = job.shape
-    text = (
-        f"{checkpoint.name} needs {need / 1e9:.0f} GB for {shape.width}x{shape.height} and {shape.num_frames} "
-        f"frames, {backend.name} has {usable(backend) / 1e9:.0f} GB for it"
-    )
-    if found := largest(checkpoint, weights, backend, job):
-        return f"{text}; it can make {found[0].size} and {found[1]} frames"
-    return text
+    shape, choices = job.shape, list(_choices(checkpoint, backend))
+    asked = f"{shape.width}x{shape.height} and {shape.num_frames} frames"
+    need, have = min(_peak(checkpoint, backend, job, choice) for choice in choices), usable(backend)
+    text = f"{checkpoint.name} needs {need / 1e9:.0f} GB for {asked}, {backend.name} has {have / 1e9:.0f} GB for it"
+    if need <= have:
+        wait = min(_host(checkpoint, backend, choice) for choice in choices if choice.offload == "group")
+        text = (
+            f"{checkpoint.name} does not fit {backend.name} at once, and {wait / 1e9:.0f} GB of it cannot wait in "
+            f"the machine's own memory, which has {HOST_SHARE * backend.host_bytes / 1e9:.0f} GB for it"
+        )
+    found = possible(checkpoint, weights, backend, job)
+    # Smaller or shorter: who asked may choose.
+    longest = max(found, key=lambda option: option[1], default=None)
+    ways = list(dict.fromkeys(option for option in (longest, *found[:1]) if option))
+    ways = [f"{size.size} and {frames} frames" for size, frames in ways]
+    return f"{text}; it can make {' or '.join(ways)}" if ways else text
+
+
+def levers(checkpoint: Checkpoint, backend: Backend) -> tuple[str, ...]:
+    """All that may be done on a machine to make a job fit, in the order in which it is tried."""
+    return list(_choices(checkpoint, backend))[-1].why
 
 
 def _from_the_largest(checkpoint: Checkpoint, weights: Weights) -> list[Resolution]:
@@ -113,11 +133,12 @@ def _from_the_largest(checkpoint: Checkpoint, weights: Weights) -> list[Resoluti
 
 
 def _loaded(checkpoint: Checkpoint, backend: Backend, job: Job) -> tuple[bool, bool] | None:
-    for size in _from_the_largest(checkpoint, "wan"):
-        shape = Shape(size.width, size.height, checkpoint.default_frames("wan"))
-        for choice in _choices(checkpoint, backend):
-            if _fits(backend, _peak(checkpoint, backend, replace(job, shape=shape), choice)):
-                return _as_loaded(choice)
+    for frames in range(checkpoint.default_frames("wan"), 0, -checkpoint.law.step):
+        for size in _from_the_largest(checkpoint, "wan"):
+            largest_clip = replace(job, shape=Shape(size.width, size.height, frames))
+            for choice in _choices(checkpoint, backend):
+                if _fits(checkpoint, backend, largest_clip, choice):
+                    return _as_loaded(choice)
     return None
 
 
@@ -125,8 +146,17 @@ def _as_loaded(choice: _Choice) -> tuple[bool, bool]:
     return choice.fp8, choice.offload == "group"
 
 
-def _fits(backend: Backend, peak: float) -> bool:
-    return not backend.memory_bytes or peak <= usable(backend)
+def _fits(checkpoint: Checkpoint, backend: Backend, job: Job, choice: _Choice) -> bool:
+    on_device = not backend.memory_bytes or _peak(checkpoint, backend, job, choice) <= usable(backend)
+    waits = backend.host_bytes and _host(checkpoint, backend, choice) > HOST_SHARE * backend.host_bytes
+    return on_device and not waits
+
+
+def _host(checkpoint: Checkpoint, backend: Backend, choice: _Choice) -> float:
+    """Bytes that wait in the machine's own memory; transformers come there as they are, before they get 8 bits."""
+    plain = _weights(checkpoint, backend, _Choice())
+    waits = plain["transformer"] if choice.fp8 or choice.offload == "group" else 0
+    return waits + (plain["text_encoder"] if choice.offload != "none" else 0)
 
 
 def _peak(checkpoint: Checkpoint, backend: Backend, job: Job, choice: _Choice) -> float:
@@ -138,7 +168,8 @@ def _choices(checkpoint: Checkpoint, backend: Backend) -> Iterator[_Choice]:
     choice = _Choice()
     yield choice
     # The 2.1 VAE decodes in bf16 as well as in full (MS-SSIM 0.9999); the 2.2 VAE was seen to differ.
-    if checkpoint.architecture.spatial == 8 and backend.device != "cpu":
+    # On Apple's GPUs nothing is known to be saved by it.
+    if checkpoint.architecture.spatial == 8 and backend.device == "cuda":
         yield (choice := replace(choice, decode="bfloat16", why=("the VAE decodes in bf16",)))
     yield (choice := replace(choice, tiling=True, why=(*choice.why, "the VAE works in tiles")))
     if backend.device != "cuda":
@@ -163,29 +194,40 @@ def _weights(checkpoint: Checkpoint, backend: Backend, choice: _Choice) -> dict[
     if choice.decode != "float32" and backend.device != "cpu":
         sizes["vae_decode"] = memory.BYTES[choice.decode] * memory.parameters(a)["vae"]
     if choice.offload == "group":
-        sizes["transformer"] *= memory.BLOCKS_IN_FLIGHT / (a.experts * (a.layers + a.control_layers))
+        blocks, each = memory.in_blocks(a), memory.BYTES[formats["transformer"]]
+        there = blocks * memory.BLOCKS_IN_FLIGHT / (a.layers + a.control_layers)
+        sizes["transformer"] = each * there + memory.BYTES["bfloat16"] * (a.parameters - blocks)
         sizes["text_encoder"] *= memory.BLOCKS_IN_FLIGHT / memory.TEXT_LAYERS
     return sizes
+
+
+def _held(checkpoint: Checkpoint, backend: Backend, job: Job, choice: _Choice) -> float:
+    """Bytes of the weights on the device, LoRAs and all."""
+    a = checkpoint.architecture
+    at_once = backend.gpu_size or choice.fp8 or choice.offload == "group"
+    loras = sum(memory.lora(a, rank) for rank in job.ranks + (job.offered if at_once else ()))
+    if choice.offload == "group":
+        loras *= memory.BLOCKS_IN_FLIGHT / (a.experts * a.layers)
+    return sum(_weights(checkpoint, backend, choice).values()) + loras
 
 
 def _stages(checkpoint: Checkpoint, backend: Backend, job: Job, choice: _Choice) -> dict[str, float]:
     """Bytes that the device holds in each stage of the work."""
     a, shape = checkpoint.architecture, job.shape
-    sizes = _weights(checkpoint, backend, choice)
-    at_once = backend.gpu_size or choice.fp8 or choice.offload == "group"
-    loras = sum(memory.lora(a, rank) for rank in job.ranks + (job.offered if at_once else ()))
-    if choice.offload == "group":
-        loras *= memory.BLOCKS_IN_FLIGHT / (a.experts * a.layers)
-    first = sum(sizes.values()) + loras
-    later = first - (sizes["text_encoder"] if choice.offload != "none" else 0)
+    first = _held(checkpoint, backend, job, choice)
+    away = _weights(checkpoint, backend, choice)["text_encoder"] if choice.offload != "none" else 0
+    later = first - away
     full = 2 if backend.device == "cpu" else 1  # activations follow the weights
+    more, scores = 1, 0.0
+    if backend.device == "mps":
+        more, scores = memory.APPLE, memory.scores(attention_elements(checkpoint, shape))
     stages = {
         "text": first + memory.TEXT_BYTES,
-        "denoise": later + full * memory.denoise(a, shape),
-        "decode": later + memory.decode(a, shape, choice.decode, tiled=choice.tiling),
+        "denoise": later + more * full * memory.denoise(a, shape) + scores,
+        "decode": later + more * memory.decode(a, shape, choice.decode, tiled=choice.tiling),
     }
     if job.reads_media:
-        stages["encode"] = later + memory.encode(a, shape, tiled=choice.tiling)
+        stages["encode"] = later + more * memory.encode(a, shape, tiled=choice.tiling)
     return stages
 
 
@@ -197,26 +239,29 @@ def _formats(backend: Backend, choice: _Choice) -> dict[str, Precision]:
     return {**formats, "vae_decode": choice.decode}
 
 
-def _placed(checkpoint: Checkpoint, backend: Backend, job: Job, choice: _Choice, peak: float) -> Placement:
-    chunked = backend.device == "mps" and attention_elements(checkpoint, job.shape) >= MPS_ELEMENTS
+def _placed(
+    checkpoint: Checkpoint, backend: Backend, job: Job, choice: _Choice, peak: float, held: float
+) -> Placement:
+    chunked = backend.device == "mps" and attention_elements(checkpoint, job.shape) > memory.SCORES
     return Placement(
         precision=_formats(backend, choice),
         attention="chunked" if chunked else "sdpa",
         tiling=choice.tiling,
         offload=choice.offload,
         peak_bytes=int(peak),
+        weight_bytes=int(held),
+        host_bytes=int(_host(checkpoint, backend, choice)),
         why=[*choice.why, *(["attention goes in pieces, as Apple's GPUs need it"] if chunked else [])],
     )
 
 
 def attention_elements(checkpoint: Checkpoint, shape: Shape) -> int:
-    """Scores of one self-attention: heads x queries x keys."""
+    """Scores (heads x queries x keys) of the largest attention of a job, whose batch is 1 everywhere.
+
+    That is the transformer's own, or with the prompt's 512 tokens, or that of the VAE's middle block, which has one
+    head and sees one latent frame; UMT5 (64 heads of 512) and CLIP (16 of 257) are never it.
+    """
     a = checkpoint.architecture
-    return a.dim // 128 * tokens(a, shape.width, shape.height, shape.num_frames) ** 2
-
-
-def weight_bytes(checkpoint: Checkpoint, weights: Weights, device: Device) -> int:
-    """Bytes of all weights as they are."""
-    if weights == "nano":
-        return NANO_BYTES
-    return int(sum(_weights(checkpoint, Backend(device=device), _Choice()).values()))
+    heads = a.dim // 128
+    video = tokens(a, shape.width, shape.height, shape.num_frames, shape.references)
+    return max(heads * video * max(video, MAX_PROMPT_TOKENS), (shape.pixels // a.spatial**2) ** 2)

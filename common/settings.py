@@ -3,6 +3,7 @@
 WAN_WEIGHTS       nano (default) | wan
 WAN_CHECKPOINTS   comma-separated keys that this Space carries; all of the mode's when empty
 WAN_GPU_SIZE      large | xlarge; the first checkpoint's own tier when empty
+WAN_DEVICE        cpu where a GPU is there and must not be used; else it is
 WAN_ADMIN         a secret; who gives it to /admin may clear caches and unload models
 WAN_MODELS        a folder of checkpoints by key (a mounted volume), looked into before the Hub
 WAN_ANNOTATORS    a folder of VACE's depth, pose, flow and mask models by key; see common/catalog.py
@@ -18,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import cast, get_args
+from typing import Literal, cast, get_args
 
 from common.catalog import CHECKPOINTS, GpuSize, Weights
 from common.errors import InputError
@@ -33,6 +34,7 @@ class SpaceSettings:
     weights: Weights = "nano"
     checkpoints: tuple[str, ...] | None = None
     gpu_size: GpuSize | None = None
+    device: Literal["", "cpu"] = ""
     admin: str = field(default="", repr=False)
 
     @classmethod
@@ -48,6 +50,7 @@ class SpaceSettings:
             weights=cast(Weights, _one_of(env, "WAN_WEIGHTS", get_args(Weights), "nano")),
             checkpoints=keys or None,
             gpu_size=cast(GpuSize, size) if size else None,
+            device=cast(Literal["", "cpu"], _one_of(env, "WAN_DEVICE", ("cpu",), "")),
             admin=_secret(env, "WAN_ADMIN"),
         )
 

@@ -10,13 +10,12 @@ from typing import Any, Literal
 
 from huggingface_hub import SpaceHardware
 
-from common.catalog import CHECKPOINTS
-from common.contract import Backend
+from common.catalog import CHECKPOINTS, GpuSize
 from common.cost import download_bytes
 from common.errors import StudioError
 from common.memory import Shape
 from common.modes.all import MODES
-from common.placement import ZEROGPU_BYTES, place, shortage, weight_bytes
+from common.placement import ZEROGPU_BYTES, place, shortage, zerogpu
 from deploy import bundle as bundles
 from deploy import volumes
 from deploy.errors import DeployError
@@ -188,13 +187,19 @@ def _offline(targets: Sequence[Target], root: Path) -> list[Finding]:
     return out
 
 
+def _tier(target: Target) -> GpuSize | None:
+    """The tier of ZeroGPU that has to hold real weights, if any has."""
+    given = target.variables.get("WAN_GPU_SIZE")
+    lent = target.weights == "wan" and target.mode is not None and target.hardware == ZEROGPU
+    return next((tier for tier in ZEROGPU_BYTES if tier == given), None) if lent else None
+
+
 def _memory(target: Target) -> list[Finding]:
     """Whether a Space's tier of ZeroGPU holds its checkpoint at every size that it offers, and how."""
-    tier = target.variables.get("WAN_GPU_SIZE")
-    if target.weights != "wan" or target.mode is None or tier not in ZEROGPU_BYTES:
+    tier = _tier(target)
+    if tier is None or target.mode is None:
         return []
-    mode, row = MODES[target.mode], CHECKPOINTS[target.checkpoints[0]]
-    backend = Backend(device="cuda", name=f"ZeroGPU {tier}", memory_bytes=ZEROGPU_BYTES[tier], gpu_size=tier)
+    mode, row, backend = MODES[target.mode], CHECKPOINTS[target.checkpoints[0]], zerogpu(tier)
     most, why = 0, ""
     for size in row.sizes("wan"):
         job = mode.job(row, Shape(size.width, size.height, row.default_frames("wan")))
@@ -214,8 +219,7 @@ def _disk(target: Target) -> list[Finding]:
     if target.weights != "wan" or target.volumes:
         return []
     rows = [CHECKPOINTS[k] for k in target.checkpoints]
-    download = sum(download_bytes(c) for c in rows)
-    packed = sum(weight_bytes(c, target.weights, "cuda") for c in rows)
+    download, packed = sum(download_bytes(c) for c in rows), _packed(target)
     if download + packed <= DISK_BYTES:
         return []
     return [
@@ -225,3 +229,14 @@ def _disk(target: Target) -> list[Finding]:
             f"do not fit the Space's {DISK_BYTES / 1e9:.0f} GB; mount a bf16 repack (docs/deploy.md)",
         )
     ]
+
+
+def _packed(target: Target) -> int:
+    """Bytes of the one checkpoint that ZeroGPU packs, in the form that its tier has it in."""
+    tier = _tier(target)
+    if tier is None or target.mode is None:
+        return 0
+    row, mode = CHECKPOINTS[target.checkpoints[0]], MODES[target.mode]
+    size = row.sizes("wan")[0]
+    placed = place(row, "wan", zerogpu(tier), mode.job(row, Shape(size.width, size.height, 1)))
+    return placed.weight_bytes if placed else 0

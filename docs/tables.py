@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from cli import tables
+from cli import machines, tables
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLES = {
     "README.md": {"modes": tables.markdown, "loras": tables.lora_markdown},
     "docs/limits.md": {"limits": tables.limits_markdown},
-    "docs/machines.md": {"machines": tables.machines_markdown},
+    "docs/machines.md": {
+        "weights": machines.weights_markdown,
+        "backends": machines.backends_markdown,
+        "machines": machines.markdown,
+    },
 }
 
 

@@ -28,7 +28,7 @@ from common.annotate.track import track_box, track_mask
 from common.control import extension, layout, outpaint
 from common.control.composition import composed
 from common.control.references import cropped, references
-from common.errors import InputError
+from common.errors import InputError, StudioError
 from common.modes import rules
 from common.modes.submodes import SubMode
 from common.modes.vace import Request, kept_frames
@@ -96,7 +96,14 @@ def make(material: Material) -> Control:
     for name, pictures in (("video", control.video), ("mask", control.mask)):
         wrong = {p.size for p in pictures} - {material.size}
         if wrong or len(pictures) != material.num_frames:
-            raise AssertionError(f"{material.submode.key}: {name} is {len(pictures)} x {wrong or 'right'}")
+            # diffusers would run with a video of another size, and its control would lie beside the pixels.
+            made = ", ".join(f"{width}x{height}" for width, height in sorted({p.size for p in pictures}))
+            raise StudioError(
+                f"{material.submode.label} made {len(pictures)} {name} frames of {made or 'no size'} where "
+                f"{material.num_frames} of {material.width}x{material.height} are needed; this is a fault of Wan "
+                "Studio: try another sub-mode, and please report it",
+                title="The control does not fit",
+            )
     return control
 
 

@@ -17,7 +17,6 @@ from common.catalog import (
     LORAS,
     MAX_PROMPT_TOKENS,
     MAX_STEPS,
-    NEGATIVE_PROMPT,
     Checkpoint,
     Preset,
     PresetName,
@@ -102,6 +101,14 @@ class Mode(Generic[Asked]):
         """Steps that really run; less than `steps` where a mode starts in the middle (strength)."""
         return steps
 
+    def encodes(self, request: Asked, checkpoint: Checkpoint) -> int:
+        """How many clips of the video's length the VAE reads before the first step."""
+        return 0
+
+    def references(self, request: Asked) -> int:
+        """Pictures that take a latent frame each, beside those of the clip."""
+        return 0
+
     def strength(self, request: Asked) -> float | None:
         """How much of a clip changes, for a mode that starts from one."""
         return None
@@ -185,25 +192,36 @@ class Mode(Generic[Asked]):
             else request.num_inference_steps
         )
         rules.between("num_inference_steps", steps, 1, MAX_STEPS)
-        cfg, cfg_2 = _guidance(request, checkpoint, preset)
+        cfg, cfg_2, unguided = _guidance(request, checkpoint, preset)
         shift = preset.flow_shift if request.flow_shift is None else request.flow_shift
         rules.between("flow_shift", shift, *rules.FLOW_SHIFTS)
         rules.between("seed", request.seed, -1, MAX_SEED)
         notices += self.check(request, checkpoint, weights)
         notices += self._crops(request, size)
         notices += _common_notices(request, checkpoint, preset, num_frames, cfg, weights)
+        notices += unguided + rules.small_notices(size, checkpoint, weights)
         loras = self.loras(request, checkpoint, preset)
-        job = self.job(checkpoint, Shape(size.width, size.height, num_frames), loras)
+        shape = Shape(size.width, size.height, num_frames, self.references(request))
+        job = self.job(checkpoint, shape, loras)
         placed = placement.place(checkpoint, weights, backend, job)
         if placed is None:
             notices.append(f"Not enough memory: {placement.shortage(checkpoint, weights, backend, job)}.")
         notices += [f"To fit: {why}." for why in (placed.why if placed else ())]
 
-        passes = cost.forwards(self.denoising_steps(request, steps), cfg)
-        shape = {"width": size.width, "height": size.height, "num_frames": num_frames}
-        expected = cost.seconds(checkpoint, weights, cost.profile(backend), forward_passes=passes, **shape)
-        tier = backend.gpu_size or checkpoint.gpu_size
-        asked = cost.seconds(checkpoint, weights, cost.zerogpu_profile(tier), forward_passes=passes, **shape)
+        work = cost.Work(
+            size.width, size.height, num_frames,
+            forwards=cost.forwards(self.denoising_steps(request, steps), cfg),
+            encodes=self.encodes(request, checkpoint), references=self.references(request), lora=bool(loras),
+        )  # fmt: skip
+
+        def takes(machine: Backend) -> float:
+            there = placement.place(checkpoint, weights, machine, job)
+            seconds = cost.seconds(checkpoint, weights, cost.profile(machine), work, there)
+            return seconds + cost.transfer(cost.profile(machine), there.weight_bytes if there else 0)
+
+        expected = takes(backend)
+        lent = backend if backend.gpu_size else placement.zerogpu(checkpoint.gpu_size)
+        duration = cost.duration(takes(lent))
         return Plan(
             mode=self.key,
             checkpoint=checkpoint.key,
@@ -223,10 +241,13 @@ class Mode(Generic[Asked]):
             segments=[Segment(frames=num_frames, steps=steps, expected_seconds=round(expected, 2))],
             seed=drawn(request.seed),
             # Empty is a wish too: nothing to steer away from.
-            negative_prompt=NEGATIVE_PROMPT if request.negative_prompt is None else request.negative_prompt,
+            negative_prompt=checkpoint.negative_prompt
+            if request.negative_prompt is None
+            else request.negative_prompt,
             loras=[(key, 1.0) for key in loras],
             placement=placed,
-            gpu_seconds=cost.reservation(asked),
+            gpu_duration=duration,
+            gpu_seconds=cost.billed(duration, lent.gpu_size or checkpoint.gpu_size),
             gpu_size=backend.gpu_size,
             expected_seconds=round(expected, 2),
             clip_seconds=round(num_frames / checkpoint.fps, 3),
@@ -308,7 +329,10 @@ def _size(request: Request, checkpoint: Checkpoint, weights: Weights) -> Resolut
     return size
 
 
-def _guidance(request: Request, checkpoint: Checkpoint, preset: Preset) -> tuple[float, float | None]:
+def _guidance(
+    request: Request, checkpoint: Checkpoint, preset: Preset
+) -> tuple[float, float | None, list[str]]:
+    """Guidance of the first expert, of the second where there is one, and what was changed."""
     cfg = preset.guidance_scale if request.guidance_scale is None else request.guidance_scale
     rules.between("guidance_scale", cfg, 0, rules.MAX_GUIDANCE)
     if not checkpoint.moe:
@@ -319,11 +343,22 @@ def _guidance(request: Request, checkpoint: Checkpoint, preset: Preset) -> tuple
                 f"belongs to two-expert (MoE) checkpoints; {checkpoint.key} has one transformer",
                 hint="leave it empty",
             )
-        return cfg, None
+        return cfg, None, []
     cfg_2 = preset.guidance_scale_2 if request.guidance_scale_2 is None else request.guidance_scale_2
     if cfg_2 is not None:
         rules.between("guidance_scale_2", cfg_2, 0, rules.MAX_GUIDANCE)
-    return cfg, cfg_2
+    if cfg > 1 or cfg_2 is None or cfg_2 <= 1:
+        return cfg, cfg_2, []
+    # diffusers asks the first scale alone whether to guide at all.
+    if request.guidance_scale_2 is not None:
+        raise InputError(
+            "guidance_scale_2",
+            f"cannot exceed 1 while guidance_scale is {cfg:g}: without guidance in the high-noise steps there is "
+            "none in the low-noise ones",
+            got=f"{cfg_2:g}",
+            hint="try a guidance_scale above 1, or guidance_scale_2 1",
+        )
+    return cfg, 1.0, ["Without guidance in the high-noise steps there is none in the low-noise ones either."]
 
 
 def _common_notices(
@@ -338,7 +373,7 @@ def _common_notices(
         notices.append(
             f"The prompt is about {count} tokens long; the model reads the first {MAX_PROMPT_TOKENS}."
         )
-    if request.negative_prompt and request.negative_prompt != NEGATIVE_PROMPT and cfg <= 1:
+    if request.negative_prompt and request.negative_prompt != checkpoint.negative_prompt and cfg <= 1:
         notices.append("The negative prompt has no effect at guidance scale 1; use Quality or raise it.")
     trained = checkpoint.default_frames(weights)
     if num_frames > trained:

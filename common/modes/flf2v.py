@@ -53,6 +53,10 @@ class FLF2V(Mode[Request]):
                                 "prompt": "a blue square growing on a gray background"}),
     )  # fmt: skip
 
+    def encodes(self, request: Request, checkpoint: Checkpoint) -> int:
+        """Both pictures in one clip, with empty frames between them."""
+        return 1
+
     def check(self, request: Request, checkpoint: Checkpoint, weights: Weights) -> list[str]:
         """Two frames need room between them; the Chinese hint of the checkpoint's card."""
         if request.num_frames is not None and request.num_frames < FEWEST_FRAMES:

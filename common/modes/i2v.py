@@ -56,6 +56,10 @@ class I2V(Mode[Request]):
         """The community's hybrid: Wan 2.1's LoRA on both experts of Wan 2.2."""
         return (HYBRID,) if request.hybrid and preset.loras == HYBRID_REPLACES else preset.loras
 
+    def encodes(self, request: Request, checkpoint: Checkpoint) -> int:
+        """The picture with empty frames after it; TI2V-5B reads it alone, which is nothing beside a clip."""
+        return 0 if checkpoint.architecture.spatial == 16 else 1
+
     def offered_loras(self, checkpoint: Checkpoint) -> tuple[str, ...]:
         """Those of the presets, and the hybrid where it replaces one of them."""
         offered = super().offered_loras(checkpoint)

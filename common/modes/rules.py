@@ -77,6 +77,17 @@ def size(resolution: Resolution, checkpoint: Checkpoint, weights: Weights) -> No
         )
 
 
+def small_notices(resolution: Resolution, checkpoint: Checkpoint, weights: Weights) -> list[str]:
+    """That a size is far below all that a checkpoint was trained for; nothing where it is not."""
+    least = min(checkpoint.sizes(weights), key=lambda r: r.area)
+    if resolution.area >= 0.75 * least.area:
+        return []
+    return [
+        f"{resolution.size} is smaller than what {checkpoint.name} was trained for ({least.size}); "
+        "the video may look worse than at that size."
+    ]
+
+
 VISIBLE_LOSS = 0.1
 """Of a picture: so much may be cut away without a word before it happens."""
 

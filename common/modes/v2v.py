@@ -50,6 +50,9 @@ class V2V(Mode[Request]):
     def strength(self, request: Request) -> float | None:
         return request.strength
 
+    def encodes(self, request: Request, checkpoint: Checkpoint) -> int:
+        return 1
+
     def check(self, request: Request, checkpoint: Checkpoint, weights: Weights) -> list[str]:
         """Strength in range; a clip long enough, and what is cut from a longer one."""
         if not 0 < request.strength <= 1:

@@ -123,6 +123,13 @@ class VACE(Mode[Request]):
             return super().frames(request, checkpoint, weights)
         return rules.frames_of_clip(request.num_frames, request.video, checkpoint, weights)
 
+    def encodes(self, request: Request, checkpoint: Checkpoint) -> int:
+        """What is kept of the video, and what is replaced."""
+        return 2
+
+    def references(self, request: Request) -> int:
+        return len(request.reference_images)
+
     def values(self, request: Request) -> dict[str, Any]:
         return {"submode": submode_of(request).key, "conditioning_scale": request.conditioning_scale}
 

@@ -37,6 +37,11 @@ END = """() => {
     return [output.dataset.job ?? '', !!output.querySelector('.result-video video')];
 }"""
 
+OWN_NEGATIVE = (
+    "(key, text) => { const own = %s; return Object.values(own).includes(text) ? own[key] ?? text : text }"
+)
+"""The negative prompt follows the model as long as it is one's own: what somebody wrote stays."""
+
 LOOKED_AT = "(n) => [document.querySelector('#%s')?.offsetParent ? n + 1 : n]"
 
 REFUSED = StudioError("The message at the side says why.", title="The job was not taken")
@@ -217,6 +222,12 @@ class Panel:
         parts["checkpoint"].change(
             None, parts["checkpoint"], self.heading, js=f"(key) => ({json.dumps(headings)})[key]", **QUIET
         )
+        negatives = {row.key: row.negative_prompt for row in self.mode.rows()}
+        if len(set(negatives.values())) > 1:
+            parts["checkpoint"].change(
+                None, [parts["checkpoint"], parts["negative_prompt"]], parts["negative_prompt"],
+                js=OWN_NEGATIVE % json.dumps(negatives), **QUIET,
+            )  # fmt: skip
         # Not `change`: who sets the model from outside (Studio, restored file) sets the rest too. Not `input`: a menu
         # that was only opened says that as well.
         parts["checkpoint"].select(

@@ -26,7 +26,7 @@ def place(backend: Backend) -> str:
 
 
 def reservation(plan: Plan, backend: Backend) -> str:
-    """What Generate will cost: seconds asked of ZeroGPU, or how long this machine will take."""
+    """What Generate will cost: seconds of a visitor's day on ZeroGPU, or how long this machine will take."""
     if plan.gpu_size:
         minutes = f" ({plan.gpu_seconds / 60:.1f} min)" if plan.gpu_seconds >= 60 else ""
         tier = " · xlarge" if plan.gpu_size == "xlarge" else ""
@@ -35,12 +35,13 @@ def reservation(plan: Plan, backend: Backend) -> str:
 
 
 def bill(plan: Plan) -> str:
-    """What a job takes of a visitor's day on ZeroGPU, which is more than is asked; empty elsewhere."""
+    """How the seconds come about that a job takes of a visitor's day on ZeroGPU, and whose day they are more than."""
     if plan.gpu_size is None:
         return ""
-    takes, day = cost.billed(plan.gpu_seconds, plan.gpu_size), cost.free_day()
-    more = f": more than the {day} s a day of a free account" if takes > day else " of your day"
-    return f"Billed as {takes} GPU seconds{more}."
+    text = f"Billed as {plan.gpu_seconds} GPU seconds of your day: up to {plan.gpu_duration} s of work"
+    text += " on a whole card, counted twice" if plan.gpu_size == "xlarge" else ", and half as much again"
+    over = [(who, day) for who, day in cost.days().items() if plan.gpu_seconds > day]
+    return f"{text}. More than a {over[-1][0]} has in a day ({over[-1][1]} s)." if over else f"{text}."
 
 
 def label(plan: Plan, backend: Backend, todo: Sequence[str] = ()) -> str:

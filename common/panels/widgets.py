@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from common.catalog import CHECKPOINTS, MAX_STEPS, NEGATIVE_PROMPT, Checkpoint, Resolution, Weights
+from common.catalog import CHECKPOINTS, MAX_STEPS, Checkpoint, Resolution, Weights
 from common.contract import MAX_SEED, MediaHandle, Plan
 from common.errors import MediaError
 from common.media.opening import open_picture, upright_size
@@ -283,7 +283,8 @@ def advanced(
     still = "; 1 is a still" if law.allows(1) else ""
     with gr.Accordion("Advanced", open=opened):
         inputs.add(
-            "negative_prompt", gr.Textbox(NEGATIVE_PROMPT, label="Negative prompt", lines=2, max_lines=4)
+            "negative_prompt",
+            gr.Textbox(shown.negative_prompt, label="Negative prompt", lines=2, max_lines=4),
         )
         with gr.Row(elem_classes="tight"):
             inputs.add(
@@ -322,9 +323,8 @@ def advanced(
         inputs.add("randomize", gr.Checkbox(True, label="Randomize seed"))
         more()
     inputs.readers.append(lambda raw: {"seed": -1} if raw["randomize"] else {})
-    inputs.readers.append(
-        lambda raw: {} if raw["negative_prompt"] != NEGATIVE_PROMPT else {"negative_prompt": None}
-    )
+    own = {row.negative_prompt for row in CHECKPOINTS.values()}
+    inputs.readers.append(lambda raw: {"negative_prompt": None} if raw["negative_prompt"] in own else {})
 
 
 def whole_clip(inputs: Inputs) -> None:

@@ -137,6 +137,10 @@ class RemoteRunner:
         # Computed here with the backend that the manifest told: a label must not cost a request a keystroke.
         return self.mode.plan_by(await self.manifest(), values)
 
+    async def asked_plan(self, values: Mapping[str, Any]) -> Plan:
+        """The plan that the Space itself makes, which is the one that holds; media go there for it."""
+        return await asyncio.to_thread(self._asked_plan, given(values))
+
     async def prepare(
         self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None
     ) -> AsyncGenerator[Event | Prepared, None]:
@@ -182,6 +186,16 @@ class RemoteRunner:
             stop.set()  # the thread cancels the job and ends; waiting here would hold the event loop
 
     # ------------------------------------------------------------------ in the job's thread
+
+    def _asked_plan(self, values: Mapping[str, Any]) -> Plan:
+        media = self._media(values)
+        client = self._ready_client({})
+        try:
+            job = client.submit(**{**values, **media}, api_name="/plan")
+            _result(self.mode, job)
+            return _received(self.mode, Plan, job.result())
+        finally:
+            client.close()
 
     def _headers(self, visitor: Mapping[str, str] | None = None) -> dict[str, str]:
         headers = {"authorization": f"Bearer {self._token}"} if self._token else {}

@@ -43,7 +43,7 @@ from common.runtime.device.seat import seat_of
 from common.runtime.job import Job, Made, in_turn, work
 from common.runtime.model import load, lora, settle, weights
 from common.runtime.reader import Reader
-from common.runtime.sample import generate, preview
+from common.runtime.sample import generate, preview, selfcheck
 from common.runtime.zerogpu import Carried, followed
 from common.settings import SpaceSettings, git_sha
 from nano import sums
@@ -143,9 +143,9 @@ class Engine(ABC, Generic[Asked]):
 
     # ------------------------------------------------------------------ what the Space's app.py calls
 
-    def gpu_seconds(self, ready: Ready[Asked]) -> int:
+    def duration(self, ready: Ready[Asked]) -> int:
         """For `@spaces.GPU(duration=)`: called in the parent with the arguments of the function."""
-        return ready.plan.gpu_seconds
+        return ready.plan.gpu_duration
 
     def run(self, ready: Ready[Asked]) -> Iterator[Carried]:
         """The body of the GPU function. Closing it stops the job within a step."""
@@ -169,13 +169,13 @@ class Engine(ABC, Generic[Asked]):
         checkpoint = CHECKPOINTS[self.allowed[0]]
         weights = self.settings.weights
         job = self.mode.job(checkpoint, Shape(*_first(checkpoint, weights)))
-        found = placement.largest(checkpoint, weights, self.backend, job)
-        if found is None:
+        found = placement.possible(checkpoint, weights, self.backend, job)
+        if not found:
             raise UnavailableError(placement.shortage(checkpoint, weights, self.backend, job))
-        size, frames = found
+        size, frames = found[0]
         shape = Shape(size.width, size.height, frames)
         placed = placement.place(checkpoint, weights, self.backend, self.mode.job(checkpoint, shape))
-        assert placed is not None  # `largest` has seen it fit
+        assert placed is not None  # `possible` has seen it fit
         self._attach_all(self._pipe(checkpoint.key, placed, print), checkpoint, print)
 
     def unload(self) -> None:
@@ -210,13 +210,13 @@ class Engine(ABC, Generic[Asked]):
         Refuses a checkpoint that this machine cannot hold, before it is downloaded, and a job without room for its
         result.
         """
-        self._check_fit(plan)
+        self._check_fit(request, plan)
         cache.check_free()
         if media_in := self.mode.media(request):
             reader.stage("Checking the media")
             request = self._measured(request, media_in, reader)
             plan = self.plan(request.model_copy(update={"seed": plan.seed}))  # the seed is drawn once
-            self._check_fit(plan)
+            self._check_fit(request, plan)
         for text in plan.notices:
             reader.note(text)
         return request, plan
@@ -264,12 +264,12 @@ class Engine(ABC, Generic[Asked]):
         )
         return Made(path, done)
 
-    def _check_fit(self, plan: Plan) -> None:
+    def _check_fit(self, request: Asked, plan: Plan) -> None:
         """InputError, with the largest that would fit, before a download or a GPU second."""
         if plan.placement is not None:
             return
         weights, backend = self.settings.weights, self.backend
-        shape = Shape(plan.width, plan.height, plan.num_frames)
+        shape = Shape(plan.width, plan.height, plan.num_frames, self.mode.references(request))
 
         def fits(row: Checkpoint) -> bool:
             return placement.place(row, weights, backend, self.mode.job(row, shape)) is not None
@@ -298,6 +298,7 @@ class Engine(ABC, Generic[Asked]):
     def _pipe(self, key: str, placed: Placement, say: weights.Say) -> Any:
         def build(other: Any) -> Any:
             checkpoint, kind = CHECKPOINTS[key], self.settings.weights
+            selfcheck.before_loading(self.backend.device, say)
             folder = weights.resolve(checkpoint, kind, say)
             waiting = settle.waiting(placed)
             pipe = load.build(self.pipeline, folder, self.backend, self.seat.residency, waiting, kind, other)

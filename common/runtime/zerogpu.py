@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 
-from common.contract import Event, Heartbeat, Stage
+from common.contract import Done, Event, Heartbeat, Stage
 from common.errors import GpuError, StudioError
 from common.run.runner import explain
 from common.runtime.job import HEARTBEAT
@@ -26,6 +26,10 @@ Carried = tuple[str | None, Event | StudioError]
 """What crosses from a GPU worker. Errors travel as values: raised, ZeroGPU keeps only their class name and
 kills the worker with everything that it had loaded."""
 
+SILENCE = 120.0
+"""Seconds without a word from a worker, which says one at least twice a second, until it is given up. Where `spaces`
+cannot give a GPU back, it waits for the next word for 20 minutes, and the line of this Space with it."""
+
 LESS = "choose Fast, fewer frames or a smaller size"
 BUSY = "no GPU was free for a minute; try again in a few minutes. Who is signed in to Hugging Face waits less"
 
@@ -34,7 +38,8 @@ def followed(start: Callable[[], Iterator[Carried]]) -> Generator[Carried, None,
     """What the GPU function yields, with a stage and heartbeats until ZeroGPU has granted a GPU.
 
     Closing it before that returns at once: `spaces` cannot be interrupted in its line, so a thread stays behind
-    and gives back what it is granted. Closing it later waits until the worker has let go. Raises StudioError.
+    and gives back what it is granted. Closing it later waits until the worker has let go. It ends with the video,
+    whatever happens to the GPU's way back. Raises StudioError.
     """
     began, waited = time.monotonic(), 0.0
     items: queue.SimpleQueue[tuple[Carried] | Exception | None] = queue.SimpleQueue()
@@ -48,6 +53,8 @@ def followed(start: Callable[[], Iterator[Carried]]) -> Generator[Carried, None,
                 if stop.is_set():
                     break
                 items.put((item,))
+                if isinstance(item[1], Done):
+                    break
         except Exception as error:
             items.put(error)
         finally:
@@ -59,25 +66,32 @@ def followed(start: Callable[[], Iterator[Carried]]) -> Generator[Carried, None,
     context = contextvars.copy_context()
     thread = threading.Thread(target=context.run, args=(pump,), name="zerogpu", daemon=True)
     thread.start()
+    heard = time.monotonic()
     try:
         yield None, Stage(name="gpu", text="Waiting for a ZeroGPU")
         while True:
             try:
                 item = items.get(timeout=HEARTBEAT)
             except queue.Empty:
+                if granted.is_set() and time.monotonic() - heard > SILENCE:
+                    text = f"the GPU process said nothing for {SILENCE:.0f} s and was given up; try again"
+                    raise GpuError(text, title="ZeroGPU fell silent") from None
                 yield None, Heartbeat().later(time.monotonic() - began)
                 continue
             if item is None:
                 return
             if isinstance(item, Exception):
                 raise in_words(item, granted=granted.is_set()) from item
-            waited = waited or time.monotonic() - began
+            heard = time.monotonic()
+            waited = waited or heard - began
             path, told = item[0]  # the worker's clock began when its work did
             yield path, told if isinstance(told, StudioError) else told.later(waited)
+            if isinstance(told, Done):
+                return
     finally:
         stop.set()
         if granted.is_set():
-            thread.join()
+            thread.join(max(0.0, SILENCE - (time.monotonic() - heard)))
 
 
 def in_words(error: Exception, *, granted: bool) -> StudioError:

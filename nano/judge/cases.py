@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import nano
-from common.catalog import NEGATIVE_PROMPT
+from common.catalog import CHECKPOINTS
 from nano.kinds import kind_named
 from nano.train.controls import edge_video, random_masks
 from nano.train.flow import FAST, quality
@@ -94,10 +94,11 @@ def run(pipe: Any, kind_name: str, batch: list[Case], *, fast: bool = False, **m
     pipe.scheduler.register_to_config(flow_shift=settings.flow_shift)
     if settings.guidance_scale_2 is not None:
         more.setdefault("guidance_scale_2", settings.guidance_scale_2)
+    negative = next(row.negative_prompt for row in CHECKPOINTS.values() if row.kind == kind_name)
     frames, height, width = batch[0].clip.shape[:3]
     result = pipe(
         prompt=[case.prompt for case in batch] if len(batch) > 1 else batch[0].prompt,
-        negative_prompt=[NEGATIVE_PROMPT] * len(batch) if len(batch) > 1 else NEGATIVE_PROMPT,
+        negative_prompt=[negative] * len(batch) if len(batch) > 1 else negative,
         height=height,
         width=width,
         num_inference_steps=more.pop("num_inference_steps", settings.num_inference_steps),

@@ -45,7 +45,7 @@ service = FLF2VEngine(SpaceSettings.from_env())
 TIER = service.backend.gpu_size  # a literal by the time the decorator reads it; None off ZeroGPU
 
 
-@spaces.GPU(duration=service.gpu_seconds, size=TIER)
+@spaces.GPU(duration=service.duration, size=TIER)
 def generate(ready: Ready) -> Iterator[Carried]:
     """The one function that gets a GPU. A real generator, so that Stop reaches the step callback."""
     yield from service.run(ready)

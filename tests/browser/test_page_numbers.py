@@ -55,3 +55,22 @@ def test_the_rule_is_told_and_the_page_goes_on(visit: Any, fleet: str) -> None:
     made()
     expect(video).not_to_have_attribute("src", str(shown))
     expect(page.locator(".result")).to_contain_text(re.compile(r"\b5 frames"))
+
+
+def test_the_negative_prompt_follows_the_model_until_somebody_writes_one(visit: Any, fleet: str) -> None:
+    page = visit(f"{fleet}i2v/")
+    page.get_by_role("button", name="Advanced").click()
+    negative = page.get_by_label("Negative prompt")
+
+    def choose(key: str) -> None:
+        page.get_by_label("Model").first.click()
+        page.get_by_role("option", name=CHECKPOINTS[key].name, exact=True).first.click()
+
+    for key in ("wan2.1-i2v-14b-480p", "wan2.2-i2v-a14b", "wan2.1-i2v-14b-720p"):
+        choose(key)
+        expect(negative).to_have_value(CHECKPOINTS[key].negative_prompt)
+    negative.fill("fog")
+    choose("wan2.2-i2v-a14b")
+    expect(page.get_by_label("Model").first).to_have_value("Wan 2.2 I2V-A14B (MoE)")
+    page.wait_for_timeout(500)
+    expect(negative).to_have_value("fog")

@@ -105,17 +105,17 @@ def test_a_port_in_use_is_told_before_anything_is_loaded(capsys: pytest.CaptureF
     assert main(["studio", "--port", "99999"]) == 2
 
 
-def test_plan_needs_no_torch_and_prints_json() -> None:
+def test_plan_of_wan_nano_needs_no_torch_and_prints_json() -> None:
     code = (
         "import sys\nfrom cli import main as cli\n"
-        "rc = cli.main(['plan', 't2v', 'a fox', '--json', '--weights', 'wan', '--seed', '5'])\n"
+        "rc = cli.main(['plan', 't2v', 'a fox', '--json', '--seed', '5'])\n"
         "assert 'torch' not in sys.modules and 'gradio' not in sys.modules; sys.exit(rc)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
     plan = json.loads(done.stdout)
-    assert (plan["width"], plan["num_frames"], plan["seed"]) == (832, 81, 5)
+    assert (plan["width"], plan["num_frames"], plan["seed"]) == (128, 17, 5)
 
 
 def test_modes_lists_every_checkpoint(capsys: pytest.CaptureFixture) -> None:

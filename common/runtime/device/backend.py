@@ -7,7 +7,7 @@ import os
 import torch
 
 from common.contract import Backend, Device
-from common.placement import ZEROGPU_BYTES, precision
+from common.placement import precision, zerogpu
 from common.settings import SpaceSettings
 
 
@@ -19,9 +19,8 @@ def on_zerogpu() -> bool:
 def detect(settings: SpaceSettings, first_checkpoint: str) -> Backend:
     """The machine behind a Space; `gpu_size` is set on ZeroGPU alone."""
     if on_zerogpu():
-        tier = settings.tier(first_checkpoint)
-        return Backend(device="cuda", name=f"ZeroGPU {tier}", memory_bytes=ZEROGPU_BYTES[tier], gpu_size=tier)
-    if torch.cuda.is_available():
+        return zerogpu(settings.tier(first_checkpoint))
+    if settings.device != "cpu" and torch.cuda.is_available():
         # A14B at 720p peaks at 81 of an H100's 85 GB: in segments of fixed size, what lies between them is too much.
         os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
         card = torch.cuda.get_device_properties(0)
@@ -29,10 +28,13 @@ def detect(settings: SpaceSettings, first_checkpoint: str) -> Backend:
             device="cuda",
             name=card.name,
             memory_bytes=card.total_memory,
+            host_bytes=_ram(),
             capability=(card.major, card.minor),
         )
-    if torch.backends.mps.is_available():
+    if settings.device != "cpu" and torch.backends.mps.is_available():
         most = int(torch.mps.recommended_max_memory())
+        # torch would go on to 1.7 times as much, into swap, and has taken whole machines down; so it says no in time.
+        torch.mps.set_per_process_memory_fraction(1.0)
         return Backend(device="mps", name="Apple GPU", memory_bytes=most)
     if settings.weights == "nano":
         # Tiny tensors: a second thread costs more than it gives (a clip: 11 s with 1, 26 s with 2).
@@ -51,6 +53,11 @@ def free_memory(device: Device) -> None:
         torch.cuda.empty_cache()
     elif device == "mps":
         torch.mps.empty_cache()
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether a device had no room; for Apple's torch raises a plain RuntimeError."""
+    return isinstance(error, torch.OutOfMemoryError) or "MPS backend out of memory" in str(error)
 
 
 def _ram() -> int:

@@ -17,7 +17,7 @@ import torch
 from common.catalog import Weights
 from common.contract import Backend
 from common.errors import GpuError, WeightsError
-from common.runtime.device.backend import dtype_of
+from common.runtime.device.backend import dtype_of, out_of_memory
 from common.runtime.device.residency import Residency
 from common.runtime.model import cpu_conv, identity
 
@@ -104,10 +104,12 @@ def _load(folder: Path, entry: list[str], backend: Backend, waits: bool = False)
                 cpu_conv.speed_up(module)
             return module.eval().requires_grad_(False).to("cpu" if waits else backend.device)
         return kind.from_pretrained(folder)
-    except torch.OutOfMemoryError as error:
-        raise GpuError(
-            f"Out of memory while loading {folder.name}; end other programs that use the GPU, "
-            "or choose a smaller model"
-        ) from error
     except (OSError, ValueError, KeyError, RuntimeError) as error:
+        if out_of_memory(error):
+            raise GpuError(
+                f"Out of memory while loading {folder.name}; end other programs that use the GPU, "
+                "or choose a smaller model"
+            ) from error
         raise WeightsError(f"{folder} cannot be loaded as {name}: {str(error)[:300]}") from error
+    finally:
+        torch.set_default_dtype(torch.float32)  # where a constructor fails, diffusers leaves the model's own behind

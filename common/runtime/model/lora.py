@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from common.catalog import LORAS, Checkpoint, Target, Weights
 from common.contract import Plan
 from common.errors import WeightsError
+from common.runtime.model import lora_file
 from common.runtime.model import weights as found
+from common.runtime.model.lora_file import Header
 from common.runtime.model.weights import Say
+
+_remarks: WeakKeyDictionary[Any, dict[str, list[str]]] = WeakKeyDictionary()
+"""By transformer and adapter: every job that uses it is told, not only the one that loaded it."""
 
 
 def adapter_name(key: str, target: Target) -> str:
@@ -29,6 +38,8 @@ def apply(pipe: Any, plan: Plan, checkpoint: Checkpoint, weights: Weights, say: 
         for target in attach(pipe, key, checkpoint, weights, say):
             names.append(adapter_name(key, target))
             scales.append(scale)
+            for remark in _remarks.get(getattr(pipe, target), {}).get(names[-1], []):
+                say(remark)
     if names:
         pipe.enable_lora()
         pipe.set_adapters(names, scales)
@@ -42,35 +53,90 @@ def attach(pipe: Any, key: str, checkpoint: Checkpoint, weights: Weights, say: S
     targets: list[Target] = [f.target for f in lora.files]
     if all(count(pipe, key, target) for target in targets):
         return targets
-    for target, path in found.resolve_lora(lora, checkpoint, weights, say):
+    resolved = found.resolve_lora(lora, checkpoint, weights, say)
+    headers: dict[Target, Header] = {target: lora_file.read(path) for target, path in resolved}
+    ranks: dict[Target, int] = {f.target: f.rank for f in lora.files}
+    # Wan-Nano's ranks are its own.
+    remarks: dict[Target, str] = {} if weights == "nano" else _compare(headers, ranks)
+    for target, path in resolved:
         if not count(pipe, key, target):
-            _load(pipe, key, target, path)
+            remark = _load(pipe, key, target, path, headers[target])
+            said = [text for text in (remarks.get(target), remark) if text]
+            _remarks.setdefault(getattr(pipe, target), {})[adapter_name(key, target)] = said
     return targets
 
 
-def _load(pipe: Any, key: str, target: Target, path: Path) -> None:
+def _compare(headers: Mapping[Target, Header], ranks: Mapping[Target, int]) -> dict[Target, str]:
+    """What is to be said of files with other ranks than their rows; WeightsError where they are swapped."""
+    real: dict[Target, int] = {target: header.rank for target, header in headers.items()}
+    if len(set(ranks.values())) > 1 and [*real.values()] == [*reversed([*ranks.values()])]:
+        names = " and ".join(header.name for header in headers.values())
+        raise WeightsError(f"HIGH and LOW are swapped: {names} have each the rank of the other; delete both")
+    return {
+        target: f"{headers[target].name} has rank {rank} instead of {ranks[target]}: is it another file?"
+        for target, rank in real.items()
+        if rank != ranks[target]
+    }
+
+
+def _load(pipe: Any, key: str, target: Target, path: Path, header: Header) -> str:
+    """Loads one file into one transformer, or nothing at all; what of it is not used, in words."""
     name = adapter_name(key, target)
+    module = getattr(pipe, target, None)
+    if module is None:
+        raise WeightsError(f"{path.name} belongs into {target}, which this model does not have")
     try:
-        pipe.load_lora_weights(
-            str(path.parent),
-            weight_name=path.name,
-            adapter_name=name,
-            load_into_transformer_2=target == "transformer_2",
-        )
-    except (ValueError, KeyError, RuntimeError, OSError) as error:
+        with _beside_8_bits():
+            pipe.load_lora_weights(
+                str(path.parent),
+                weight_name=path.name,
+                adapter_name=name,
+                load_into_transformer_2=target == "transformer_2",
+                low_cpu_mem_usage=header.even,
+            )
+        # diffusers only warns when no key of the file matches, and the video would be made without the LoRA.
+        if not count(pipe, key, target):
+            raise WeightsError(f"{path.name} has no weights for {target}: nothing of it was loaded")
+        for other in {"transformer", "transformer_2"} - {target}:
+            if _layers(getattr(pipe, other, None), name):
+                raise WeightsError(f"{path.name} went into {other} instead of {target}")
+        return lora_file.check(header, module, _layers(module, name))
+    except (ValueError, LookupError, RuntimeError, OSError, AttributeError, TypeError) as error:
+        _remove(pipe, name)
         raise WeightsError(f"{path.name} does not fit {target}: {str(error)[:300]}") from error
-    # diffusers only warns when no key of the file matches, and the video would be made without the LoRA.
-    if not count(pipe, key, target):
-        raise WeightsError(f"{path.name} has no weights for {target}: nothing of it was loaded")
+    except WeightsError:
+        _remove(pipe, name)  # the next job would find it, and take it for whole
+        raise
+
+
+@contextmanager
+def _beside_8_bits() -> Iterator[None]:
+    """Layers in 8 bits get the LoRA that others get: PEFT's own for them takes no bias, which Lightning's have."""
+    model: Any = importlib.import_module("peft.tuners.lora.model")
+    usual = model.dispatch_torchao
+    model.dispatch_torchao = lambda *_, **__: None
+    try:
+        yield
+    finally:
+        model.dispatch_torchao = usual
+
+
+def _remove(pipe: Any, name: str) -> None:
+    for module in (getattr(pipe, target, None) for target in ("transformer", "transformer_2")):
+        if module is not None and (name in getattr(module, "peft_config", {}) or _layers(module, name)):
+            module.delete_adapters(name)
+
+
+def _layers(module: Any, adapter: str) -> list[str]:
+    """The layers of a transformer that an adapter changes."""
+    end = f".lora_A.{adapter}.weight"
+    names = (n for n, _ in module.named_parameters()) if module is not None else ()
+    return [name.removesuffix(end) for name in names if name.endswith(end)]
 
 
 def count(pipe: Any, key: str, target: Target) -> int:
     """How many LoRA matrices of this adapter are in `target`; 0 means that it is not there."""
-    module = getattr(pipe, target, None)
-    if module is None:
-        return 0
-    part = f"lora_A.{adapter_name(key, target)}."
-    return sum(part in name for name, _ in module.named_parameters())
+    return len(_layers(getattr(pipe, target, None), adapter_name(key, target)))
 
 
 def has_adapters(pipe: Any) -> list[bool]:

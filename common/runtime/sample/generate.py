@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from common.catalog import CHECKPOINTS, MAX_PROMPT_TOKENS
 from common.contract import Plan, Preview, Step
 from common.errors import GpuError, StudioError
+from common.runtime.device.backend import free_memory, out_of_memory
 from common.runtime.job import Job
 from common.runtime.sample import preview, stages
 
@@ -30,10 +31,12 @@ def make(
     Scheduler, seed and guidance are set anew on each call: workers are reused in whatever state they are.
     """
     try:
-        with torch.no_grad():
+        with torch.no_grad(), stages.attending(plan.placement, pipe.transformer.device.type):
             return _make(pipe, prompt, plan, inputs, steps, job)
-    except torch.OutOfMemoryError as error:
-        _recover(pipe)
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        free_memory(pipe.transformer.device.type)
         raise GpuError(
             f"Out of GPU memory at {plan.width}x{plan.height}, {plan.num_frames} frames; "
             "try fewer frames or a smaller size"
@@ -53,6 +56,8 @@ def _make(
             do_classifier_free_guidance=plan.guidance_scale > 1,
             max_sequence_length=MAX_PROMPT_TOKENS,
         )
+    if "boundary_ratio" in pipe.config:  # where one expert hands over to the other: the row's, not the repository's
+        pipe.register_to_config(boundary_ratio=CHECKPOINTS[plan.checkpoint].boundary_ratio)
     optional: dict[str, Any] = {}
     if "num_frames" in inspect.signature(pipe.__call__).parameters:  # video to video counts those it is given
         optional["num_frames"] = plan.num_frames
@@ -104,9 +109,16 @@ def _scheduler(pipe: Any, plan: Plan, generator: torch.Generator) -> Iterator[No
 
 
 def fresh_scheduler(old: Any, flow_shift: float) -> Any:
-    """A scheduler without history: UniPC remembers the outputs of a run that was stopped."""
-    return type(old).from_config(
-        old.config, flow_shift=flow_shift, prediction_type="flow_prediction", use_flow_sigmas=True
+    """UniPC without history, for it remembers the outputs of a run that was stopped, whatever a repository names.
+
+    diffusers' Euler would keep its own shift without a word, and run other timesteps than Lightning knows.
+    """
+    from diffusers import UniPCMultistepScheduler  # pyright: ignore[reportPrivateImportUsage]
+
+    same = isinstance(old, UniPCMultistepScheduler)
+    config = old.config if same else {"num_train_timesteps": old.config.num_train_timesteps}
+    return UniPCMultistepScheduler.from_config(
+        config, flow_shift=flow_shift, prediction_type="flow_prediction", use_flow_sigmas=True
     )
 
 
@@ -134,6 +146,7 @@ class _Watch:
             self._preview(pipe)
         if self.done == self.steps:
             self.job.stage("decode", "Decoding the frames")
+            free_memory(pipe.transformer.device.type)  # what the steps left behind is kept for more of them
         self.job.check()
         return tensors
 
@@ -148,9 +161,3 @@ class _Watch:
             self.can_preview = False
             return
         self.job.say(Preview(webp_base64=picture, t=self.job.seconds()))
-
-
-def _recover(pipe: Any) -> None:
-    from common.runtime.device.backend import free_memory
-
-    free_memory(pipe.transformer.device.type)

@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 
 from common.contract import Placement
+from common.runtime.sample import selfcheck
+from common.runtime.sample.attention import InPieces
 
 _homes: WeakKeyDictionary[Any, list[torch.Tensor]] = WeakKeyDictionary()
 _thin: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+
+
+def attending(placement: Placement | None, device: str) -> AbstractContextManager[Any]:
+    """Attention that is too large goes in pieces in it.
+
+    On Apple's GPUs that is asked of each one anew: a plan does not count the tokens of VACE's references.
+    """
+    if device == "mps":
+        return InPieces(selfcheck.verdict(device).limit)
+    return InPieces() if placement and placement.attention == "chunked" else nullcontext()
 
 
 @contextmanager

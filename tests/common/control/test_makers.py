@@ -179,3 +179,18 @@ def test_a_clip_that_is_too_short_names_the_length_that_fits() -> None:
     m.video = clip(7)
     with pytest.raises(InputError, match="num_frames must not exceed the 7 frames of video; got 9, try 5"):
         make(m)
+
+
+def test_a_control_of_another_size_or_length_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    from common.annotate.frames import Control
+    from common.control import makers
+
+    for video, said in (
+        (clip(N, (80, 60)), "9 video frames of 80x60"),
+        (clip(N - 1, (W, H)), "8 video frames of"),
+    ):
+        wrong = Control(video, [Image.new("L", (W, H))] * N, [])
+        monkeypatch.setattr(makers, "MAKERS", {SUBMODES["plain"].maker: lambda _, wrong=wrong: wrong})
+        with pytest.raises(StudioError, match=f"{said}.* where 9 of 64x48 are needed") as told:
+            make(material("plain"))
+        assert told.value.title == "The control does not fit"

@@ -72,3 +72,70 @@ def test_nano_refuses_real_sizes_and_names_its_own() -> None:
 def test_an_emptied_negative_prompt_is_empty_and_none_is_the_models_own() -> None:
     assert plan(negative_prompt="").negative_prompt == ""
     assert plan(negative_prompt=None).negative_prompt == plan().negative_prompt == NEGATIVE_PROMPT
+
+
+@pytest.mark.parametrize(
+    ("mode", "checkpoint", "begins"),
+    [
+        ("t2v", "wan2.1-t2v-14b", "色调艳丽"),
+        ("i2v", "wan2.1-i2v-14b-480p", "镜头晃动，色调艳丽"),
+        ("i2v", "wan2.1-i2v-14b-720p", "镜头晃动，色调艳丽"),
+        ("i2v", "wan2.2-i2v-a14b", "色调艳丽"),
+        ("flf2v", "wan2.1-flf2v-14b-720p", "镜头切换，镜头晃动，色调艳丽"),
+        ("flf2v", "wan2.2-i2v-a14b", "色调艳丽"),
+        ("vace", "wan2.1-vace-14b", "色调艳丽"),
+    ],
+)  # fmt: skip
+def test_the_negative_prompt_is_upstreams_own_for_each_checkpoint(mode, checkpoint, begins) -> None:
+    given = {slot: {"path": "a.png"} for slot in ("image", "last_image") if mode in ("i2v", "flf2v")}
+    if mode == "i2v":
+        del given["last_image"]
+    if mode == "vace":
+        given = {"video": {"path": "a.mp4"}}
+    p = plan(mode, checkpoint=checkpoint, **given)
+    assert p.negative_prompt.startswith(begins) and p.negative_prompt.endswith(NEGATIVE_PROMPT)
+    said = plan(mode, checkpoint=checkpoint, negative_prompt=p.negative_prompt, guidance_scale=1, **given)
+    assert not any("negative prompt" in text for text in said.notices), "its own is no wish"
+
+
+MOE = "wan2.2-t2v-a14b"
+ALONE = "Without guidance in the high-noise steps there is none in the low-noise ones either."
+
+
+@pytest.mark.parametrize("preset", ["fast", "quality"])
+def test_guidance_of_the_low_expert_alone_is_refused(preset: str) -> None:
+    with pytest.raises(InputError) as refused:
+        plan(checkpoint=MOE, preset=preset, guidance_scale=1, guidance_scale_2=3)
+    assert refused.value.field == "guidance_scale_2"
+    assert "; got 3, try a guidance_scale above 1, or guidance_scale_2 1" in refused.value.text
+
+
+def test_guidance_of_the_low_expert_that_a_preset_has_is_taken_back_with_a_notice() -> None:
+    p = plan(checkpoint=MOE, preset="quality", guidance_scale=1)
+    assert p.guidance_scale_2 == 1 and ALONE in p.notices
+    for scales in (
+        {},
+        {"guidance_scale": 4, "guidance_scale_2": 1},
+        {"guidance_scale": 1, "guidance_scale_2": 0.5},
+    ):
+        assert ALONE not in plan(checkpoint=MOE, preset="quality", **scales).notices
+
+
+def test_a_size_far_below_what_a_checkpoint_was_trained_for_is_told() -> None:
+    pictures = {"image": {"path": "a.png"}, "last_image": {"path": "b.png"}}
+    flf2v = {"checkpoint": "wan2.1-flf2v-14b-720p", **pictures}
+    told = [text for text in plan("flf2v", **flf2v, width=832, height=480).notices if "smaller than" in text]
+    assert told == [
+        "832x480 is smaller than what Wan 2.1 FLF2V-14B-720P was trained for (1280x720); the video may look worse "
+        "than at that size."
+    ]
+    for values in ({}, {"width": 960, "height": 960}):
+        assert not any("smaller than" in text for text in plan("flf2v", **flf2v, **values).notices)
+    assert not any("smaller than" in text for text in plan(weights="nano").notices)
+
+
+def test_fastwan_says_that_its_sparse_attention_is_gone() -> None:
+    assert any("sparse attention" in text for text in plan(checkpoint="fastwan2.1-t2v-1.3b").notices)
+    assert not any(
+        "sparse" in text for text in plan(checkpoint="fastwan2.2-ti2v-5b").notices
+    )  # its FullAttn one

@@ -166,7 +166,7 @@ def test_a_job_is_planned_seeded_and_decoded_once(tmp_path, monkeypatch):
     assert (ready.plan.num_frames, len(ready.inputs["video"])) == (17, 17)
     assert len(frames) == 11
     assert [(p.role, len(p.sha256)) for p in ready.parents] == [("video", 64)]
-    assert service.gpu_seconds(ready) == ready.plan.gpu_seconds
+    assert service.duration(ready) == ready.plan.gpu_duration
     frames.clear()
     events: list[Any] = [event for _, event in service.generate(request, plan)]
     assert len(frames) == 11, "what was read to be measured is not read again"

@@ -11,9 +11,11 @@ import pytest
 from spaces.zero.client import html_string
 from spaces.zero.gradio import error as refused
 
-from common.contract import Notice
+from common.contract import Done, Lineage, Notice
 from common.errors import GpuError, StudioError
+from common.modes.all import MODES
 from common.run.service import Ready
+from common.runtime import zerogpu
 from common.runtime.engine import Engine
 from common.runtime.zerogpu import Carried, followed, in_words
 
@@ -71,6 +73,36 @@ def test_a_stop_on_a_zerogpu_waits_until_the_worker_has_let_go() -> None:
     coming(job, "notice")
     job.close()
     assert gpu.closed.is_set()
+
+
+def test_a_zerogpu_that_is_not_given_back_keeps_neither_the_video_nor_the_line() -> None:
+    """`spaces` waits 20 minutes for a worker's next word where its answer to giving back was lost."""
+    went_on, plan = threading.Event(), MODES["t2v"].plan(MODES["t2v"].parse({"prompt": "a", "seed": 7}))
+    lineage = Lineage(request={}, plan=plan, seed=7, versions={}, git_sha="", created="")
+    made = Done(plan=plan, seed=7, seconds=1, lineage=lineage, sha256="0" * 64)
+
+    def gpu() -> Iterator[Carried]:
+        yield None, Notice(text="at work", t=1.0)
+        yield "/clip.mp4", made
+        went_on.set()
+
+    events = [(path, event) for path, event in followed(gpu) if path or isinstance(event, Notice)]
+    assert [path for path, _ in events] == [None, "/clip.mp4"]
+    assert not went_on.is_set(), "the word after the video was waited for"
+
+
+def test_a_zerogpu_worker_that_falls_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    stuck = threading.Event()
+    monkeypatch.setattr(zerogpu, "SILENCE", 1.0)
+
+    def gpu() -> Iterator[Carried]:
+        yield None, Notice(text="at work", t=1.0)
+        stuck.wait(60)
+
+    with pytest.raises(GpuError, match="said nothing for 1 s and was given up; try again") as told:
+        list(followed(gpu))
+    assert told.value.title == "ZeroGPU fell silent"
+    stuck.set()
 
 
 LINK = '<a style="white-space: nowrap" href="https://huggingface.co/join">Create a free account</a>'

@@ -70,7 +70,8 @@ def test_the_scheduler_is_swapped_for_each_job(run, t2v, monkeypatch: pytest.Mon
     slow = {"checkpoint": FASTWAN, "preset": "quality", "num_inference_steps": 3}
     quality = run(**slow).frames
     first = run(**fast).frames
-    assert isinstance(t2v._pipe(FASTWAN, print).scheduler, UniPCMultistepScheduler)
+    placed = t2v.plan(t2v.mode.parse({"prompt": "x", "checkpoint": FASTWAN})).placement
+    assert isinstance(t2v._pipe(FASTWAN, placed, print).scheduler, UniPCMultistepScheduler)
     assert np.array_equal(quality, run(**slow).frames)
     assert np.array_equal(first, run(**fast).frames)
     assert not np.array_equal(first, quality)

@@ -77,6 +77,47 @@ def test_flow_shift_is_set_anew_for_every_request(run, t2v):
     assert pipe_of(t2v).scheduler.config.flow_shift == 12.0
 
 
+def test_scheduler_is_unipc_with_the_plans_shift_whatever_the_repository_names(run, t2v):
+    from diffusers import FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
+
+    values = {"preset": "fast", "num_inference_steps": 4}
+    usual = run(**values).frames
+    pipe = pipe_of(t2v)
+    own = pipe.scheduler
+    pipe.scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0)
+    assert np.array_equal(usual, run(**values).frames)
+    assert isinstance(pipe.scheduler, UniPCMultistepScheduler)
+    assert pipe.scheduler.timesteps.tolist() == [999, 937, 833, 625]
+    for name in (
+        "solver_order",
+        "solver_type",
+        "predict_x0",
+        "final_sigmas_type",
+        "timestep_spacing",
+        "use_karras_sigmas",
+    ):
+        assert pipe.scheduler.config[name] == own.config[name], name
+
+
+def test_boundary_of_the_row_is_the_one_applied(run, t2v):
+    pipe = pipe_of(t2v)
+    pipe.register_to_config(boundary_ratio=0.5)  # as a repository might say
+    with counted_forwards(pipe) as counts:
+        run(preset="fast", num_inference_steps=4)
+    # By hand: 999 and 937 lie above 0.875 of 1000 timesteps, 833 and 625 below; of 0.5, all four above.
+    assert counts == {"transformer": 2, "transformer_2": 2}
+
+
+def test_guidance_costs_the_forwards_that_the_plan_counts(run, t2v):
+    from common import cost
+
+    for scales in ({"guidance_scale": 4, "guidance_scale_2": 3}, {"guidance_scale": 4, "guidance_scale_2": 1},
+                   {"guidance_scale": 1}, {"guidance_scale": 0, "guidance_scale_2": 1}):  # fmt: skip
+        with counted_forwards(pipe_of(t2v)) as counts:
+            run(num_inference_steps=4, flow_shift=5.0, **scales)
+        assert sum(counts.values()) == cost.forwards(4, scales["guidance_scale"]), scales
+
+
 def test_prompts_are_padded_to_512_tokens(run, t2v, monkeypatch):
     pipe = pipe_of(t2v)
     seen: list[int] = []
@@ -197,13 +238,14 @@ def test_a_model_larger_than_the_memory_is_refused_before_it_is_downloaded(t2v, 
     from common.contract import Backend
     from common.settings import SpaceSettings
 
-    small = Backend(device="cuda", name="A card", memory_bytes=24 * 10**9)
+    small = Backend(device="mps", name="A Mac", memory_bytes=24 * 10**9)
     monkeypatch.setattr(t2v, "settings", SpaceSettings(weights="wan"))
     monkeypatch.setattr(t2v, "backend", small)
     request = t2v.mode.parse({"prompt": "p", "checkpoint": MOE})
     plan = t2v.plan(request)
-    # By hand: 2 experts of 14.29e9 and UMT5's 5.68e9 in bf16, the VAE's 0.13e9 in fp32.
-    needs = "Wan 2.2 T2V-A14B (MoE) needs 69 GB, A card has 24 GB"
+    # By hand: 2 experts of 14.29e9 and UMT5's 5.68e9 in bf16, the VAE's 0.13e9 in fp32 and again in bf16, LoRAs of
+    # rank 128 and 64 with 1.8 GB, and activations of 3.7 GB. 95% of the Mac's memory, less 2 GB.
+    needs = "Wan 2.2 T2V-A14B (MoE) needs 75 GB for 832x480 and 81 frames, A Mac has 21 GB for it"
     assert f"Not enough memory: {needs}." in plan.notices
     with pytest.raises(InputError) as refused:
         t2v.preflight(request, plan, Job())

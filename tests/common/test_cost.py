@@ -1,0 +1,95 @@
+"""Estimates against what one H100 took; figures by hand are from the same runs."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from common import cost
+from common.catalog import CHECKPOINTS
+from common.contract import Backend, Placement
+from common.cost import Work
+from common.modes.all import MODES
+
+MEASURED = [
+    row
+    for row in json.loads((Path(__file__).parents[2] / "bench/results/peaks-h100.json").read_text())
+    if row.get("op") in ("decode", "encode") and row["size"][2] > 1
+]
+WITH = {"8": "wan2.1-t2v-14b", "16": "wan2.2-ti2v-5b"}
+
+
+def placed(dtype: str = "float32", *, tiled: bool = False) -> Placement:
+    return Placement(precision={"vae_decode": dtype}, tiling=tiled, peak_bytes=0, weight_bytes=0)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [r for r in MEASURED if r["op"] == "decode" or r["dtype"] == "float32"],
+    ids=lambda r: "-".join(str(r[k]) for k in ("vae", "op", "dtype", "tiled", "size")),
+)
+def test_the_vae_takes_what_it_took_on_an_h100(row) -> None:
+    a = CHECKPOINTS[WITH["8" if row["vae"] == "2.1" else "16"]].architecture
+    where = placed(row["dtype"], tiled=row["tiled"])
+    took = cost.vae_seconds(a, cost.rates("cuda"), *row["size"], where, row["op"])
+    assert took == pytest.approx(row["seconds"], rel=0.35), (
+        "the first of a run is a third slower than the same again"
+    )
+
+
+@pytest.mark.parametrize(("size", "took"), [((832, 480, 81), 3.305), ((1280, 720, 81), 12.348)])
+def test_a_forward_of_the_14b_takes_what_it_took_on_an_h100(size, took) -> None:
+    flops = cost.forward_flops(CHECKPOINTS["wan2.1-t2v-14b"].architecture, *size)
+    assert flops / (cost.rates("cuda").tflops * 1e12) == pytest.approx(took, rel=0.07)
+
+
+def test_whole_jobs_take_what_they_took_on_an_h100() -> None:
+    """2.1 14B: 8 forwards, decode in full and mp4 in 33.05 s. A14B: 4 forwards with an unfused LoRA in 15.3 s."""
+    dense, moe = CHECKPOINTS["wan2.1-t2v-14b"], CHECKPOINTS["wan2.2-t2v-a14b"]
+    whole = cost.seconds(dense, "wan", "cuda", Work(832, 480, 81, forwards=8), placed())
+    assert whole == pytest.approx(33.05, rel=0.05)
+    four, none = (
+        cost.seconds(moe, "wan", "cuda", Work(832, 480, 81, forwards=n, lora=True), placed()) for n in (4, 0)
+    )
+    assert four - none == pytest.approx(15.3, rel=0.05)
+
+
+def test_a_reference_is_a_latent_frame_more() -> None:
+    a = CHECKPOINTS["wan2.1-vace-14b"].architecture
+    # 21 latent frames of 52 x 30 tokens.
+    assert cost.tokens(a, 832, 480, 81) == 21 * 52 * 30
+    assert cost.tokens(a, 832, 480, 81, references=2) == 23 * 52 * 30
+    card = Backend(device="cuda", memory_bytes=10**12)
+    mode = MODES["vace"]
+
+    def plan(*pictures: str):
+        given = {"prompt": "a", "video": {"path": "a.mp4"}, "checkpoint": "wan2.1-vace-14b"}
+        given["reference_images"] = [{"path": p} for p in pictures]
+        return mode.plan(mode.parse(given), card, weights="wan")
+
+    # By hand: 14% more tokens in the linear layers, 31% more in attention, of which it is a half and more.
+    ratio = (plan("a.png", "b.png", "c.png").expected_seconds - 13) / (plan().expected_seconds - 13)
+    assert 1.14 < ratio < 1.31
+
+
+@pytest.mark.parametrize(
+    ("mode", "checkpoint", "media", "encodes"),
+    [
+        ("t2v", "wan2.1-t2v-14b", {}, 0),
+        ("i2v", "wan2.1-i2v-14b-480p", {"image": {"path": "a.png"}}, 1),
+        ("i2v", "wan2.2-i2v-a14b", {"image": {"path": "a.png"}}, 1),
+        ("i2v", "wan2.2-ti2v-5b", {"image": {"path": "a.png"}}, 0),
+        ("flf2v", "wan2.2-i2v-a14b", {"image": {"path": "a.png"}, "last_image": {"path": "b.png"}}, 1),
+        ("v2v", "wan2.1-t2v-14b", {"video": {"path": "a.mp4"}}, 1),
+        ("vace", "wan2.1-vace-14b", {"video": {"path": "a.mp4"}}, 2),
+    ],
+)
+def test_what_the_vae_reads_is_counted(mode, checkpoint, media, encodes) -> None:
+    m = MODES[mode]
+    row = CHECKPOINTS[checkpoint]
+    request = m.parse({"prompt": "a", "checkpoint": checkpoint, **media})
+    assert m.encodes(request, row) == encodes
+    bare = Work(832, 480, 81, forwards=1)
+    more = Work(832, 480, 81, forwards=1, encodes=encodes)
+    extra = cost.seconds(row, "wan", "cuda", more) - cost.seconds(row, "wan", "cuda", bare)
+    assert extra == pytest.approx(2.0 * encodes, rel=0.05)
