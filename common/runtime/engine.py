@@ -249,7 +249,7 @@ class Engine(ABC, Generic[Asked]):
         say = None if self.backend.gpu_size else job.note  # all was fetched when the Space started
         pipe = self._pipe(plan.checkpoint, plan.placement, say)
         job.check()
-        lora.apply(pipe, plan, checkpoint, self.settings.weights, say)
+        lora.apply(pipe, plan, checkpoint, self.settings.weights, say, job.note)
         steps = self.mode.denoising_steps(request, plan.num_inference_steps)
         frames = self.make(pipe, ready, steps, job)
         job.stage("save", "Writing the video")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,10 +27,13 @@ def adapter_name(key: str, target: Target) -> str:
     return f"{key.replace('.', '_').replace('-', '_')}_{noise}"
 
 
-def apply(pipe: Any, plan: Plan, checkpoint: Checkpoint, weights: Weights, say: Say) -> None:
+def apply(
+    pipe: Any, plan: Plan, checkpoint: Checkpoint, weights: Weights, say: Say, note: Callable[[str], None]
+) -> None:
     """Puts the pipeline into the state that the plan asks for, whatever the last request left behind.
 
-    `enable_lora` first: after `disable_lora`, `set_adapters` alone leaves the adapters off, silently.
+    `enable_lora` first: after `disable_lora`, `set_adapters` alone leaves the adapters off, silently. `note` is told
+    what of a LoRA is not used.
     """
     names: list[str] = []
     scales: list[float] = []
@@ -39,7 +42,7 @@ def apply(pipe: Any, plan: Plan, checkpoint: Checkpoint, weights: Weights, say: 
             names.append(adapter_name(key, target))
             scales.append(scale)
             for remark in _remarks.get(getattr(pipe, target), {}).get(names[-1], []):
-                say(remark)
+                note(remark)
     if names:
         pipe.enable_lora()
         pipe.set_adapters(names, scales)
