@@ -276,10 +276,10 @@ class Engine(ABC, Generic[Asked]):
 
         checkpoint = CHECKPOINTS[plan.checkpoint]
         smaller = [row.key for row in self.mode.rows(self.allowed) if fits(row)]
+        why = placement.shortage(checkpoint, weights, backend, self.mode.job(checkpoint, shape))
         raise InputError(
             "checkpoint",
-            "must fit into this machine's memory",
-            got=placement.shortage(checkpoint, weights, backend, self.mode.job(checkpoint, shape)),
+            f"must fit into this machine's memory: {why}",
             hint="try " + (", ".join(smaller) or "a larger machine, or --weights nano"),
         )
 

@@ -20,7 +20,7 @@ from common.runtime.model.settle import settle
 PLAIN = Placement(
     precision={"transformer": "float32", "text_encoder": "float32", "vae": "float32", "image_encoder": "float32",
                "vae_decode": "float32"},
-    peak_bytes=0,
+    peak_bytes=0, weight_bytes=0,
 )  # fmt: skip
 
 
