@@ -253,7 +253,7 @@ def _placed(
         peak_bytes=int(peak),
         weight_bytes=int(held),
         host_bytes=int(_host(checkpoint, backend, choice)),
-        why=[*choice.why, *(["attention goes in pieces, as Apple's GPUs need it"] if chunked else [])],
+        why=[*choice.why],
     )
 
 

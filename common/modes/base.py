@@ -206,7 +206,8 @@ class Mode(Generic[Asked]):
         placed = placement.place(checkpoint, weights, backend, job)
         if placed is None:
             notices.append(f"Not enough memory: {placement.shortage(checkpoint, weights, backend, job)}.")
-        notices += [f"To fit: {why}." for why in (placed.why if placed else ())]
+        elif placed.why:
+            notices.append(f"To fit {backend.name}: {'; '.join(placed.why)}.")
 
         work = cost.Work(
             size.width, size.height, num_frames,

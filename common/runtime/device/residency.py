@@ -36,10 +36,13 @@ class Residency:
                 self._key = key
             return self._pipes[pipeline]
 
-    def part(self, key: Hashable, load: Callable[[], Any]) -> Any:
-        """A part that pipelines share, loaded once."""
+    def part(self, key: Hashable, load: Callable[[], Any], instead_of: Hashable = None) -> Any:
+        """A part that pipelines share, loaded once; the same in another form, `instead_of`, goes for it."""
         with self._parts_lock:
             if key not in self._parts:
+                if self._parts.pop(instead_of, None) is not None:
+                    gc.collect()
+                    free_memory(self._device)
                 self._parts[key] = load()
             return self._parts[key]
 

@@ -82,7 +82,8 @@ def _part(
     if folder.name not in SHARED:
         return _load(folder, entry, backend, waits)
     same = (weights == "wan" and identity.of(folder, entry)) or _content(folder)
-    return residency.part((folder.name, waits, same), lambda: _load(folder, entry, backend, waits))
+    key, other = (folder.name, waits, same), (folder.name, not waits, same)
+    return residency.part(key, lambda: _load(folder, entry, backend, waits), instead_of=other)
 
 
 def _content(folder: Path) -> tuple[tuple[str, str], ...]:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 
 from common.runtime.device.residency import Residency
 from common.runtime.device.seat import Seat, seat_of
 from common.runtime.device.turns import Turns
 from common.runtime.job import Job, in_turn
+
+
+class Thing:
+    """What can be referred to weakly."""
 
 
 def seat() -> Seat:
@@ -72,3 +78,18 @@ def test_residency_keeps_what_is_loaded_when_another_class_cannot_be_made() -> N
     with pytest.raises(ValueError, match="no such part"):
         held.get(("b",), "T2V", fails)
     assert held.key is None and held.get(("a",), "T2V", str) == "None"
+
+
+def test_residency_has_a_part_in_one_form_alone() -> None:
+    """A text encoder that waits outside the GPU would else have its twin on it, uncounted."""
+    residency, seen = Residency("cpu"), list[str]()
+    part = weakref.ref(residency.part("on the GPU", Thing))
+
+    def load() -> Thing:
+        seen.append("gone" if part() is None else "there")
+        return Thing()
+
+    waiting = residency.part("waiting", load, instead_of="on the GPU")
+    assert seen == ["gone"], "before the other is loaded"
+    assert residency.part("waiting", load, instead_of="on the GPU") is waiting
+    assert residency.part("on the GPU", Thing, instead_of="waiting") is not waiting
