@@ -27,7 +27,15 @@ def adapter_name(key: str, target: Target) -> str:
     return f"{key.replace('.', '_').replace('-', '_')}_{noise}"
 
 
-def apply(pipe: Any, plan: Plan, checkpoint: Checkpoint, weights: Weights, say: Say) -> None:
+def apply(
+    pipe: Any,
+    plan: Plan,
+    checkpoint: Checkpoint,
+    weights: Weights,
+    say: Callable[[str], None],
+    *,
+    offline: bool = False,
+) -> None:
     """Puts the pipeline into the state that the plan asks for, whatever the last request left behind.
 
     `enable_lora` first: after `disable_lora`, `set_adapters` alone leaves the adapters off, silently.
@@ -35,7 +43,7 @@ def apply(pipe: Any, plan: Plan, checkpoint: Checkpoint, weights: Weights, say: 
     names: list[str] = []
     scales: list[float] = []
     for key, scale in plan.loras:
-        for target in attach(pipe, key, checkpoint, weights, say):
+        for target in attach(pipe, key, checkpoint, weights, None if offline else say):
             names.append(adapter_name(key, target))
             scales.append(scale)
             for remark in _remarks.get(getattr(pipe, target), {}).get(names[-1], []):
