@@ -69,9 +69,7 @@ def folder(row: Checkpoint, target: Path) -> Path:
     processor = target / "image_processor" / "preprocessor_config.json"
     if processor.exists():
         side = {"height": CLIP["image_size"], "width": CLIP["image_size"]}
-        processor.write_text(
-            json.dumps({**json.loads(processor.read_text()), "size": side, "crop_size": side})
-        )
+        processor.write_text(json.dumps({**json.loads(processor.read_text()), "size": side, "crop_size": side}))
     return target
 
 

@@ -62,15 +62,10 @@ def weights_markdown() -> str:
         f"| --- | --- | --- | --- | --- | {' | '.join('---' for _ in tiers)} |",
     ]
     for row in checkpoints():
-        parts = {
-            p: memory.BYTES[precision(p, "cuda")] * n for p, n in memory.parameters(row.architecture).items()
-        }
+        parts = {p: memory.BYTES[precision(p, "cuda")] * n for p, n in memory.parameters(row.architecture).items()}
         rest = parts["vae"] + parts["image_encoder"]
         columns = [parts["transformer"], parts["text_encoder"], rest, sum(parts.values())]
-        cells = [
-            *(f"{size / 1e9:.1f} GB" for size in columns),
-            *(_tier(row, zerogpu(tier)) for tier in tiers),
-        ]
+        cells = [*(f"{size / 1e9:.1f} GB" for size in columns), *(_tier(row, zerogpu(tier)) for tier in tiers)]
         lines.append(f"| {row.name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

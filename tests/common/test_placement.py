@@ -21,9 +21,7 @@ CARD = dict(MACHINES)["24 GB card"]
 R480, R720, R704 = Resolution(832, 480), Resolution(1280, 720), Resolution(1280, 704)
 
 
-def placed(
-    row: Checkpoint, backend: Backend, size: Resolution, frames: int | None = None
-) -> Placement | None:
+def placed(row: Checkpoint, backend: Backend, size: Resolution, frames: int | None = None) -> Placement | None:
     asked = job(row, size)
     if frames:
         asked = replace(asked, shape=Shape(size.width, size.height, frames))

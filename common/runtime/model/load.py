@@ -112,6 +112,4 @@ def _load(folder: Path, entry: list[str], backend: Backend, waits: bool = False)
             ) from error
         raise WeightsError(f"{folder} cannot be loaded as {name}: {str(error)[:300]}") from error
     finally:
-        torch.set_default_dtype(
-            torch.float32
-        )  # where a constructor fails, diffusers leaves the model's own behind
+        torch.set_default_dtype(torch.float32)  # where a constructor fails, diffusers leaves the model's own behind

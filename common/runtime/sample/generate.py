@@ -56,9 +56,7 @@ def _make(
             do_classifier_free_guidance=plan.guidance_scale > 1,
             max_sequence_length=MAX_PROMPT_TOKENS,
         )
-    if (
-        "boundary_ratio" in pipe.config
-    ):  # where one expert hands over to the other: the row's, not the repository's
+    if "boundary_ratio" in pipe.config:  # where one expert hands over to the other: the row's, not the repository's
         pipe.register_to_config(boundary_ratio=CHECKPOINTS[plan.checkpoint].boundary_ratio)
     optional: dict[str, Any] = {}
     if "num_frames" in inspect.signature(pipe.__call__).parameters:  # video to video counts those it is given
