@@ -155,7 +155,7 @@ def run(case: Case, card: Backend) -> dict[str, Any]:
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(min(backend.memory_bytes / total, 1.0))
     settle.settle(pipe, placed, backend)
-    lora.apply(pipe, plan, row, "wan", print, print)
+    lora.apply(pipe, plan, row, "wan", print)
     said["load_seconds"] = round(time.monotonic() - began, 1)
     job = Watched()
     torch.cuda.empty_cache()

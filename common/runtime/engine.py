@@ -246,10 +246,10 @@ class Engine(ABC, Generic[Asked]):
         checkpoint = CHECKPOINTS[plan.checkpoint]
         job.stage("load", f"Loading {checkpoint.name}")
         assert plan.placement is not None  # checked before the line
-        say = None if self.backend.gpu_size else job.note  # all was fetched when the Space started
-        pipe = self._pipe(plan.checkpoint, plan.placement, say)
+        offline = self.backend.gpu_size is not None  # all was fetched when the Space started
+        pipe = self._pipe(plan.checkpoint, plan.placement, None if offline else job.note)
         job.check()
-        lora.apply(pipe, plan, checkpoint, self.settings.weights, say, job.note)
+        lora.apply(pipe, plan, checkpoint, self.settings.weights, job.note, offline=offline)
         steps = self.mode.denoising_steps(request, plan.num_inference_steps)
         frames = self.make(pipe, ready, steps, job)
         job.stage("save", "Writing the video")

@@ -28,21 +28,27 @@ def adapter_name(key: str, target: Target) -> str:
 
 
 def apply(
-    pipe: Any, plan: Plan, checkpoint: Checkpoint, weights: Weights, say: Say, note: Callable[[str], None]
+    pipe: Any,
+    plan: Plan,
+    checkpoint: Checkpoint,
+    weights: Weights,
+    say: Callable[[str], None],
+    *,
+    offline: bool = False,
 ) -> None:
     """Puts the pipeline into the state that the plan asks for, whatever the last request left behind.
 
-    `enable_lora` first: after `disable_lora`, `set_adapters` alone leaves the adapters off, silently. `note` is told
-    what of a LoRA is not used.
+    `enable_lora` first: after `disable_lora`, `set_adapters` alone leaves the adapters off, silently. `say` is told what is
+    downloaded, unless nothing may be (`offline`), and what of a LoRA is not used.
     """
     names: list[str] = []
     scales: list[float] = []
     for key, scale in plan.loras:
-        for target in attach(pipe, key, checkpoint, weights, say):
+        for target in attach(pipe, key, checkpoint, weights, None if offline else say):
             names.append(adapter_name(key, target))
             scales.append(scale)
             for remark in _remarks.get(getattr(pipe, target), {}).get(names[-1], []):
-                note(remark)
+                say(remark)
     if names:
         pipe.enable_lora()
         pipe.set_adapters(names, scales)

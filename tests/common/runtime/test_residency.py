@@ -83,7 +83,7 @@ def made(service: Engine[Any], checkpoint: str, **values: Any) -> np.ndarray:
     """The frames of a job, as the engine makes them between loading and writing."""
     request, plan = planned(service, checkpoint, **values)
     job, pipe = Job(), pipe_of(service, checkpoint)
-    lora.apply(pipe, plan, CHECKPOINTS[checkpoint], service.settings.weights, None, print)
+    lora.apply(pipe, plan, CHECKPOINTS[checkpoint], service.settings.weights, print, offline=True)
     ready = Ready(request, plan, service.inputs(request, plan, Reader()))
     return service.make(pipe, ready, service.mode.denoising_steps(request, plan.num_inference_steps), job)
 

@@ -220,7 +220,7 @@ def test_lora_differences_that_diffusers_drops_are_told_to_every_job_with_counts
     plan = t2v.plan(t2v.mode.parse({"prompt": "p", "checkpoint": MOE, "preset": "fast"}))
     for _ in range(2):
         said: list[str] = []
-        lora.apply(pipe, plan, CHECKPOINTS[MOE], "nano", None, said.append)
+        lora.apply(pipe, plan, CHECKPOINTS[MOE], "nano", said.append, offline=True)
         assert len(said) == 2, "one file each for both experts"
         assert said[0] == (
             "3 of 123 tensors of wan_nano_moe_HIGH_lightning_4step.safetensors are not used: "
@@ -228,14 +228,14 @@ def test_lora_differences_that_diffusers_drops_are_told_to_every_job_with_counts
         )
     quality = t2v.plan(t2v.mode.parse({"prompt": "p", "checkpoint": MOE, "preset": "quality"}))
     said = []
-    lora.apply(pipe, quality, CHECKPOINTS[MOE], "nano", None, said.append)
+    lora.apply(pipe, quality, CHECKPOINTS[MOE], "nano", said.append, offline=True)
     assert not said
 
 
 def test_lora_that_is_whole_says_nothing(pipe, t2v):
     said: list[str] = []
     plan = t2v.plan(t2v.mode.parse({"prompt": "p", "checkpoint": MOE, "preset": "fast"}))
-    lora.apply(pipe, plan, CHECKPOINTS[MOE], "nano", None, said.append)
+    lora.apply(pipe, plan, CHECKPOINTS[MOE], "nano", said.append, offline=True)
     assert not said
 
 
@@ -276,7 +276,7 @@ def test_lora_of_another_rank_than_its_row_is_told(ranks, text, pipe, t2v, monke
     monkeypatch.setattr(weights, "resolve_lora", lambda *_: found)
     plan = t2v.plan(t2v.mode.parse({"prompt": "p", "checkpoint": MOE, "preset": "fast"}))
     said: list[str] = []
-    lora.apply(pipe, plan, CHECKPOINTS[MOE], "wan", None, said.append)
+    lora.apply(pipe, plan, CHECKPOINTS[MOE], "wan", said.append, offline=True)
     assert [bool(re.search(text, each)) for each in said] == ([True] if text else [])
 
 
@@ -317,7 +317,7 @@ def test_lora_toggles_any_number_of_times_and_each_picture_is_that_of_a_fresh_pi
         precision = plan.placement.precision | {"transformer": form}
         placed = plan.placement.model_copy(update={"precision": precision})
         pipe = t2v._pipe(MOE, placed, print)
-        lora.apply(pipe, plan, CHECKPOINTS[MOE], "nano", None, print)
+        lora.apply(pipe, plan, CHECKPOINTS[MOE], "nano", print, offline=True)
         return t2v.make(pipe, Ready(request, plan.model_copy(update={"placement": placed}), {}), 4, Job())
 
     t2v.unload()
