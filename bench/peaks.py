@@ -134,8 +134,9 @@ def run(case: Case, card: Backend) -> dict[str, Any]:
     plan = mode.plan(mode.parse({**asked, **guidance, "num_inference_steps": 2}), backend, weights="wan")
     placed = plan.placement
     assert placed is not None, "the plan says that it does not fit"
-    said = {"case": f"{row.key} {case.size.size}x{plan.num_frames}", "machine": backend.name}
-    said |= {"how": placed.why, "plan_gb": round(placed.peak_bytes / 1e9, 2)}
+    said = {"mode": case.mode, "checkpoint": row.key, "machine": case.machine}
+    said |= {"size": [plan.width, plan.height, plan.num_frames], "how": placed.why}
+    said |= {"plan_gb": round(placed.peak_bytes / 1e9, 2)}
     began = time.monotonic()
     waiting = settle.waiting(placed)
     pipe = load.build(
@@ -202,14 +203,14 @@ def main() -> int:
             try:
                 row = run(case, card)
             except Exception as error:
-                row = {"case": str(case), "failed": f"{type(error).__name__}: {error}"[:300], "off": 1.0}
+                row = {"checkpoint": str(case), "failed": f"{type(error).__name__}: {error}"[:300], "off": 1.0}
             whole["cases"].append(row)
             print(json.dumps(row), flush=True)
             gc.collect()
             torch.cuda.empty_cache()
             if args.out:
                 args.out.write_text(json.dumps(whole, indent=1) + "\n")
-    bad = [row["case"] for row in whole["cases"] if "failed" in row or abs(row["off"]) > 0.1]
+    bad = [row["checkpoint"] for row in whole["cases"] if "failed" in row or abs(row["off"]) > 0.1]
     print("all within 10% of the plan" if not bad else f"off or dead: {', '.join(bad)}")
     return 1 if bad else 0
 

@@ -38,8 +38,8 @@ def apply(
 ) -> None:
     """Puts the pipeline into the state that the plan asks for, whatever the last request left behind.
 
-    `enable_lora` first: after `disable_lora`, `set_adapters` alone leaves the adapters off, silently. `say` is told what is
-    downloaded, unless nothing may be (`offline`), and what of a LoRA is not used.
+    `enable_lora` first: after `disable_lora`, `set_adapters` alone leaves the adapters off, silently. `say` is told
+    what is downloaded, unless nothing may be (`offline`), and what of a LoRA is not used.
     """
     names: list[str] = []
     scales: list[float] = []
