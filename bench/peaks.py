@@ -131,7 +131,9 @@ def run(case: Case, card: Backend) -> dict[str, Any]:
     asked |= {slot.name: picture if slot.kind == "image" else clip for slot in mode.slots if slot.required}
     asked |= {"video": clip} if case.mode == "vace" else {}
     guidance = {} if "fast" in row.presets else {"guidance_scale": 1.0}
-    steps = 4 if row.moe else 2  # two for each transformer: the first of an offloaded one fetches nothing ahead
+    steps = (
+        4 if row.moe else 2
+    )  # two for each transformer: the first of an offloaded one fetches nothing ahead
     plan = mode.plan(mode.parse({**asked, **guidance, "num_inference_steps": steps}), backend, weights="wan")
     placed = plan.placement
     assert placed is not None, "the plan says that it does not fit"
@@ -204,7 +206,11 @@ def main() -> int:
             try:
                 row = run(case, card)
             except Exception as error:
-                row = {"checkpoint": str(case), "failed": f"{type(error).__name__}: {error}"[:300], "off": 1.0}
+                row = {
+                    "checkpoint": str(case),
+                    "failed": f"{type(error).__name__}: {error}"[:300],
+                    "off": 1.0,
+                }
             whole["cases"].append(row)
             print(json.dumps(row), flush=True)
             gc.collect()

@@ -22,6 +22,11 @@ from common.cost import tokens
 BYTES: Final[Mapping[Precision, float]] = {"float32": 4, "bfloat16": 2, "float8": 1.03}
 """Of a parameter; 8-bit weights have scales beside them, and norms and embeddings stay as they are."""
 
+BETWEEN = 1.25
+"""Room for what lies between the tensors of a VAE that works on whole frames: their sizes differ from frame to frame.
+
+In 51.0 GB a decode of 22.6 GB died beside weights of 24.2 (H100, segments of fixed size); it needs 53 to end there.
+"""
 TEXT_BYTES = 300_000_000
 """What encoding a prompt of 512 tokens adds."""
 BLOCKS_IN_FLIGHT = 3

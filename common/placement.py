@@ -147,7 +147,7 @@ def _as_loaded(choice: _Choice) -> tuple[bool, bool]:
 
 
 def _fits(checkpoint: Checkpoint, backend: Backend, job: Job, choice: _Choice) -> bool:
-    on_device = not backend.memory_bytes or _peak(checkpoint, backend, job, choice) <= usable(backend)
+    on_device = not backend.memory_bytes or _room(checkpoint, backend, job, choice) <= usable(backend)
     waits = backend.host_bytes and _host(checkpoint, backend, choice) > HOST_SHARE * backend.host_bytes
     return on_device and not waits
 
@@ -161,6 +161,18 @@ def _host(checkpoint: Checkpoint, backend: Backend, choice: _Choice) -> float:
 
 def _peak(checkpoint: Checkpoint, backend: Backend, job: Job, choice: _Choice) -> float:
     return max(_stages(checkpoint, backend, job, choice).values())
+
+
+def _room(checkpoint: Checkpoint, backend: Backend, job: Job, choice: _Choice) -> float:
+    """What must be free for a job: more than it holds, where the VAE works on whole frames."""
+    held, stages = _held(checkpoint, backend, job, choice), _stages(checkpoint, backend, job, choice)
+    between = 1 if choice.tiling or backend.device != "cuda" else memory.BETWEEN
+    vae = [
+        stages[name] + (between - 1) * max(stages[name] - held, 0)
+        for name in ("encode", "decode")
+        if name in stages
+    ]
+    return max(*stages.values(), *vae)
 
 
 def _choices(checkpoint: Checkpoint, backend: Backend) -> Iterator[_Choice]:
