@@ -38,7 +38,8 @@ def test_hybrid_goes_into_both_experts(make, service, tmp_path) -> None:
     assert events[-1].plan.loras == [(HYBRID, 1.0)]
     from common.runtime.model import lora
 
-    pipe = service("i2v")._pipe("wan2.2-i2v-a14b", print)
+    plan = events[-1].plan
+    pipe = service("i2v")._pipe(plan.checkpoint, plan.placement, print)
     assert lora.count(pipe, HYBRID, "transformer") and lora.count(pipe, HYBRID, "transformer_2")
 
 
@@ -80,7 +81,10 @@ def test_fastwan_samples_at_the_levels_it_was_distilled_at(
         "i2v": {"image": media.picture(tmp_path / "a.png")},
         "v2v": {"video": media.clip(tmp_path / "a.mp4"), "strength": 0.8},
     }[mode]
-    pipe = service(mode)._pipe(checkpoint, print)
+    engine = service(mode)
+    slots = {slot.name: {"path": "x"} for slot in engine.mode.slots if slot.required}
+    plan = engine.plan(engine.mode.parse({"prompt": "x", "checkpoint": checkpoint, **slots}))
+    pipe = engine._pipe(checkpoint, plan.placement, print)
     told, hook = levels(pipe)
     path, events = make(mode, checkpoint=checkpoint, num_inference_steps=3, **given)
     hook.remove()
