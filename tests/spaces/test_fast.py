@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from common.catalog import CHECKPOINTS
 from common.contract import Backend
 from common.modes.all import MODES
 from common.modes.i2v import HYBRID
@@ -90,6 +91,7 @@ def test_fastwan_samples_at_the_levels_it_was_distilled_at(
     hook.remove()
     assert told == wanted
     assert sum(e.type == "preview" for e in events) == len(wanted)
-    assert not events[-1].plan.notices
+    note = CHECKPOINTS[checkpoint].presets["fast"].note
+    assert events[-1].plan.notices == ([note] if note else [])
     again, _ = make(mode, checkpoint=checkpoint, num_inference_steps=3, **given)
     assert np.array_equal(media.read(path), media.read(again))
