@@ -32,7 +32,7 @@ def job(row: Checkpoint, size: Resolution) -> Job:
     """A clip of the model's own length, as the mode that asks most of it makes it."""
     modes = [mode for mode in MODES.values() if row.key in mode.checkpoints]
     shape = Shape(size.width, size.height, row.default_frames("wan"))
-    return max((mode.job(row, shape) for mode in modes), key=lambda asked: asked.reads_media)
+    return max((mode.job(shape) for mode in modes), key=lambda asked: asked.reads_media)
 
 
 def sizes(row: Checkpoint) -> Iterator[Resolution]:

@@ -339,6 +339,7 @@ class Checkpoint:
     upstream_steps: int
     presets: Mapping[PresetName, Preset] = field(hash=False)
     boundary_ratio: float | None = None
+    other_loras: tuple[str, ...] = ()
     gpu_size: GpuSize = "large"
     licence: str = "Apache-2.0"
     community: bool = False
@@ -346,6 +347,12 @@ class Checkpoint:
     revision: str | None = None
     law: FrameLaw = CLIP_LAW
     negative_prompt: str = NEGATIVE_PROMPT
+
+    @property
+    def loras(self) -> tuple[str, ...]:
+        """All that a request may choose: those of its presets, and `other_loras` in their place."""
+        own = [key for preset in self.presets.values() for key in preset.loras]
+        return tuple(dict.fromkeys([*own, *self.other_loras]))
 
     @property
     def moe(self) -> bool:
@@ -439,7 +446,7 @@ CHECKPOINTS: Final[Mapping[str, Checkpoint]] = {
             key="wan2.2-i2v-a14b", name="Wan 2.2 I2V-A14B (MoE)", generation="2.2",
             repo="Wan-AI/Wan2.2-I2V-A14B-Diffusers", kind="i2v-moe", architecture=_A14B_I2V,
             resolutions=R480 + R720, fps=16, num_frames=81, upstream_steps=40,
-            boundary_ratio=0.900, gpu_size="xlarge", published=FP32_EXPERTS,
+            boundary_ratio=0.900, other_loras=("hybrid-2.2-i2v",), gpu_size="xlarge", published=FP32_EXPERTS,
             presets={
                 "fast": _lightning(
                     "lightning-2.2-i2v", moe=True,

@@ -137,10 +137,12 @@ class Backend(Model):
     `host_bytes` is the machine's own memory, where it is another than the device's and is known.
     """
 
+    model_config = ConfigDict(frozen=True)
+
     device: Device = "cpu"
     name: str = "CPU"
-    memory_bytes: int = 0
-    host_bytes: int = 0
+    memory_bytes: Annotated[int, Field(ge=0)] = 0
+    host_bytes: Annotated[int, Field(ge=0)] = 0
     gpu_size: GpuSize | None = None
     capability: tuple[int, int] | None = None
     """CUDA's compute capability, such as (9, 0); None where it is not known."""
@@ -159,6 +161,7 @@ class Placement(Model):
     attention: Literal["sdpa", "chunked"] = "sdpa"
     tiling: bool = False
     offload: Literal["none", "text_encoder", "group"] = "none"
+    compile: Literal["none"] = "none"
     peak_bytes: int
     weight_bytes: int
     host_bytes: int = 0
@@ -203,7 +206,7 @@ class Plan(Model):
     negative_prompt: str
     loras: list[tuple[str, float]] = Field(default_factory=lambda: list[tuple[str, float]]())
     placement: Placement | None = None
-    gpu_duration: int
+    gpu_duration: int = 0
     gpu_seconds: int
     gpu_size: GpuSize | None = None
     expected_seconds: float

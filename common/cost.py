@@ -151,11 +151,17 @@ def billed(asked: int, size: GpuSize) -> int:
     return math.ceil(asked * factors[size])
 
 
-def days() -> dict[str, int]:
-    """GPU seconds a day on ZeroGPU, by who asks; the least first."""
+def over(billed: int) -> tuple[str, int] | None:
+    """Whose GPU seconds of a day on ZeroGPU a job is more than, and how many those are: the most that it exceeds."""
     seconds_a_day = _table()["seconds_a_day"]
     assert isinstance(seconds_a_day, dict)
-    return seconds_a_day
+    return next(((who, day) for who, day in reversed(seconds_a_day.items()) if billed > day), None)
+
+
+def verified(backend: Backend, weights: Weights) -> bool:
+    """Whether the rates of a machine were measured on one like it."""
+    known = _table()["verified"].get(profile(backend), "")
+    return weights == "nano" or bool(known and known in backend.name)
 
 
 def profile(backend: Backend) -> str:

@@ -7,12 +7,14 @@ downloaded for it.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final, Literal
 
 from common import memory
-from common.catalog import MAX_PROMPT_TOKENS, Checkpoint, GpuSize, Resolution, Weights
+from common.catalog import LORAS, MAX_PROMPT_TOKENS, Checkpoint, GpuSize, Resolution, Weights
 from common.contract import Backend, Device, Placement, Precision
 from common.cost import tokens
 from common.memory import Shape
@@ -34,15 +36,9 @@ _FULL = ("vae", "image_encoder")
 
 @dataclass(frozen=True)
 class Job:
-    """What has to fit: a shape, the ranks of its LoRAs (one for each transformer), and whether media are encoded.
-
-    `offered` are the ranks of what another request may ask for. They are attached too where none can be later: on
-    ZeroGPU, and to weights that are changed or leave the GPU once they are loaded.
-    """
+    """What has to fit beside a checkpoint and its LoRAs: a shape, and whether media are encoded."""
 
     shape: Shape
-    ranks: tuple[int, ...] = ()
-    offered: tuple[int, ...] = ()
     reads_media: bool = False
 
 
@@ -69,8 +65,8 @@ def usable(backend: Backend) -> int:
     """Bytes of a device that tensors may take: the driver's own and what lies between tensors taken off."""
     have = backend.memory_bytes
     if backend.device == "cuda":
-        return int(0.95 * have - 0.8e9)
-    return int(0.95 * have - 2.0e9)  # shared with everything else that runs
+        return max(0, int(0.95 * have - 0.8e9))
+    return max(0, int(0.95 * have - 2.0e9))  # shared with everything else that runs
 
 
 def place(checkpoint: Checkpoint, weights: Weights, backend: Backend, job: Job) -> Placement | None:
@@ -81,12 +77,14 @@ def place(checkpoint: Checkpoint, weights: Weights, backend: Backend, job: Job) 
     """
     if weights == "nano":
         return _placed(checkpoint, backend, job, _Choice(), NANO_BYTES, NANO_BYTES)
-    loaded = _loaded(checkpoint, backend, job)
-    for choice in _choices(checkpoint, backend):
-        if _as_loaded(choice) == loaded and _fits(checkpoint, backend, job, choice):
-            peak = _peak(checkpoint, backend, job, choice)
-            return _placed(checkpoint, backend, job, choice, peak, _held(checkpoint, backend, job, choice))
-    return None
+    fitting = [c for c in _choices(checkpoint, backend) if _fits(checkpoint, backend, job, c)]
+    loaded = _loaded(checkpoint, backend)
+    # Better loaded anew than refused; but not in a worker that is paid for.
+    found = [c for c in fitting if _as_loaded(c) == loaded] or ([] if backend.gpu_size else fitting)
+    if not found:
+        return None
+    peak, held = _peak(checkpoint, backend, job, found[0]), _held(checkpoint, backend, found[0])
+    return _placed(checkpoint, backend, job, found[0], peak, held)
 
 
 def possible(
@@ -94,26 +92,39 @@ def possible(
 ) -> list[tuple[Resolution, int]]:
     """Each size that a machine can make, with its most frames up to those asked for; the largest size first."""
     law, found = checkpoint.law, list[tuple[Resolution, int]]()
+    counts = range(law.least, law.below(job.shape.num_frames) + 1, law.step)
     for size in _from_the_largest(checkpoint, weights):
-        for frames in range(law.below(job.shape.num_frames), 0, -law.step):
+
+        def too_many(frames: int, size: Resolution = size) -> bool:
             shape = replace(job.shape, width=size.width, height=size.height, num_frames=frames)
-            if place(checkpoint, weights, backend, replace(job, shape=shape)):
-                found.append((size, frames))
-                break
+            return place(checkpoint, weights, backend, replace(job, shape=shape)) is None
+
+        # More frames never take less.
+        if fit := bisect_left(counts, True, key=too_many):
+            found.append((size, counts[fit - 1]))
     return found
 
 
 def shortage(checkpoint: Checkpoint, weights: Weights, backend: Backend, job: Job) -> str:
     """What a job needs at the least, what is there, and the largest that would fit, in words."""
     shape, choices = job.shape, list(_choices(checkpoint, backend))
-    asked = f"{shape.width}x{shape.height} and {shape.num_frames} frames"
-    need, have = min(_peak(checkpoint, backend, job, choice) for choice in choices), usable(backend)
-    text = f"{checkpoint.name} needs {need / 1e9:.0f} GB for {asked}, {backend.name} has {have / 1e9:.0f} GB for it"
-    if need <= have:
-        wait = min(_host(checkpoint, backend, choice) for choice in choices if choice.offload == "group")
+    need, have = min(_room(checkpoint, backend, job, choice) for choice in choices), usable(backend)
+    text = (
+        f"{checkpoint.name} needs {need / 1e9:.1f} GB for {shape.width}x{shape.height} and {shape.num_frames} "
+        f"frames, {backend.name} has {have / 1e9:.1f} GB for it"
+    )
+    held = [
+        c
+        for c in choices
+        if _room(checkpoint, backend, job, c) <= have and not _waits(checkpoint, backend, c)
+    ]
+    if need <= have and not held:
+        wait = min(
+            _host(checkpoint, backend, c) for c in choices if _room(checkpoint, backend, job, c) <= have
+        )
         text = (
-            f"{checkpoint.name} does not fit {backend.name} at once, and {wait / 1e9:.0f} GB of it cannot wait in "
-            f"the machine's own memory, which has {HOST_SHARE * backend.host_bytes / 1e9:.0f} GB for it"
+            f"{checkpoint.name} does not fit {backend.name} at once, and {wait / 1e9:.1f} GB of it cannot wait in "
+            f"the machine's own memory, which has {HOST_SHARE * backend.host_bytes / 1e9:.1f} GB for it"
         )
     found = possible(checkpoint, weights, backend, job)
     # Smaller or shorter: who asked may choose.
@@ -132,12 +143,14 @@ def _from_the_largest(checkpoint: Checkpoint, weights: Weights) -> list[Resoluti
     return sorted(checkpoint.sizes(weights), key=lambda r: -r.width * r.height)
 
 
-def _loaded(checkpoint: Checkpoint, backend: Backend, job: Job) -> tuple[bool, bool] | None:
+@lru_cache(maxsize=1024)
+def _loaded(checkpoint: Checkpoint, backend: Backend) -> tuple[bool, bool] | None:
+    """In 8 bits or not, and whether blocks wait: what the largest clip that fits needs, whatever mode asks for it."""
     for frames in range(checkpoint.default_frames("wan"), 0, -checkpoint.law.step):
         for size in _from_the_largest(checkpoint, "wan"):
-            largest_clip = replace(job, shape=Shape(size.width, size.height, frames))
+            largest = Job(Shape(size.width, size.height, frames), reads_media=True)
             for choice in _choices(checkpoint, backend):
-                if _fits(checkpoint, backend, largest_clip, choice):
+                if _fits(checkpoint, backend, largest, choice):
                     return _as_loaded(choice)
     return None
 
@@ -148,8 +161,12 @@ def _as_loaded(choice: _Choice) -> tuple[bool, bool]:
 
 def _fits(checkpoint: Checkpoint, backend: Backend, job: Job, choice: _Choice) -> bool:
     on_device = not backend.memory_bytes or _room(checkpoint, backend, job, choice) <= usable(backend)
-    waits = backend.host_bytes and _host(checkpoint, backend, choice) > HOST_SHARE * backend.host_bytes
-    return on_device and not waits
+    return on_device and not _waits(checkpoint, backend, choice)
+
+
+def _waits(checkpoint: Checkpoint, backend: Backend, choice: _Choice) -> bool:
+    """Whether more would have to wait outside the device than the machine's own memory holds."""
+    return bool(backend.host_bytes) and _host(checkpoint, backend, choice) > HOST_SHARE * backend.host_bytes
 
 
 def _host(checkpoint: Checkpoint, backend: Backend, choice: _Choice) -> float:
@@ -165,7 +182,7 @@ def _peak(checkpoint: Checkpoint, backend: Backend, job: Job, choice: _Choice) -
 
 def _room(checkpoint: Checkpoint, backend: Backend, job: Job, choice: _Choice) -> float:
     """What must be free for a job: more than it holds, where the VAE works on whole frames."""
-    held, stages = _held(checkpoint, backend, job, choice), _stages(checkpoint, backend, job, choice)
+    held, stages = _held(checkpoint, backend, choice), _stages(checkpoint, backend, job, choice)
     between = 1 if choice.tiling or backend.device != "cuda" else memory.BETWEEN
     vae = [
         stages[name] + (between - 1) * max(stages[name] - held, 0)
@@ -215,20 +232,23 @@ def _weights(checkpoint: Checkpoint, backend: Backend, choice: _Choice) -> dict[
     return sizes
 
 
-def _held(checkpoint: Checkpoint, backend: Backend, job: Job, choice: _Choice) -> float:
-    """Bytes of the weights on the device, LoRAs and all."""
+def _held(checkpoint: Checkpoint, backend: Backend, choice: _Choice) -> float:
+    """Bytes of the weights on the device, with all LoRAs: where one was, it stays attached."""
     a = checkpoint.architecture
-    at_once = backend.gpu_size or choice.fp8 or choice.offload == "group"
-    loras = sum(memory.lora(a, rank) for rank in job.ranks + (job.offered if at_once else ()))
+    loras = sum(memory.lora(a, rank) for rank in _ranks(checkpoint))
     if choice.offload == "group":
         loras *= memory.BLOCKS_IN_FLIGHT / (a.experts * a.layers)
     return sum(_weights(checkpoint, backend, choice).values()) + loras
 
 
+def _ranks(checkpoint: Checkpoint) -> list[int]:
+    return [file.rank for key in checkpoint.loras for file in LORAS[key].files]
+
+
 def _stages(checkpoint: Checkpoint, backend: Backend, job: Job, choice: _Choice) -> dict[str, float]:
     """Bytes that the device holds in each stage of the work."""
     a, shape = checkpoint.architecture, job.shape
-    first = _held(checkpoint, backend, job, choice)
+    first = _held(checkpoint, backend, choice)
     away = _weights(checkpoint, backend, choice)["text_encoder"] if choice.offload != "none" else 0
     later = first - away
     full = 2 if backend.device == "cpu" else 1  # activations follow the weights
@@ -237,7 +257,7 @@ def _stages(checkpoint: Checkpoint, backend: Backend, job: Job, choice: _Choice)
         more, scores = memory.APPLE, memory.scores(attention_elements(checkpoint, shape))
     stages = {
         "text": first + memory.TEXT_BYTES,
-        "denoise": later + more * full * memory.denoise(a, shape, lora=bool(job.ranks)) + scores,
+        "denoise": later + more * full * memory.denoise(a, shape, lora=bool(checkpoint.loras)) + scores,
         "decode": later + more * memory.decode(a, shape, choice.decode, tiled=choice.tiling),
     }
     if job.reads_media:

@@ -13,7 +13,6 @@ from huggingface_hub import hf_hub_download
 
 from common.catalog import CHECKPOINTS, Checkpoint
 from common.errors import InputError
-from common.modes.all import MODES
 from common.runtime.model.weights import ORIGIN
 from deploy.errors import Missing
 from deploy.hub import Hub
@@ -43,11 +42,6 @@ def check(checkpoint: str, form: Form = "bf16") -> None:
     elif checkpoint in CHECKPOINTS:
         rule = "must be published in fp32"
     raise InputError("checkpoint", rule, got=repr(checkpoint), hint=f"try {', '.join(known)}")
-
-
-def _loras(row: Checkpoint) -> set[str]:
-    offered = [mode.offered_loras(row) for mode in MODES.values() if row.key in mode.checkpoints]
-    return {key for keys in offered for key in keys}
 
 
 def bake(hub: Hub, checkpoint: str, namespace: str, *, private: bool = False, form: Form = "bf16") -> str:

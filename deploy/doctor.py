@@ -15,7 +15,7 @@ from common.cost import download_bytes
 from common.errors import StudioError
 from common.memory import Shape
 from common.modes.all import MODES
-from common.placement import ZEROGPU_BYTES, place, shortage, zerogpu
+from common.placement import ZEROGPU_BYTES, place, possible, shortage, zerogpu
 from deploy import bundle as bundles
 from deploy import volumes
 from deploy.errors import DeployError
@@ -202,7 +202,7 @@ def _memory(target: Target) -> list[Finding]:
     mode, row, backend = MODES[target.mode], CHECKPOINTS[target.checkpoints[0]], zerogpu(tier)
     most, why = 0, ""
     for size in row.sizes("wan"):
-        job = mode.job(row, Shape(size.width, size.height, row.default_frames("wan")))
+        job = mode.job(Shape(size.width, size.height, row.default_frames("wan")))
         placed = place(row, "wan", backend, job)
         if placed is None:
             text = f"{target.name}: {shortage(row, 'wan', backend, job)}"
@@ -211,7 +211,15 @@ def _memory(target: Target) -> list[Finding]:
         if placed.peak_bytes > most:
             most, why = placed.peak_bytes, "; ".join(placed.why)
     text = f"{target.name}: {row.name} takes {most / 1e9:.0f} of {backend.memory_bytes / 1e9:.0f} GB"
-    return [Finding("ok", f"{text}: {why}" if why else text)]
+    text += " by our count, unverified on ZeroGPU" + (f": {why}" if why else "")
+    if mode.most_references:
+        largest = max(row.sizes("wan"), key=lambda size: size.area)
+        shape = Shape(largest.width, largest.height, row.default_frames("wan"), mode.most_references)
+        size, frames = possible(row, "wan", backend, mode.job(shape))[0]
+        text += (
+            f"; with {mode.most_references} reference pictures {size.size} and {frames} frames at the most"
+        )
+    return [Finding("ok", text)]
 
 
 def _disk(target: Target) -> list[Finding]:
@@ -238,5 +246,5 @@ def _packed(target: Target) -> int:
         return 0
     row, mode = CHECKPOINTS[target.checkpoints[0]], MODES[target.mode]
     size = row.sizes("wan")[0]
-    placed = place(row, "wan", zerogpu(tier), mode.job(row, Shape(size.width, size.height, 1)))
+    placed = place(row, "wan", zerogpu(tier), mode.job(Shape(size.width, size.height, 1)))
     return placed.weight_bytes if placed else 0

@@ -14,7 +14,6 @@ from common import cost, nano_words, placement
 from common.catalog import (
     CHECKPOINTS,
     GENERATIONS,
-    LORAS,
     MAX_PROMPT_TOKENS,
     MAX_STEPS,
     Checkpoint,
@@ -70,6 +69,8 @@ class Mode(Generic[Asked]):
     slots: ClassVar[tuple[MediaSlot, ...]] = ()
     examples: ClassVar[tuple[Example, ...]] = ()
     nano_examples: ClassVar[tuple[Example, ...]] = ()
+    most_references: ClassVar[int] = 0
+    """Pictures beside the clip that the model reads along with it."""
     prepares: ClassVar[bool] = False
     """Makes control media first, which `/prepare` shows."""
 
@@ -91,11 +92,6 @@ class Mode(Generic[Asked]):
     def loras(self, request: Asked, checkpoint: Checkpoint, preset: Preset) -> tuple[str, ...]:
         """LoRAs that are active; a mode may offer others than the preset's own."""
         return preset.loras
-
-    def offered_loras(self, checkpoint: Checkpoint) -> tuple[str, ...]:
-        """All LoRAs that a request may choose: they are attached at once where none can be later."""
-        every = [key for preset in checkpoint.presets.values() for key in preset.loras]
-        return tuple(dict.fromkeys(every))
 
     def denoising_steps(self, request: Asked, steps: int) -> int:
         """Steps that really run; less than `steps` where a mode starts in the middle (strength)."""
@@ -202,7 +198,7 @@ class Mode(Generic[Asked]):
         notices += unguided + rules.small_notices(size, checkpoint, weights)
         loras = self.loras(request, checkpoint, preset)
         shape = Shape(size.width, size.height, num_frames, self.references(request))
-        job = self.job(checkpoint, shape, loras)
+        job = self.job(shape)
         placed = placement.place(checkpoint, weights, backend, job)
         if placed is None:
             notices.append(f"Not enough memory: {placement.shortage(checkpoint, weights, backend, job)}.")
@@ -223,6 +219,11 @@ class Mode(Generic[Asked]):
         expected = takes(backend)
         lent = backend if backend.gpu_size else placement.zerogpu(checkpoint.gpu_size)
         duration = cost.duration(takes(lent))
+        billed = cost.billed(duration, lent.gpu_size or checkpoint.gpu_size)
+        if backend.gpu_size and (over := cost.over(billed)):
+            notices.append(
+                f"This takes {billed} GPU seconds, more than a {over[0]} has in a day ({over[1]})."
+            )
         return Plan(
             mode=self.key,
             checkpoint=checkpoint.key,
@@ -248,7 +249,7 @@ class Mode(Generic[Asked]):
             loras=[(key, 1.0) for key in loras],
             placement=placed,
             gpu_duration=duration,
-            gpu_seconds=cost.billed(duration, lent.gpu_size or checkpoint.gpu_size),
+            gpu_seconds=billed,
             gpu_size=backend.gpu_size,
             expected_seconds=round(expected, 2),
             clip_seconds=round(num_frames / checkpoint.fps, 3),
@@ -261,11 +262,9 @@ class Mode(Generic[Asked]):
         request = self.parse({name: value for name, value in values.items() if value is not None})
         return self.plan(request, manifest.backend, weights=manifest.weights, allowed=allowed)
 
-    def job(self, checkpoint: Checkpoint, shape: Shape, loras: Sequence[str] = ()) -> placement.Job:
-        """What has to fit: LoRAs stay attached, those of the other preset too."""
-        attached = {key for preset in checkpoint.presets.values() for key in preset.loras} | {*loras}
-        offered = {*self.offered_loras(checkpoint)} - attached
-        return placement.Job(shape, _ranks(attached), _ranks(offered), reads_media=bool(self.slots))
+    def job(self, shape: Shape) -> placement.Job:
+        """What has to fit."""
+        return placement.Job(shape, reads_media=bool(self.slots))
 
     def _crops(self, request: Asked, size: Resolution) -> list[str]:
         """What is cut away of media that were measured."""
@@ -292,10 +291,6 @@ class Mode(Generic[Asked]):
             got=repr(key),
             hint="try " + ", ".join(row.key for row in rows),
         )
-
-
-def _ranks(loras: set[str]) -> tuple[int, ...]:
-    return tuple(file.rank for key in sorted(loras) for file in LORAS[key].files)
 
 
 def drawn(seed: Any) -> Any:

@@ -10,7 +10,6 @@ from common.contract import ImageFrom, MediaHandle
 from common.modes.base import Example, MediaSlot, Mode
 
 HYBRID = "hybrid-2.2-i2v"
-HYBRID_REPLACES = ("lightning-2.2-i2v",)
 
 
 class Request(contract.Request):
@@ -54,23 +53,21 @@ class I2V(Mode[Request]):
 
     def loras(self, request: Request, checkpoint: Checkpoint, preset: Preset) -> tuple[str, ...]:
         """The community's hybrid: Wan 2.1's LoRA on both experts of Wan 2.2."""
-        return (HYBRID,) if request.hybrid and preset.loras == HYBRID_REPLACES else preset.loras
+        return (
+            (HYBRID,)
+            if request.hybrid and preset.loras and HYBRID in checkpoint.other_loras
+            else preset.loras
+        )
 
     def encodes(self, request: Request, checkpoint: Checkpoint) -> int:
         """The picture with empty frames after it; TI2V-5B reads it alone, which is nothing beside a clip."""
         return 0 if checkpoint.architecture.spatial == 16 else 1
 
-    def offered_loras(self, checkpoint: Checkpoint) -> tuple[str, ...]:
-        """Those of the presets, and the hybrid where it replaces one of them."""
-        offered = super().offered_loras(checkpoint)
-        return (*offered, HYBRID) if {*HYBRID_REPLACES} <= {*offered} else offered
-
     def check(self, request: Request, checkpoint: Checkpoint, weights: Weights) -> list[str]:
         """Says what the hybrid is, or that it is not there."""
         if not request.hybrid:
             return []
-        fast = checkpoint.presets.get("fast")
-        if fast is None or fast.loras != HYBRID_REPLACES or request.preset != "fast":
+        if HYBRID not in checkpoint.other_loras or request.preset != "fast":
             return ["The hybrid LoRA belongs to Fast on Wan 2.2 I2V-A14B; it has no effect here."]
         return [LORAS[HYBRID].note]
 

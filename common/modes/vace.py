@@ -78,6 +78,7 @@ class VACE(Mode[Request]):
     icon = "🎛️"
     about = "Control, inpaint, outpaint, extend and compose with one model."
     checkpoints = ("wan2.1-vace-14b", "wan2.1-vace-1.3b")
+    most_references = MAX_REFERENCES
     prepares = True
     community = ("wan2.2-vace-fun-14b",)
     """On offer only where a Space names it in WAN_CHECKPOINTS."""

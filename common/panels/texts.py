@@ -26,22 +26,25 @@ def place(backend: Backend) -> str:
 
 
 def reservation(plan: Plan, backend: Backend) -> str:
-    """What Generate will cost: seconds of a visitor's day on ZeroGPU, or how long this machine will take."""
+    """What Generate will cost: seconds of a visitor's day on ZeroGPU, or how long this machine will take.
+
+    Both are estimates; where no machine like this one was measured, they say so.
+    """
+    doubt = "" if cost.verified(backend, plan.weights) else ", unverified"
     if plan.gpu_size:
         minutes = f" ({plan.gpu_seconds / 60:.1f} min)" if plan.gpu_seconds >= 60 else ""
         tier = " · xlarge" if plan.gpu_size == "xlarge" else ""
-        return f"⌚ ZeroGPU: ~{plan.gpu_seconds}s{minutes}{tier}"
-    return f"⌚ about {seconds(plan.expected_seconds)} on {place(backend)}"
+        return f"⌚ ZeroGPU: ~{plan.gpu_seconds}s{minutes}{tier}{doubt}"
+    return f"⌚ about {seconds(plan.expected_seconds)} on {place(backend)}{doubt}"
 
 
 def bill(plan: Plan) -> str:
-    """How the seconds come about that a job takes of a visitor's day on ZeroGPU, and whose day they are more than."""
+    """How the seconds come about that a job takes of a visitor's day on ZeroGPU; empty elsewhere."""
     if plan.gpu_size is None:
         return ""
     text = f"Billed as {plan.gpu_seconds} GPU seconds of your day: up to {plan.gpu_duration} s of work"
     text += " on a whole card, counted twice" if plan.gpu_size == "xlarge" else ", and half as much again"
-    over = [(who, day) for who, day in cost.days().items() if plan.gpu_seconds > day]
-    return f"{text}. More than a {over[-1][0]} has in a day ({over[-1][1]} s)." if over else f"{text}."
+    return f"{text}."
 
 
 def label(plan: Plan, backend: Backend, todo: Sequence[str] = ()) -> str:

@@ -168,13 +168,13 @@ class Engine(ABC, Generic[Asked]):
         """Loads the one resident checkpoint with its LoRAs: at import, so that ZeroGPU packs it."""
         checkpoint = CHECKPOINTS[self.allowed[0]]
         weights = self.settings.weights
-        job = self.mode.job(checkpoint, Shape(*_first(checkpoint, weights)))
+        job = self.mode.job(Shape(*_first(checkpoint, weights)))
         found = placement.possible(checkpoint, weights, self.backend, job)
         if not found:
             raise UnavailableError(placement.shortage(checkpoint, weights, self.backend, job))
         size, frames = found[0]
         shape = Shape(size.width, size.height, frames)
-        placed = placement.place(checkpoint, weights, self.backend, self.mode.job(checkpoint, shape))
+        placed = placement.place(checkpoint, weights, self.backend, self.mode.job(shape))
         assert placed is not None  # `possible` has seen it fit
         self._attach_all(self._pipe(checkpoint.key, placed, print), checkpoint, print)
 
@@ -272,11 +272,14 @@ class Engine(ABC, Generic[Asked]):
         shape = Shape(plan.width, plan.height, plan.num_frames, self.mode.references(request))
 
         def fits(row: Checkpoint) -> bool:
-            return placement.place(row, weights, backend, self.mode.job(row, shape)) is not None
+            try:  # it may not have this size, or this length
+                return self.plan(request.model_copy(update={"checkpoint": row.key})).placement is not None
+            except InputError:
+                return False
 
         checkpoint = CHECKPOINTS[plan.checkpoint]
         smaller = [row.key for row in self.mode.rows(self.allowed) if fits(row)]
-        why = placement.shortage(checkpoint, weights, backend, self.mode.job(checkpoint, shape))
+        why = placement.shortage(checkpoint, weights, backend, self.mode.job(shape))
         raise InputError(
             "checkpoint",
             f"must fit into this machine's memory: {why}",
@@ -314,7 +317,7 @@ class Engine(ABC, Generic[Asked]):
         return self.seat.residency.get(self._key(key, placed), self.pipeline, build)
 
     def _attach_all(self, pipe: Any, checkpoint: Checkpoint, say: weights.Say) -> None:
-        for key in self.mode.offered_loras(checkpoint):
+        for key in checkpoint.loras:
             lora.attach(pipe, key, checkpoint, self.settings.weights, say)
 
     def _measured(

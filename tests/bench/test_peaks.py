@@ -27,7 +27,7 @@ def name(row: dict[str, Any]) -> str:
 @pytest.mark.parametrize("row", SEEN["cases"], ids=name)
 def test_placement_peak_is_the_one_that_was_measured(row: dict[str, Any]) -> None:
     checkpoint = CHECKPOINTS[row["checkpoint"]]
-    job = MODES[row["mode"]].job(checkpoint, Shape(*row["size"]))
+    job = MODES[row["mode"]].job(Shape(*row["size"]))
     placed = place(checkpoint, "wan", peaks.backend_of(row["machine"], CARD), job)
     assert placed is not None and placed.why == row["how"]
     assert row["peak_gb"] == pytest.approx(placed.peak_bytes / 1e9, rel=0.05)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from typing import Any
 
 from common.contract import Device
@@ -36,19 +36,22 @@ class Residency:
                 self._key = key
             return self._pipes[pipeline]
 
-    def part(self, key: Hashable, load: Callable[[], Any], instead_of: Hashable = None) -> Any:
-        """A part that pipelines share, loaded once; the same in another form, `instead_of`, goes for it."""
+    def part(self, key: Hashable, load: Callable[[], Any]) -> Any:
+        """A part that pipelines share, loaded once."""
         with self._parts_lock:
             if key not in self._parts:
-                if self._parts.pop(instead_of, None) is not None:
-                    gc.collect()
-                    free_memory(self._device)
                 self._parts[key] = load()
             return self._parts[key]
 
-    def holds(self, key: tuple[str, ...]) -> bool:
-        """Whether `key` is loaded."""
-        return self._key == key
+    def keep(self, keys: Collection[Hashable]) -> None:
+        """Lets all parts go but these: no plan counts what another checkpoint has left behind."""
+        with self._parts_lock:
+            gone = [key for key in self._parts if key not in keys]
+            for key in gone:
+                del self._parts[key]
+        if gone:
+            gc.collect()
+            free_memory(self._device)
 
     @property
     def key(self) -> tuple[str, ...] | None:

@@ -9,6 +9,8 @@ import importlib
 import inspect
 import json
 import threading
+from collections.abc import Hashable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,16 +55,20 @@ def build(
     index = json.loads((folder / "model_index.json").read_text())
     made = pipeline_class(pipeline)
     arguments: dict[str, Any] = {}
-    for name in inspect.signature(made.__init__).parameters:
+    names = inspect.signature(made.__init__).parameters
+    entries: dict[str, list[str]] = {n: e for n in names if isinstance(e := index.get(n), list) and e[0]}
+    keys = {n: _key(folder / n, e, n in waiting, weights) for n, e in entries.items() if n in SHARED}
+    if other is None and weights == "wan":
+        residency.keep([*keys.values()])
+    for name in names:
         entry = index.get(name)
         if other is not None and name in TRANSFORMERS:
             arguments[name] = getattr(other, name, None)
         elif isinstance(entry, list):
-            arguments[name] = (
-                _part(folder / name, entry, backend, residency, name in waiting, weights)
-                if entry[0]
-                else None
-            )
+            arguments[name] = None
+            if name in entries:
+                load = partial(_load, folder / name, entries[name], backend, name in waiting)
+                arguments[name] = residency.part(keys[name], load) if name in keys else load()
         elif entry is not None:
             arguments[name] = entry  # boundary_ratio, expand_timesteps
     missing = {"tokenizer", "text_encoder", "transformer", "vae", "scheduler"} - arguments.keys()
@@ -76,14 +82,10 @@ def build(
     return pipe
 
 
-def _part(
-    folder: Path, entry: list[str], backend: Backend, residency: Residency, waits: bool, weights: Weights
-) -> Any:
-    if folder.name not in SHARED:
-        return _load(folder, entry, backend, waits)
+def _key(folder: Path, entry: list[str], waits: bool, weights: Weights) -> Hashable:
+    """What makes a shared part the one that is there already: what it is, and whether it waits outside the GPU."""
     same = (weights == "wan" and identity.of(folder, entry)) or _content(folder)
-    key, other = (folder.name, waits, same), (folder.name, not waits, same)
-    return residency.part(key, lambda: _load(folder, entry, backend, waits), instead_of=other)
+    return folder.name, waits, same
 
 
 def _content(folder: Path) -> tuple[tuple[str, str], ...]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from typing import Any
+from weakref import WeakSet
 
 import torch
 
 from common.contract import Backend, Placement
+from common.errors import WeightsError
+from common.runtime.model.load import TRANSFORMERS
 
-TRANSFORMERS = ("transformer", "transformer_2")
+_grouped: WeakSet[Any] = WeakSet()
+"""Modules that have their hooks: a text encoder that outlives a swap must not get them twice."""
 
 
 def waiting(placement: Placement) -> frozenset[str]:
@@ -22,6 +26,11 @@ def settle(pipe: Any, placement: Placement, backend: Backend) -> None:
     """To be called once, after all LoRAs are attached: what comes later would meet weights that it does not know."""
     found = [getattr(pipe, name, None) for name in TRANSFORMERS]
     for transformer in (m for m in found if m is not None):
+        if _in_8_bits(transformer) and backend.device != "cuda":
+            raise WeightsError(
+                f"the weights are a repack in 8 bits, which {backend.name} does not know; mount one in bf16 "
+                "(`wan-studio deploy bake` without --fp8), or take WAN_MODELS away to download the original"
+            )
         if placement.precision["transformer"] == "float8" and not _in_8_bits(transformer):
             _quantize(transformer, backend)
         if placement.offload == "group":
@@ -57,6 +66,9 @@ def _quantize(transformer: Any, backend: Backend) -> None:
 def _group(module: Any, device: str, kind: str) -> None:
     from diffusers.hooks.group_offloading import apply_group_offloading
 
+    if module in _grouped:
+        return
+    _grouped.add(module)
     blocks: dict[str, Any] = {"num_blocks_per_group": 1} if kind == "block_level" else {}
     apply_group_offloading(
         module, onload_device=torch.device(device), offload_device=torch.device("cpu"), offload_type=kind,

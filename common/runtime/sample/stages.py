@@ -21,7 +21,7 @@ _thin: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 def attending(placement: Placement | None, device: str) -> AbstractContextManager[Any]:
     """Attention that is too large goes in pieces in it.
 
-    On Apple's GPUs that is asked of each one anew: a plan does not count the tokens of VACE's references.
+    On Apple's GPUs that is asked of each one anew, for a self-check may have found that none may go whole.
     """
     if device == "mps":
         return InPieces(selfcheck.verdict(device).limit)

@@ -41,7 +41,7 @@ def test_residency_keeps_one_pipeline_and_the_parts_until_all_is_unloaded() -> N
     assert held.get(("a",), "T2V", lambda _: "made again") == "pipe a"
     assert held.part("text_encoder", lambda: "umt5") == "umt5"
     assert held.get(("b",), "T2V", lambda _: "pipe b") == "pipe b"
-    assert (held.holds(("a",)), held.holds(("b",))) == (False, True)
+    assert held.key == ("b",)
     assert held.part("text_encoder", lambda: "loaded again") == "umt5", "it outlives a swap"
     held.unload()
     assert held.key is None
@@ -80,16 +80,11 @@ def test_residency_keeps_what_is_loaded_when_another_class_cannot_be_made() -> N
     assert held.key is None and held.get(("a",), "T2V", str) == "None"
 
 
-def test_residency_has_a_part_in_one_form_alone() -> None:
-    """A text encoder that waits outside the GPU would else have its twin on it, uncounted."""
-    residency, seen = Residency("cpu"), list[str]()
-    part = weakref.ref(residency.part("on the GPU", Thing))
-
-    def load() -> Thing:
-        seen.append("gone" if part() is None else "there")
-        return Thing()
-
-    waiting = residency.part("waiting", load, instead_of="on the GPU")
-    assert seen == ["gone"], "before the other is loaded"
-    assert residency.part("waiting", load, instead_of="on the GPU") is waiting
-    assert residency.part("on the GPU", Thing, instead_of="waiting") is not waiting
+def test_residency_lets_parts_go_that_the_next_checkpoint_does_not_have() -> None:
+    """CLIP of another checkpoint, or a text encoder that is to wait outside the GPU: nobody has counted them."""
+    residency = Residency("cpu")
+    parts = {name: weakref.ref(residency.part(name, Thing)) for name in ("clip", "vae", "text encoder")}
+    vae = parts["vae"]()
+    residency.keep(["vae", "text encoder, waiting"])
+    assert [part() is None for part in parts.values()] == [True, False, True]
+    assert residency.part("vae", Thing) is vae
