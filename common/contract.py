@@ -137,8 +137,6 @@ class Backend(Model):
     `host_bytes` is the machine's own memory, where it is another than the device's and is known.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     device: Device = "cpu"
     name: str = "CPU"
     memory_bytes: Annotated[int, Field(ge=0)] = 0

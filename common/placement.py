@@ -143,9 +143,14 @@ def _from_the_largest(checkpoint: Checkpoint, weights: Weights) -> list[Resoluti
     return sorted(checkpoint.sizes(weights), key=lambda r: -r.width * r.height)
 
 
-@lru_cache(maxsize=1024)
 def _loaded(checkpoint: Checkpoint, backend: Backend) -> tuple[bool, bool] | None:
     """In 8 bits or not, and whether blocks wait: what the largest clip that fits needs, whatever mode asks for it."""
+    return _form(checkpoint, backend.model_dump_json())
+
+
+@lru_cache(maxsize=1024)
+def _form(checkpoint: Checkpoint, machine: str) -> tuple[bool, bool] | None:
+    backend = Backend.model_validate_json(machine)
     for frames in range(checkpoint.default_frames("wan"), 0, -checkpoint.law.step):
         for size in _from_the_largest(checkpoint, "wan"):
             largest = Job(Shape(size.width, size.height, frames), reads_media=True)

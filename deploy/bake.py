@@ -33,7 +33,7 @@ def repo_of(checkpoint: str, namespace: str, form: Form = "bf16") -> str:
 def check(checkpoint: str, form: Form = "bf16") -> None:
     """InputError for a checkpoint that needs no repack, or that cannot be kept in 8 bits."""
     wide = [k for k, c in CHECKPOINTS.items() if max(c.published.transformer, c.published.text_encoder) > 2]
-    known = [k for k in wide if form == "bf16" or not _loras(CHECKPOINTS[k])]
+    known = [k for k in wide if form == "bf16" or not CHECKPOINTS[k].loras]
     if checkpoint in known:
         return
     rule = "must be one of the catalog"
