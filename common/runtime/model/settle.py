@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from common.contract import Backend, Placement
+from common.runtime.model.move import move
 
 TRANSFORMERS = ("transformer", "transformer_2")
 
@@ -27,7 +28,7 @@ def settle(pipe: Any, placement: Placement, backend: Backend) -> None:
         if placement.offload == "group":
             _group(transformer, backend.device, "block_level")
         elif waiting(placement):
-            transformer.to(backend.device)
+            move(transformer, backend.device)
     if placement.offload == "group":
         _group(pipe.text_encoder, backend.device, "leaf_level")
 
