@@ -22,6 +22,7 @@ from common.errors import GpuError, WeightsError
 from common.runtime.device.backend import dtype_of, out_of_memory
 from common.runtime.device.residency import Residency
 from common.runtime.model import cpu_conv, identity
+from common.runtime.model.move import move
 
 SHARED = ("text_encoder", "tokenizer", "vae", "image_encoder", "image_processor")
 TRANSFORMERS = ("transformer", "transformer_2")
@@ -105,7 +106,7 @@ def _load(folder: Path, entry: list[str], backend: Backend, waits: bool = False)
             module: Any = kind.from_pretrained(folder, torch_dtype=dtype_of(folder.name, backend.device))
             if backend.device == "cpu" and folder.name == "vae":
                 cpu_conv.speed_up(module)
-            return module.eval().requires_grad_(False).to("cpu" if waits else backend.device)
+            return move(module.eval().requires_grad_(False), "cpu" if waits else backend.device)
         return kind.from_pretrained(folder)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         if out_of_memory(error):

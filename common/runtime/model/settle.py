@@ -10,6 +10,7 @@ import torch
 from common.contract import Backend, Placement
 from common.errors import WeightsError
 from common.runtime.model.load import TRANSFORMERS
+from common.runtime.model.move import move
 
 _grouped: WeakSet[Any] = WeakSet()
 """Modules that have their hooks: a text encoder that outlives a swap must not get them twice."""
@@ -36,7 +37,7 @@ def settle(pipe: Any, placement: Placement, backend: Backend) -> None:
         if placement.offload == "group":
             _group(transformer, backend.device, "block_level")
         elif waiting(placement):
-            transformer.to(backend.device)
+            move(transformer, backend.device)
     if placement.offload == "group":
         _group(pipe.text_encoder, backend.device, "leaf_level")
 

@@ -1,7 +1,8 @@
 """Runs a Space's app.py under the real `spaces` package, with the CUDA calls of a worker replaced.
 
 `python space_on_cpu.py spaces/t2v/app.py`. Packing, forking, streaming and stopping are the package's own;
-"initialise the GPU" and "copy the packed tensors to it" alone land in ordinary memory.
+"initialise the GPU" and "copy the packed tensors to it" alone land in ordinary memory. FLOAT8_BLOCKS=1
+places every transformer in 8 bits.
 """
 
 from __future__ import annotations
@@ -9,9 +10,13 @@ from __future__ import annotations
 import os
 import runpy
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import torch
+
+if TYPE_CHECKING:  # nothing of the Space may come before `spaces`
+    from common.contract import Placement
 
 
 def install() -> None:
@@ -47,8 +52,23 @@ def install() -> None:
     zero.init, zero.move = init, move
 
 
+def in_8_bits(place: Callable[..., Placement | None]) -> Callable[..., Placement | None]:
+    """`placement.place` as where memory is short: the transformers' blocks have 8 bits. Wan-Nano's never need it."""
+
+    def short(*args: Any) -> Placement | None:
+        placed = place(*args)
+        form: Any = {"transformer": "float8"}
+        return placed and placed.model_copy(update={"precision": placed.precision | form})
+
+    return short
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     install()
+    if os.environ.get("FLOAT8_BLOCKS"):
+        from common import placement
+
+        placement.place = in_8_bits(placement.place)
     sys.argv = sys.argv[1:]
     runpy.run_path(sys.argv[0], run_name="__main__")
