@@ -27,12 +27,13 @@ def settle(pipe: Any, placement: Placement, backend: Backend) -> None:
     """To be called once, after all LoRAs are attached: what comes later would meet weights that it does not know."""
     found = [getattr(pipe, name, None) for name in TRANSFORMERS]
     for transformer in (m for m in found if m is not None):
-        if _in_8_bits(transformer) and backend.device != "cuda":
+        planned = placement.precision["transformer"] == "float8"
+        if _in_8_bits(transformer) and not planned and backend.device != "cuda":
             raise WeightsError(
                 f"the weights are a repack in 8 bits, which {backend.name} does not know; mount one in bf16 "
                 "(`wan-studio deploy bake` without --fp8), or take WAN_MODELS away to download the original"
             )
-        if placement.precision["transformer"] == "float8" and not _in_8_bits(transformer):
+        if planned and not _in_8_bits(transformer):
             _quantize(transformer, backend)
         if placement.offload == "group":
             _group(transformer, backend.device, "block_level")
