@@ -8,7 +8,7 @@ from importlib.resources import files
 import pytest
 
 from common import cost
-from common.contract import Backend
+from common.contract import Backend, Plan
 from common.modes.all import MODES
 from common.placement import zerogpu
 
@@ -42,3 +42,11 @@ def test_zerogpu_reservation_of_a_job_is_the_same_wherever_it_is_planned() -> No
     there = t2v.plan(request, zerogpu("xlarge"), weights="wan")
     assert here.gpu_size is None and there.gpu_size == "xlarge"
     assert (here.gpu_duration, here.gpu_seconds) == (there.gpu_duration, there.gpu_seconds)
+
+
+def test_a_plan_of_an_older_video_is_still_read() -> None:
+    """Its lineage lies in the file; a field that came later must not make it unreadable."""
+    t2v = MODES["t2v"]
+    now = t2v.plan(t2v.parse({"prompt": "a"}))
+    before = now.model_dump(exclude={"gpu_duration", "placement"})
+    assert Plan.model_validate(before).seed == now.seed
