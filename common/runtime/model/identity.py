@@ -1,9 +1,8 @@
 """When a part of one repository is the same model as a part of another, whose file has other bytes.
 
 Wan was published with one UMT5, one CLIP and one VAE for each latent space: in fp32 beside the 2.1 models, and
-UMT5 in bf16 beside the 2.2 ones. So equal sizes are the same weights; on a CPU, which works in fp32, the one that came
-first serves, rounded to bf16 or not. Of Wan-Nano this is not true: there the files
-decide.
+UMT5 in bf16 beside the 2.2 ones. So equal sizes are the same weights; on a CPU, which works in fp32, the one that
+came first serves, rounded to bf16 or not. Of Wan-Nano this is not true: there the files decide.
 """
 
 from __future__ import annotations
