@@ -114,7 +114,13 @@ def on_a_mac(service: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> It
         engine.seat.residency.unload()
 
 
-@pytest.mark.parametrize("case", CASES)
+QUICK = ("moe", "i2v-clip", "vace")
+"""Between them they meet all that the others do, but for their samplers."""
+
+
+@pytest.mark.parametrize(
+    "case", [c if c in QUICK else pytest.param(c, marks=pytest.mark.slow) for c in CASES]
+)
 def test_mps_path_makes_no_float64_and_calls_no_cuda(case: str, on_a_mac: Callable[..., Any]) -> None:
     mode, values = CASES[case]
     pipe, made = on_a_mac(mode, **values)

@@ -108,6 +108,7 @@ TOUR = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_residency_twenty_switches_leave_nothing_behind() -> None:
     """Two rounds through the modes, with videos made where LoRAs are attached and toggled."""
     services = {mode: engine(mode) for mode in PIPELINES}

@@ -305,6 +305,7 @@ def test_lora_for_two_experts_on_a_model_of_one_is_an_error(shared):
         attach(dense)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["float32", "float8"])
 def test_lora_toggles_any_number_of_times_and_each_picture_is_that_of_a_fresh_pipeline(form, t2v):
     def made(preset: str) -> np.ndarray:
