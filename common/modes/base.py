@@ -22,7 +22,17 @@ from common.catalog import (
     Resolution,
     Weights,
 )
-from common.contract import MAX_SEED, Backend, Manifest, MediaHandle, ModeKey, Plan, Request, Segment
+from common.contract import (
+    MAX_SEED,
+    Backend,
+    Manifest,
+    MediaHandle,
+    ModeKey,
+    Placement,
+    Plan,
+    Request,
+    Segment,
+)
 from common.errors import InputError, quoted
 from common.memory import Shape
 from common.modes import rules
@@ -211,14 +221,16 @@ class Mode(Generic[Asked]):
             encodes=self.encodes(request, checkpoint), references=self.references(request), lora=bool(loras),
         )  # fmt: skip
 
-        def takes(machine: Backend) -> float:
-            there = placement.place(checkpoint, weights, machine, job)
+        def takes(machine: Backend, there: Placement | None) -> float:
             seconds = cost.seconds(checkpoint, weights, cost.profile(machine), work, there)
             return seconds + cost.transfer(cost.profile(machine), there.weight_bytes if there else 0)
 
-        expected = takes(backend)
-        lent = backend if backend.gpu_size else placement.zerogpu(checkpoint.gpu_size)
-        duration = cost.duration(takes(lent))
+        expected = takes(backend, placed)
+        lent, held = backend, placed
+        if not backend.gpu_size:  # what the Space of the checkpoint's own tier would ask for
+            lent = placement.zerogpu(checkpoint.gpu_size)
+            held = placement.place(checkpoint, weights, lent, job)
+        duration = cost.duration(takes(lent, held))
         billed = cost.billed(duration, lent.gpu_size or checkpoint.gpu_size)
         if backend.gpu_size and (over := cost.over(billed)):
             notices.append(
