@@ -154,8 +154,8 @@ class FederatedRunner:
                 yield await self._shown_here(item, status.place) if isinstance(item, Prepared) else item
 
     async def _shown_here(self, made: Prepared, place: Place) -> Prepared:
-        video, mask = [await self._known_here(clip, place, None) for clip in (made.video, made.mask)]
-        return made.model_copy(update={"video": video, "mask": mask})
+        clips = {name: value for name, value in made if isinstance(value, MediaHandle)}
+        return made.model_copy(update={n: await self._known_here(c, place, None) for n, c in clips.items()})
 
     def _remote(self, status: Status) -> RemoteRunner:
         place, url, studio = status.place, str(status.url), self.studio

@@ -156,7 +156,7 @@ class _Watch:
         try:
             latents = pipe.scheduler.model_outputs[-1]
             # VACE puts a latent frame for each reference before those of the clip.
-            latents = latents[:, :, -CHECKPOINTS[self.plan.checkpoint].law.latent(self.plan.num_frames) :]
+            latents = latents[:, :, -CHECKPOINTS[self.plan.checkpoint].sampled.latent(self.plan.segments[0].frames) :]
             picture = preview.render(pipe.vae, latents, self.plan.clip_seconds)
         except Exception:  # a preview must never cost the job
             log.warning("preview failed", exc_info=True)
