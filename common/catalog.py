@@ -334,9 +334,9 @@ ANY_LAW: Final = FrameLaw(step=1, rest=0)
 
 @dataclass(frozen=True)
 class SegmentLaw:
-    """How a model makes a long video: segments of `frames`, each of which begins with the last frames of the one before.
+    """How a model makes a long video: segments of `frames`, each of which begins with the last ones of that before.
 
-    How many of them are `carried` may be chosen; the first is the default. Wan-Nano's segments have `nano` frames.
+    How many are `carried` over may be chosen; the first is the default. Wan-Nano's segments have `nano` frames.
     """
 
     frames: int
@@ -357,10 +357,10 @@ class Checkpoint:
     """One set of weights as Wan-AI (or, where said, the community) publishes it.
 
     `kind` names the Wan-Nano model that stands in for it, and is empty where there is none; `upstream_steps` is what
-    upstream itself samples with; a preset that a checkpoint lacks is simply not in `presets`. `revision` is the commit
-    of the repository that is taken; None takes what is there today. `law` and `seconds` are for the whole video, which
-    is made in one piece unless there are `segments`. `pipeline` is the class that runs it in place of its mode's;
-    `animates` is what it can do with a character: animate it, or replace somebody by it.
+    upstream itself samples with; a preset that a checkpoint lacks is simply not in `presets`. `revision` is the
+    commit of the repository that is taken; None takes what is there today. `law` and `seconds` are for the whole
+    video, which is made in one piece unless there are `segments`. `pipeline` is the class that runs it in place of
+    its mode's; `animates` is what it can do with a character: animate it, or replace somebody by it.
     """
 
     key: str
@@ -393,6 +393,10 @@ class Checkpoint:
         """All that a request may choose: those of its presets, and `other_loras` in their place."""
         own = [key for preset in self.presets.values() for key in preset.loras]
         return tuple(dict.fromkeys([*own, *self.other_loras]))
+
+    def attachable(self, weights: Weights) -> list[str]:
+        """Those of `loras` that there are files of: Wan-Nano does not stand in for every one."""
+        return [key for key in self.loras if weights == "wan" or LORAS[key].kind]
 
     @property
     def moe(self) -> bool:

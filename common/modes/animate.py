@@ -146,8 +146,8 @@ class Animate(Mode[Request]):
         notices = rules.clip_notices("video", request.video, length, checkpoint)
         replaces = request.animate_mode == "replace"
         if request.retarget and (replaces or not reads_pose(checkpoint)):
-            notices.append("Retargeting fits the pose to the character where that is animated; it has no effect here.")
-        if request.relight and RELIGHT not in self.loras(request, checkpoint, next(iter(checkpoint.presets.values()))):
+            notices.append("Retargeting fits a pose to a character that is animated; it has no effect here.")
+        if request.relight and not (replaces and RELIGHT in checkpoint.other_loras):
             notices.append("Relighting is for a character that replaces somebody; it has no effect here.")
         elif request.relight and weights == "nano" and not LORAS[RELIGHT].kind:
             notices.append("Relighting is a LoRA that has no Wan-Nano; it has no effect here.")

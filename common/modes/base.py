@@ -14,7 +14,6 @@ from common import cost, nano_words, placement
 from common.catalog import (
     CHECKPOINTS,
     GENERATIONS,
-    LORAS,
     MAX_PROMPT_TOKENS,
     MAX_STEPS,
     Checkpoint,
@@ -219,7 +218,8 @@ class Mode(Generic[Asked]):
         notices += self._crops(request, size)
         notices += _common_notices(request, checkpoint, preset, num_frames, cfg, weights)
         notices += unguided + rules.small_notices(size, checkpoint, weights)
-        loras = [k for k in self.loras(request, checkpoint, preset) if weights == "wan" or LORAS[k].kind]
+        there = checkpoint.attachable(weights)
+        loras = [key for key in self.loras(request, checkpoint, preset) if key in there]
         lengths = self.segments(request, checkpoint, weights, num_frames)
         shape = Shape(size.width, size.height, max(lengths), self.references(request))
         job = self.job(shape)
