@@ -62,7 +62,7 @@ class Engine(ABC, Generic[Asked]):
     """The pipeline's class in diffusers, by name: importing it takes seconds."""
 
     def __init__(self, settings: SpaceSettings) -> None:
-        rows = self.mode.rows(settings.checkpoints)
+        rows = self.mode.offered(settings.weights, settings.checkpoints)
         if not rows:
             raise InputError("WAN_CHECKPOINTS", f"has no checkpoint for {self.mode.key}")
         self.settings = settings
