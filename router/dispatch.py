@@ -234,7 +234,7 @@ def _carries(manifest: Manifest, checkpoint: str) -> bool:
 def assumed(mode: Mode) -> Manifest:
     """A manifest for a mode that has not answered yet, from the catalog and this router's WAN_WEIGHTS."""
     settings = SpaceSettings.from_env({"WAN_WEIGHTS": os.environ.get("WAN_WEIGHTS", "")})
-    rows = mode.rows()
+    rows = mode.offered(settings.weights)
     return Manifest(
         git_sha="",
         mode=mode.key,

@@ -5,6 +5,8 @@ Run it with `.venv/bin/python spaces/animate/app.py`. WAN_WEIGHTS=wan takes the 
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 from functools import partial
@@ -21,15 +23,17 @@ from common.annotate.frames import letterbox
 from common.cache import results
 from common.catalog import CHECKPOINTS
 from common.contract import MediaHandle, Performance, Plan
+from common.driving import plain
 from common.driving.kept import Driven
 from common.driving.makers import MAKERS, Means
-from common.driving.prepare import Material, key, prepare
+from common.driving.prepare import VERSION, Material, Read, prepare
 from common.media import pictures
-from common.modes.animate import MODE, OWN, Request, reads_pose, segment_law, wanted
+from common.modes.animate import MODE, Request, reads_pose, wanted
 from common.panels.animate import AnimatePanel
 from common.run.service import Ready, Update
 from common.runtime.engine import Carried
 from common.runtime.job import Job, work
+from common.runtime.pipelines import animate2_job
 from common.runtime.reader import Reader
 from common.runtime.sample.going_on import going_on
 from common.runtime.sample.segments import own_frames
@@ -52,7 +56,11 @@ class AnimateEngine(SegmentedEngine[Request]):
         """The character, and where the frames of the performance lie: a long one would not fit into memory."""
         assert request.image is not None  # the plan has checked
         size = (plan.width, plan.height)
-        character = letterbox(reader.frame(request.image, "image", request.image_from, size), *size)
+        picture = reader.frame(request.image, "image", request.image_from, size)
+        if not reads_pose(CHECKPOINTS[plan.checkpoint]):
+            reader.stage("Reading the driving video")
+            return {"image": fitted(picture, size), "driven": self.as_it_is(request, plan, reader)}
+        character = letterbox(picture, *size)
         driven = self.driven(request, plan, character, reader)
         for text in driven.notices:
             reader.note(text)
@@ -62,9 +70,8 @@ class AnimateEngine(SegmentedEngine[Request]):
         return ready.request.prev_segment_conditioning_frames
 
     def made_from(self, ready: Ready[Request]) -> str:
-        """The performance's folder is named after the media; the character's picture may have been cut from a clip."""
-        picture = np.asarray(ready.inputs["image"]).tobytes()
-        return key([ready.inputs["driven"].folder.name, picture.hex()])
+        """The performance's folder is named after its media; the character may have been cut from a clip."""
+        return key([ready.inputs["driven"].folder.name, looks(ready.inputs["image"])])
 
     def make(self, pipe: Any, ready: Ready[Request], steps: int, job: Job) -> NDArray[np.uint8]:
         """One segment: its own frames of the performance, and the last ones of the segment before."""
@@ -72,7 +79,13 @@ class AnimateEngine(SegmentedEngine[Request]):
         length, carried = plan.segments[ready.segment].frames, self.carried(ready)
         numbers = own_frames(ready.segment, plan.num_frames, length, carried)
         driven: Driven = ready.inputs["driven"]
-        given: dict[str, Any] = {name: driven.frames(name.removesuffix("_video"), numbers) for name in wanted(request)}
+        if not reads_pose(CHECKPOINTS[plan.checkpoint]):
+            return animate2_job.make(
+                pipe, self.mode.said(request), plan, job, segment=ready.segment, image=ready.inputs["image"],
+                opening=driven.frames(plain.PART, [0])[0], driving=driven.frames(plain.PART, numbers),
+                tail=self.tail(ready),
+            )  # fmt: skip
+        given: dict[str, Any] = {name: driven.frames(part_of(name), numbers) for name in wanted(request)}
         given |= {
             "image": ready.inputs["image"],
             "mode": request.animate_mode,
@@ -87,8 +100,8 @@ class AnimateEngine(SegmentedEngine[Request]):
         return (yield from self.turn(request, plan, self._shown))
 
     def driven(self, request: Request, plan: Plan, character: Image.Image, reader: Reader) -> Driven:
-        """What the model is given of the driving video: kept from before, or made now, before a GPU second is spent."""
-        own = {name: handle for name in OWN if (handle := getattr(request, name)) is not None and name in wanted(request)}
+        """What the model is given of the driving video: kept from before, or made now, before the GPU."""
+        own = {name: handle for name in wanted(request) if (handle := getattr(request, name)) is not None}
         maker = None
         if any(name not in own for name in wanted(request)):
             download = self.settings.weights == "wan"
@@ -98,13 +111,13 @@ class AnimateEngine(SegmentedEngine[Request]):
         return prepare(
             Material(
                 count=plan.num_frames, fps=plan.fps, width=plan.width, height=plan.height,
-                frames=self.looked_at(request.video, plan, reader) if request.video is not None else None,
+                frames=self.looked_at(request.video, plan, reader),
                 reference=character,
                 replace=request.animate_mode == "replace",
                 retarget=request.retarget and request.animate_mode == "animate",
                 maker=maker,
                 given={
-                    name.removesuffix("_video"): reader.by_number(
+                    part_of(name): reader.by_number(
                         handle, name, plan.fps, need=(shape := FACE if name == "face_video" else size),
                         each=partial(fitted, size=shape),
                     )
@@ -127,8 +140,18 @@ class AnimateEngine(SegmentedEngine[Request]):
             return request.preprocessor
         return "nano" if self.settings.weights == "nano" else "vitpose"
 
-    def looked_at(self, video: MediaHandle, plan: Plan, reader: Reader) -> Any:
+    def as_it_is(self, request: Request, plan: Plan, reader: Reader) -> Driven:
+        """The driving video whole, with black beside it: Animate-2 looks at it itself."""
+        assert request.video is not None  # the plan has checked
+        size = (plan.width, plan.height)
+        read = reader.by_number(request.video, "video", plan.fps, need=size, each=lambda f: letterbox(f, *size))
+        folder = results() / "prepared" / key([*size, plan.num_frames, plan.fps, request.video.sha256])
+        return plain.keep(read, plan.num_frames, plan.fps, size, folder, reader.check)
+
+    def looked_at(self, video: MediaHandle | None, plan: Plan, reader: Reader) -> Read:
         """The driving video's frames in the output's shape, as large as makers are helped by."""
+        if video is None:  # all is brought along that would be made of it
+            return lambda _: iter(())
         width, height = video.width or plan.width, video.height or plan.height
         most = min(width / plan.width, height / plan.height, sqrt(LOOKED_AT / (plan.width * plan.height)))
         size = (round(plan.width * max(most, 1)), round(plan.height * max(most, 1)))
@@ -138,12 +161,27 @@ class AnimateEngine(SegmentedEngine[Request]):
         """The folder of a performance, named after all that it follows from."""
         media = {slot.name: handle.sha256 for slot, handle in MODE.media(request) if slot.name != "image"}
         retarget = request.retarget and request.animate_mode == "animate"
-        shown = np.asarray(character).tobytes().hex() if retarget else ""
-        made = [plan.width, plan.height, plan.num_frames, plan.fps, request.animate_mode, self.maker(request), shown]
-        return results() / "prepared" / key([made, media])
+        shown = looks(character) if retarget else ""
+        made = [plan.width, plan.height, plan.num_frames, plan.fps, request.animate_mode, self.maker(request)]
+        return results() / "prepared" / key([made, shown, media])
 
     def _shown(self, ready: Ready[Request], job: Job) -> Generator[Update, None, Performance]:
         return (yield from work(partial(written, ready), job))
+
+
+def part_of(name: str) -> str:
+    """What a field's video is called where it is prepared."""
+    return name.removesuffix("_video")
+
+
+def key(recipe: Any) -> str:
+    """A folder's name, after all that is made in it."""
+    return hashlib.sha256(json.dumps([VERSION, recipe], sort_keys=True).encode()).hexdigest()[:24]
+
+
+def looks(picture: Image.Image) -> str:
+    """A name for a picture, by its pixels."""
+    return hashlib.sha256(picture.tobytes()).hexdigest()
 
 
 def fitted(frame: Image.Image, size: tuple[int, int]) -> Image.Image:
@@ -155,7 +193,9 @@ def written(ready: Ready[Request], job: Job) -> Performance:
     """What `/prepare` hands out: the performance as clips."""
     driven: Driven = ready.inputs["driven"]
     names = wanted(ready.request)
-    clips = {name: MediaHandle(path=str(driven.clip(name.removesuffix("_video"))), mime="video/mp4") for name in names}
+    clips = {
+        name: MediaHandle(path=str(driven.clip(part_of(name))), mime="video/mp4") for name in names
+    }
     return Performance(**clips, notices=job.notices)
 
 
