@@ -57,7 +57,9 @@ def follow(runner: Runner, values: dict[str, Any], out: str | None) -> dict[str,
     except (Exception, KeyboardInterrupt) as error:
         if words := job.parts.words:
             seed = values["seed"]
-            print(f"wan-studio: {words}; the same again with --seed {seed} goes on from there", file=sys.stderr)
+            print(
+                f"wan-studio: {words}; the same again with --seed {seed} goes on from there", file=sys.stderr
+            )
         if isinstance(error, KeyboardInterrupt):
             raise Cancelled() from None
         raise

@@ -232,8 +232,11 @@ class AnimatePanel(Panel):
 
     async def _sized(self, wanted: str, key: str, size: str) -> Any:
         sizes = CHECKPOINTS.get(key, self.mode.rows()[0]).sizes((await self.runner.manifest(key)).weights)
-        had, some = widgets.read_resolution({"resolution": size}), [s for s in sizes if quality(s.size) == wanted]
-        return widgets.nearest_resolution(some, had["width"], had["height"]).size if had and some else gr.skip()
+        had = widgets.read_resolution({"resolution": size})
+        fitting = [s for s in sizes if quality(s.size) == wanted]
+        if not had or not fitting:
+            return gr.skip()
+        return widgets.nearest_resolution(fitting, had["width"], had["height"]).size
 
     async def _generate(
         self, request: gr.Request, job: str, had_video: bool, *raw: Any
@@ -259,7 +262,9 @@ class AnimatePanel(Panel):
         async for update in self._looked(self.values(raw), request):
             yield update
 
-    async def _looked(self, values: Mapping[str, Any], request: gr.Request) -> AsyncGenerator[list[Any], None]:
+    async def _looked(
+        self, values: Mapping[str, Any], request: gr.Request
+    ) -> AsyncGenerator[list[Any], None]:
         nothing = [gr.skip()] * (3 + len(self.clips))
         made = None
         try:

@@ -22,7 +22,8 @@ class Parts:
             case Step(segment=int(segment), segments=int(count)):
                 last = event.index * count >= event.total * segment
                 return Parts(count, max(segment - 1, self.kept), segment if last else 0)
-            case Stage(name="load" | "save") if self.sampled:  # the next one begins, or the video is put together
+            case Stage(name="load" | "save") if self.sampled:
+                # The next one begins, or the video is put together.
                 return Parts(self.count, self.sampled)
             case _:
                 return self

@@ -312,7 +312,7 @@ class Engine(ABC, Generic[Asked]):
             selfcheck.before_loading(self.backend.device, say)
             folder = weights.resolve(checkpoint, kind, say)
             waiting = settle.waiting(placed)
-            pipe = load.build(self.pipeline, folder, self.backend, self.seat.residency, waiting, kind, other)
+            pipe = load.build(pipeline, folder, self.backend, self.seat.residency, waiting, kind, other)
             if other is None:
                 if waiting:
                     self._attach_all(pipe, checkpoint, say)
@@ -322,7 +322,8 @@ class Engine(ABC, Generic[Asked]):
             self._revisions[key] = weights.revision(folder, kind)
             return pipe
 
-        return self.seat.residency.get(self._key(key, placed), self.pipeline, build)
+        pipeline = CHECKPOINTS[key].pipeline or self.pipeline
+        return self.seat.residency.get(self._key(key, placed), pipeline, build)
 
     def _attach_all(self, pipe: Any, checkpoint: Checkpoint, say: weights.Say) -> None:
         for key in checkpoint.attachable(self.settings.weights):

@@ -13,6 +13,7 @@ from typing import Any
 
 from common.catalog import Checkpoint, Weights
 from common.errors import WeightsError
+from common.runtime.model import index
 
 FULL_SIZE: dict[str, dict[str, Any]] = {
     "text_encoder": {"d_model": 4096, "num_layers": 24},
@@ -64,16 +65,18 @@ def check(folder: Path, checkpoint: Checkpoint, weights: Weights, repo: str = ""
 class _Repository:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.index = self._read("model_index.json")
+        self.name = index.name_in(folder)
+        self.index = self._read(self.name)
+        self._classes = index.parts(self.index)
 
     def config(self, part: str) -> Mapping[str, Any]:
         """A part's config; empty where there is none, so that the first rule of it fails."""
         return self._read(f"{part}/{'scheduler_config' if part == 'scheduler' else 'config'}.json")
 
     def kind(self, part: str) -> str | None:
-        """A part's class, by model_index.json."""
-        entry = self.index.get(part)
-        return entry[1] if isinstance(entry, list) and len(entry) == 2 else None  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        """A part's class, by the index; of a scheduler by its own config, where the index takes any."""
+        found = self._classes.get(part, ["", None])[1]
+        return self.config(part).get("_class_name") if found == "SchedulerMixin" else found
 
     def _read(self, name: str) -> Mapping[str, Any]:
         try:
@@ -97,11 +100,11 @@ def _rules(repository: _Repository, checkpoint: Checkpoint, weights: Weights) ->
 
 
 def _pipeline(repository: _Repository, checkpoint: Checkpoint) -> Iterator[_Rule]:
-    index, a = repository.index, checkpoint.architecture
-    part = "model_index.json"
+    found, a = repository.index, checkpoint.architecture
+    part = repository.name
     yield _Rule(part, "transformer_2", a.experts == 2, repository.kind("transformer_2") is not None)
-    yield _Rule(part, "boundary_ratio", checkpoint.moe, index.get("boundary_ratio") is not None)
-    yield _Rule(part, "expand_timesteps", a.spatial == 16, bool(index.get("expand_timesteps")))
+    yield _Rule(part, "boundary_ratio", checkpoint.moe, found.get("boundary_ratio") is not None)
+    yield _Rule(part, "expand_timesteps", a.spatial == 16, bool(found.get("expand_timesteps")))
     yield _Rule(part, "image_encoder", a.clip, repository.kind("image_encoder") is not None)
 
 

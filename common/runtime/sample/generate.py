@@ -30,9 +30,16 @@ def make(
 
     Scheduler, seed and guidance are set anew on each call: workers are reused in whatever state they are.
     """
+    with working(pipe, plan, segment):
+        return _make(pipe, prompt, plan, inputs, steps, job, segment)
+
+
+@contextmanager
+def working(pipe: Any, plan: Plan, segment: int = 0) -> Iterator[None]:
+    """Without gradients, with attention as the plan has it; a full memory becomes an error with a way out."""
     try:
         with torch.no_grad(), stages.attending(plan.placement, pipe.transformer.device.type):
-            return _make(pipe, prompt, plan, inputs, steps, job, segment)
+            yield
     except RuntimeError as error:
         if not out_of_memory(error):
             raise
@@ -65,8 +72,7 @@ def _make(
         optional["num_frames"] = plan.num_frames
     if plan.guidance_scale_2 is not None:
         optional["guidance_scale_2"] = plan.guidance_scale_2
-    which = f" segment {segment + 1} of {len(plan.segments)}" if len(plan.segments) > 1 else ""
-    job.stage("denoise", f"Denoising{which}, {steps} steps")
+    denoising(job, plan, steps, segment)
     # On the CPU always: a ZeroGPU worker has no CUDA generator, and seeds mean the same everywhere.
     generator = torch.Generator("cpu").manual_seed(plan.seed + segment)
     with _scheduler(pipe, plan, generator), stages.sampling(pipe, placed):
@@ -80,7 +86,7 @@ def _make(
             generator=generator,
             output_type="pt",
             max_sequence_length=MAX_PROMPT_TOKENS,
-            callback_on_step_end=_Watch(job, plan, steps, segment),
+            callback_on_step_end=Watch(job, plan, steps, segment),
             **optional,
             **inputs,
         )
@@ -89,6 +95,12 @@ def _make(
         raise StudioError("The model produced invalid numbers; try another seed or fewer frames")
     job.check()
     return (frames * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+
+
+def denoising(job: Job, plan: Plan, steps: int, segment: int) -> None:
+    """Begins the stage."""
+    which = f" segment {segment + 1} of {len(plan.segments)}" if len(plan.segments) > 1 else ""
+    job.stage("denoise", f"Denoising{which}, {steps} steps")
 
 
 @contextmanager
@@ -125,10 +137,11 @@ def fresh_scheduler(old: Any, flow_shift: float) -> Any:
     )
 
 
-class _Watch:
+class Watch:
     """diffusers' step callback: tells progress and preview, and stops by an exception.
 
-    `pipe._interrupt` would skip the steps but still decode.
+    `pipe._interrupt` would skip the steps but still decode. What the model believes so far is `denoised` of the
+    tensors, or else what UniPC remembers.
     """
 
     def __init__(self, job: Job, plan: Plan, steps: int, segment: int = 0) -> None:
@@ -153,16 +166,16 @@ class _Watch:
             )
         )  # fmt: skip
         if self.can_preview:
-            self._preview(pipe)
+            self._preview(pipe, tensors)
         if self.done == self.steps:
             self.job.stage("decode", "Decoding the frames")
             free_memory(pipe.transformer.device.type)  # what the steps left behind is kept for more of them
         self.job.check()
         return tensors
 
-    def _preview(self, pipe: Any) -> None:
+    def _preview(self, pipe: Any, tensors: dict[str, Any]) -> None:
         try:
-            latents = pipe.scheduler.model_outputs[-1]
+            latents = tensors["denoised"] if "denoised" in tensors else pipe.scheduler.model_outputs[-1]
             # VACE and Animate put a latent frame for each reference before those of the clip.
             frames = self.plan.segments[0].frames
             latents = latents[:, :, -CHECKPOINTS[self.plan.checkpoint].sampled.latent(frames) :]
