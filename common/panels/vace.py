@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from common.catalog import ANNOTATORS, Weights
-from common.contract import MediaHandle, Plan, Prepared
+from common.contract import Control, MediaHandle, Plan, Prepared
 from common.errors import StudioError
 from common.modes.submodes import FAMILIES, MASK_SOURCES, MAX_REFERENCES, SUBMODES, SubMode, family
 from common.panels import mask, widgets
@@ -215,6 +215,7 @@ class VACEPanel(Panel):
             async with aclosing(self.runner.prepare(values, dict(request.headers))) as items:
                 async for item in items:
                     if isinstance(item, Prepared):
+                        assert isinstance(item, Control)  # what this mode prepares
                         made = item
                     else:
                         card = card.after(item)
