@@ -1,8 +1,9 @@
 """Wan-Animate-2 one segment at a time, out of the blocks of diffusers' modular pipeline.
 
-Its own loop makes all segments in one call, and neither tells a step nor can be stopped or gone on with. Here the same
-blocks are put together around one segment, which is given the last frames of the one before. The two checkpoints differ
-in their defaults alone (steps, guidance, scheduler), all of which a plan says: both run through the blocks of the first.
+Its own loop makes all segments in one call, and neither tells a step nor can be stopped or gone on with. Here the
+same blocks are put together around one segment, which is given the last frames of the one before. The two checkpoints
+differ in their defaults alone (steps, guidance, scheduler), all of which a plan or repository says: both run through
+the blocks of the first.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import ClassifierFreeGuidance  # pyright: ignore[reportPrivateImportUsage]
 from diffusers.modular_pipelines import SequentialPipelineBlocks
 from diffusers.modular_pipelines.modular_pipeline_utils import InputParam
 from diffusers.modular_pipelines.wan_animate_2 import before_denoise, denoise, encoders
@@ -82,8 +82,6 @@ def make_segment(
         raise ValueError(f"pictures of {sorted(wrong)} for a plan of {plan.width}x{plan.height}")
     device = pipe.transformer.device.type
     scheduler = fresh_scheduler(pipe.scheduler, plan.flow_shift)
-    # The blocks take an area, and round its sides down: int(sqrt(...)) would lose 16 pixels to a float's last bit.
-    area = {"height": plan.height, "width": plan.width + 1}
     look = _part(pipe, WanAnimate2VideoEncodeStep())
     context = look(
         driving_video=[opening],
@@ -92,18 +90,14 @@ def make_segment(
         segment_frame_length=len(driving),
         output="condition_clip_context",
     )
-    segment = _part(
-        pipe,
-        _blocks(),
-        scheduler=scheduler,
-        guider=ClassifierFreeGuidance(guidance_scale=plan.guidance_scale),
-    )
+    segment = _part(pipe, _blocks(), scheduler=scheduler)
+    segment.guider.guidance_scale = plan.guidance_scale  # made with these blocks, so nobody else's
     _watch(scheduler, partial(callback, segment))
     carried = 0 if tail is None else len(tail)
     try:
         with compiled_flex(device):
             made = segment(
-                **area,
+                **_area(plan.width, plan.height),
                 image=image,
                 driving_video=[*driving],
                 condition_clip_context=context,
@@ -156,6 +150,15 @@ class _Segment(denoise.WanAnimate2DenoiseStep):
         return components, state
 
 
+def _area(width: int, height: int) -> dict[str, int]:
+    """What the blocks are to be told, so that a picture of this size keeps it.
+
+    They take an area, and round the sides that it gives down to 16: `int(sqrt(...))` would lose as many pixels to a
+    float's last bit. One column more makes either side longer, by less than those 16.
+    """
+    return {"width": width + 1, "height": height}
+
+
 def _blocks() -> Any:
     return SequentialPipelineBlocks.from_blocks_dict(
         {
@@ -180,7 +183,7 @@ def _part(pipe: Any, blocks: Any, **others: Any) -> Any:
 
 
 class _Raised(BaseException):
-    """Carries what a callback raised past diffusers' blocks, each of which logs every Exception with its traceback."""
+    """Carries what a callback raised past diffusers' blocks, each of which logs an Exception with its traceback."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error
@@ -193,7 +196,10 @@ def _watch(scheduler: Any, after: Callable[[int, Tensor, dict[str, Tensor]], obj
     def watched(output: Tensor, timestep: Tensor, sample: Tensor, **_: Any) -> tuple[Tensor]:
         (latents,) = step(output, timestep, sample, return_dict=False)
         index = scheduler.step_index - 1
-        tensors = {"latents": latents, "denoised": sample - scheduler.sigmas[index].to(sample.device) * output}
+        tensors = {
+            "latents": latents,
+            "denoised": sample - scheduler.sigmas[index].to(sample.device) * output,
+        }
         try:
             after(index, timestep, tensors)
         except Exception as error:

@@ -57,10 +57,17 @@ def make(folder: Path, *, distilled: bool = False, layers: int = 2, hints_alone:
         "scheduler": ["diffusers", "SchedulerMixin"],
     }
     for part, hint in hints.items():
-        where = {"pretrained_model_name_or_path": "Wan-AI/elsewhere", "subfolder": part, "revision": "refs/pr/2"}
+        where = {
+            "pretrained_model_name_or_path": "Wan-AI/elsewhere",
+            "subfolder": part,
+            "revision": "refs/pr/2",
+        }
         content[part] = [*([None, None] if hints_alone else hint), {"type_hint": hint, **where}]
     (folder / "modular_model_index.json").write_text(json.dumps(content))
     # What the repositories had first: diffusers never got a pipeline of that name.
-    stale = {"_class_name": "WanAnimate2Pipeline", "transformer": ["diffusers", "WanxiangAnimate2Transformer"]}
+    stale = {
+        "_class_name": "WanAnimate2Pipeline",
+        "transformer": ["diffusers", "WanxiangAnimate2Transformer"],
+    }
     (folder / "model_index.json").write_text(json.dumps(stale))
     return folder
