@@ -116,7 +116,9 @@ def _follow(session: Any, model: Any, frames: Frames, check: Check, start: int =
     masks: dict[int, Frame] = {}
     with torch.inference_mode():
         for backwards in (False, True):
-            for output in model.propagate_in_video_iterator(session, start_frame_idx=start, reverse=backwards):
+            for output in model.propagate_in_video_iterator(
+                session, start_frame_idx=start, reverse=backwards
+            ):
                 check()
                 logits = torch.nn.functional.interpolate(
                     output.pred_masks.float(), size=(height, width), mode="bilinear", align_corners=False

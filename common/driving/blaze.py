@@ -39,7 +39,10 @@ _68 = np.array([
     61, 40, 37, 0, 267, 270, 291, 321, 314, 17, 84, 91, 78, 81, 13, 311, 308, 402, 14, 178,
 ])  # fmt: skip
 _NOSE_TIP, _EARS = 1, [454, 234]
-_EYES = [[362, 263, 386, 374], [33, 133, 159, 145]]  # corners and lids; the person's left, on the right, first
+_EYES = [
+    [362, 263, 386, 374],
+    [33, 133, 159, 145],
+]  # corners and lids; the person's left, on the right, first
 
 
 class Face(NamedTuple):
@@ -122,7 +125,7 @@ def _mesh(image: Picture, middle: tuple[float, float], side: float, turn: float)
     return (points.reshape(-1, 3)[:, :2] @ back[:, :2].T + back[:, 2]).astype(np.float32)
 
 
-def _run(net: Any, picture: Floats, outputs: list[str]) -> tuple[Floats, Floats]:
+def _run(net: Any, picture: NDArray[Any], outputs: list[str]) -> tuple[Floats, Floats]:
     net.setInput(np.ascontiguousarray(picture.transpose(2, 0, 1)[None], np.float32))
     first, second = net.forward(outputs)
     return first, second

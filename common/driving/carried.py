@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from common.annotate.keypoints import Floats
 from common.driving.detectors import Gray
@@ -90,12 +93,15 @@ def moved(before: Gray, now: Gray, head: Head) -> Head | None:
     good = (seen.ravel() == 1) & (seen_back.ravel() == 1) & (missed < _BACK)
     if good.sum() < max(_FEWEST, len(points) / 3):
         return None
-    old, new = points.reshape(-1, 2)[good], there.reshape(-1, 2)[good]
+    old: NDArray[Any] = points.reshape(-1, 2)[good]
+    new: NDArray[Any] = there.reshape(-1, 2)[good]
     shift = np.median(new - old, axis=0)
     growth = _growth(old, new)
     # Growth is about the points' own middle, the head's middle goes along.
     pull = (np.array([head.x, head.y]) - np.median(old, axis=0)) * (growth - 1)
-    return Head(head.x + float(shift[0] + pull[0]), head.y + float(shift[1] + pull[1]), head.side * growth, head.face)
+    return Head(
+        head.x + float(shift[0] + pull[0]), head.y + float(shift[1] + pull[1]), head.side * growth, head.face
+    )
 
 
 def _patch(head: Head) -> Floats:
@@ -105,7 +111,7 @@ def _patch(head: Head) -> Floats:
     return bust(head)
 
 
-def _growth(old: Floats, new: Floats) -> float:
+def _growth(old: NDArray[Any], new: NDArray[Any]) -> float:
     """By how much distances between points grew, at the median."""
     apart_old = np.linalg.norm(old - np.roll(old, len(old) // 2, axis=0), axis=1)
     apart_new = np.linalg.norm(new - np.roll(new, len(new) // 2, axis=0), axis=1)
@@ -145,7 +151,7 @@ def _bridged(track: Sequence[Head | None], anchors: Sequence[int]) -> list[Head 
     """Nothing where no detection is near; a straight line over a short hole of the flow."""
     made = [h if any(abs(i - a) <= REACH for a in anchors) else None for i, h in enumerate(track)]
     known = [i for i, h in enumerate(made) if h is not None]
-    for a, b in zip(known, known[1:], strict=False):
+    for a, b in itertools.pairwise(known):
         if 1 < b - a <= REACH:
             start, end = made[a], made[b]
             assert start is not None and end is not None
@@ -157,21 +163,21 @@ def _bridged(track: Sequence[Head | None], anchors: Sequence[int]) -> list[Head 
 def _smooth(track: Sequence[Head | None]) -> list[Head | None]:
     """Each run of heads without what is left of the jitter: sizes most, as nobody's head grows in a frame."""
     made = list(track)
-    i = 0
-    while i < len(made):
-        end = i
-        while end < len(made) and made[end] is not None:
-            end += 1
-        run = [head for head in made[i:end] if head is not None]
-        if len(run) > 2:
-            values = np.array([head[:3] for head in run], np.float32)
-            for column, sigma in enumerate((_SIGMA / 2, _SIGMA / 2, 2 * _SIGMA)):
-                reach = int(3 * sigma)
-                weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
-                padded = np.pad(values[:, column], reach, mode="reflect", reflect_type="odd") if (
-                    len(run) > reach
-                ) else np.pad(values[:, column], reach, mode="edge")
-                values[:, column] = np.convolve(padded, weights / weights.sum(), mode="valid")
-            made[i:end] = [Head(*map(float, v), h.face) for v, h in zip(values, run, strict=True)]
-        i = max(end, i + 1)
+    numbered = itertools.groupby(enumerate(track), lambda item: item[1] is not None)
+    for run in ([(i, head) for i, head in group if head is not None] for _, group in numbered):
+        columns = [[head[i] for _, head in run] for i in range(3)]
+        sigmas = (_SIGMA / 2, _SIGMA / 2, 2 * _SIGMA)
+        x, y, side = (_blurred(column, sigma) for column, sigma in zip(columns, sigmas, strict=True))
+        for place, (i, head) in enumerate(run):
+            made[i] = Head(x[place], y[place], side[place], head.face)
     return made
+
+
+def _blurred(values: Sequence[float], sigma: float) -> list[float]:
+    """A Gaussian that goes on at both ends as the line goes there."""
+    reach = min(int(3 * sigma), len(values) - 1)
+    if reach < 1:
+        return list(values)
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    padded = np.pad(np.array(values), reach, mode="reflect", reflect_type="odd")
+    return np.convolve(padded, weights / weights.sum(), mode="valid").tolist()

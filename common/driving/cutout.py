@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -33,20 +35,22 @@ def cut_out(frame: Frame, region: Region) -> Frame:
     left, top, right, bottom = np.round(region.box * scale).astype(int)
     room = np.zeros_like(shape)
     room[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)] = 1
-    head = cv2.fillPoly(np.zeros_like(shape), [_pixels(region.head, scale)], 1)  # hair has many colours
-    found = _grown(small, shape & room, core & room, room) | head
-    return picture(cv2.resize(found * np.uint8(WHITE), frame.size, interpolation=cv2.INTER_LINEAR) // 128 * WHITE)
+    found = _grown(small, shape & room, core & room, room)
+    cv2.fillPoly(found, [_pixels(region.head, scale)], 1)  # hair has many colours
+    return picture(
+        cv2.resize(found * np.uint8(WHITE), frame.size, interpolation=cv2.INTER_LINEAR) // 128 * WHITE
+    )
 
 
-def _grown(
-    small: NDArray[np.uint8], shape: NDArray[np.uint8], core: NDArray[np.uint8], room: NDArray[np.uint8]
-) -> NDArray[np.uint8]:
+def _grown(small: NDArray[Any], shape: NDArray[Any], core: NDArray[Any], room: NDArray[Any]) -> NDArray[Any]:
     labels = np.where(room, cv2.GC_PR_BGD, cv2.GC_BGD).astype(np.uint8)
     labels[shape > 0], labels[core > 0] = cv2.GC_PR_FGD, cv2.GC_FGD
     if not shape.any() or not (labels == cv2.GC_BGD).any():
         return shape
     cv2.setRNGSeed(0)  # it draws its first colours at random, and the same clip must give the same mask
-    cv2.grabCut(small, labels, (0, 0, 1, 1), np.zeros((1, 65)), np.zeros((1, 65)), _ROUNDS, cv2.GC_INIT_WITH_MASK)
+    cv2.grabCut(
+        small, labels, (0, 0, 1, 1), np.zeros((1, 65)), np.zeros((1, 65)), _ROUNDS, cv2.GC_INIT_WITH_MASK
+    )
     found = ((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)).astype(np.uint8)
     found = cv2.morphologyEx(found, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
     _, parts = cv2.connectedComponents(found)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from common.driving.proportions import CROWN, HEAD, HEADS, Head
 from common.errors import MissingDependency
 
-Gray = NDArray[np.uint8]
+Gray = NDArray[Any]
 
 SIDE = 640
 """Pixels of the longer side of what is looked at; a face from 24 of them on is found."""
@@ -93,11 +93,13 @@ def _cascades() -> tuple[Any, Any]:
     folder = Path(classic.data.haarcascades) if hasattr(classic, "data") else Path()
     if not hasattr(classic, "CascadeClassifier") or not (folder / _FRONTAL).exists():
         raise MissingDependency(
-            f"the preprocessor `opencv` needs OpenCV 4, and this is {cv2.__version__}, which has no classical detectors "
-            "any more; install it with `pip install 'opencv-python-headless<5'`, use the preprocessor `vitpose`, or "
-            "give pose_video and face_video of your own"
+            f"the preprocessor `opencv` needs OpenCV 4, and this is {cv2.__version__}, which has no classical "
+            "detectors any more; install it with `pip install 'opencv-python-headless<5'`, use the preprocessor "
+            "`vitpose`, or give pose_video and face_video of your own"
         )
-    return classic.CascadeClassifier(str(folder / _FRONTAL)), classic.CascadeClassifier(str(folder / _PROFILE))
+    return classic.CascadeClassifier(str(folder / _FRONTAL)), classic.CascadeClassifier(
+        str(folder / _PROFILE)
+    )
 
 
 @lru_cache(maxsize=1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,32 +13,39 @@ from common.annotate.pose import THRESHOLD
 Box = NDArray[np.float32]
 """Left, top, right, bottom."""
 
+WITHIN = 0.8
+"""So much of the last box inside of one that is much larger: of somebody only some joints were seen."""
 SAME = 0.1
 """Overlap with the last box from which on it is the same person: even a jump leaves that at 24 frames a second."""
 PATIENCE = 15
 """Choices for which somebody who is not seen is waited for, before the largest is followed anew."""
 
+SEVERAL = "video shows several people: whoever is largest in its first frame is followed all along."
 
-def areas(boxes: Floats) -> Floats:
+
+def areas(boxes: Floats) -> NDArray[Any]:
     """Of boxes [n, 4]."""
     return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
 
-def overlaps(boxes: Floats, box: Box) -> Floats:
+def overlaps(boxes: Floats, box: Box) -> NDArray[Any]:
     """What each of boxes [n, 4] shares with a box, as a part of what they cover together."""
+    shared = _shared(boxes, box)
+    return shared / np.maximum(areas(boxes) + areas(box[None]) - shared, 1e-6)
+
+
+def _shared(boxes: Floats, box: Box) -> NDArray[Any]:
     width = np.minimum(boxes[:, 2], box[2]) - np.maximum(boxes[:, 0], box[0])
     height = np.minimum(boxes[:, 3], box[3]) - np.maximum(boxes[:, 1], box[1])
-    shared = np.clip(width, 0, None) * np.clip(height, 0, None)
-    together = areas(boxes) + areas(box[None]) - shared
-    return shared / np.maximum(together, 1e-6)
+    return np.clip(width, 0, None) * np.clip(height, 0, None)
 
 
 def bounds(body: Person | None) -> Box | None:
-    """The box around what is seen of a body."""
+    """The box around what is seen of a body, with a pixel around it."""
     if body is None or not (seen := body.scores > THRESHOLD).any():
         return None
     points = body.points[seen]
-    return np.concatenate([points.min(0), points.max(0)]).astype(np.float32)
+    return np.concatenate([points.min(0) - 1, points.max(0) + 1]).astype(np.float32)
 
 
 class Following:
@@ -67,5 +76,8 @@ class Following:
         best = int(shared.argmax())
         if shared[best] >= SAME:
             return best
+        inside = _shared(boxes, self.last) / np.maximum(areas(self.last[None]), 1e-6)
+        if inside.max() >= WITHIN:
+            return int(inside.argmax())
         # Who was alone and is alone is the same person after a cut, too.
         return 0 if self._alone and len(boxes) == 1 else None

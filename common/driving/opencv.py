@@ -12,6 +12,7 @@ from common.annotate.keypoints import Person
 from common.driving import detectors, proportions
 from common.driving.carried import carried
 from common.driving.cutout import cut_out
+from common.driving.following import SEVERAL
 from common.driving.makers import BodyMaker, Means
 from common.driving.proportions import Head
 
@@ -31,13 +32,11 @@ class OpenCV(BodyMaker):
         super().__init__()
         detectors.ready()
 
-    def see(
-        self, frames: Sequence[Frame], check: Check, after: Person | None = None
-    ) -> list[Person | None]:
+    def see(self, frames: Sequence[Frame], check: Check, after: Person | None = None) -> list[Person | None]:
         """Bodies by the heads that are found in every sixth frame and followed between."""
         self.note(
-            f"the preprocessor `{self.name}` finds head and shoulders: arms, legs and hands are left to the model. For "
-            "them use the preprocessor `vitpose`, or give a pose_video of your own."
+            f"the preprocessor `{self.name}` finds head and shoulders: arms, legs and hands are left to the model. "
+            "For them use the preprocessor `vitpose`, or give a pose_video of your own."
         )
         grays, scales, found = [], [], {}
         for i, frame in enumerate(watched(frames, check)):
@@ -68,7 +67,9 @@ class OpenCV(BodyMaker):
         made = []
         for frame, body in zip(watched(frames, check), bodies, strict=True):
             head = proportions.head_of(body)
-            made.append(solid(BLACK, *frame.size) if head is None else cut_out(frame, proportions.region(head)))
+            made.append(
+                solid(BLACK, *frame.size) if head is None else cut_out(frame, proportions.region(head))
+            )
         return made
 
     def _notice(self, track: Sequence[Head | None], found: dict[int, list[Head]]) -> None:
@@ -76,12 +77,10 @@ class OpenCV(BodyMaker):
         crowds = [sum(h.side > _SECOND * at.side for h in heads) > 1 for at, heads in pairs if at is not None]
         # In one search of many a wallpaper may look like a face.
         if sum(crowds) > len(crowds) / 4:
-            self.note(
-                "video shows more than one person: the one who is largest in its first frame is followed all along."
-            )
+            self.note(SEVERAL)
         if 0 < sum(head is not None for head in track) < len(track):
             self.note(
-                "video does not show the performer's face in all frames: where it is lost, the last that was seen is kept."
+                "video loses the performer's face for a while: until it is back, the last that was seen is kept."
             )
 
 

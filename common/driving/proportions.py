@@ -90,7 +90,8 @@ def region(head: Head) -> Region:
     """Where to look for the outline."""
 
     def placed(*corners: tuple[float, float]) -> Floats:
-        return np.array([head.x, head.y], np.float32) + np.array(corners, np.float32) * head.side
+        at = np.array([head.x, head.y]) + np.array(corners) * head.side
+        return at.astype(np.float32)
 
     feet = CROWN + HEADS * HEAD
     left, right = placed((-_WIDE, CROWN - 0.1), (_WIDE, feet))
@@ -98,7 +99,8 @@ def region(head: Head) -> Region:
     middle = (CROWN + CHIN) / 2
     skull = [(0.65 * float(np.cos(a)), middle + HEAD / 2 * float(np.sin(a))) for a in angles]
     (sx, sy), (hx, hy) = _SHOULDER, _HIP
-    trunk = [(-0.3, CHIN - 0.1), (0.3, CHIN - 0.1), (1.2 * sx, sy), (1.6 * hx, hy), (-1.6 * hx, hy), (-1.2 * sx, sy)]
+    half = [(0.3, CHIN - 0.1), (1.2 * sx, sy), (1.6 * hx, hy)]  # the neck, an upper arm, a thigh
+    trunk = half + [(-x, y) for x, y in reversed(half)]
     return Region(np.concatenate([left, right]).astype(np.float32), placed(*skull), placed(*trunk))
 
 

@@ -1,4 +1,4 @@
-"""Finds the performer as Wan-Animate's authors do: a box by YOLOv10, 133 points by ViTPose-H, the outline by SAM 2."""
+"""Finds the performer as Wan-Animate's authors do: a box by YOLOv10, points by ViTPose-H, the outline by SAM 2."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from common.annotate.models import loaded
 from common.annotate.pose import THRESHOLD, body_joints
 from common.annotate.sessions import opened
 from common.annotate.track import track_points
-from common.driving.following import Box, Following, areas, bounds
+from common.driving.following import SEVERAL, Box, Following, areas, bounds
 from common.driving.makers import BodyMaker, Means
 
 INSTEAD = "use the preprocessor `opencv`, or give pose_video and face_video of your own"
@@ -48,9 +48,7 @@ class VitPose(BodyMaker):
         self._means = means
         self._folder = self._model("vitpose")
 
-    def see(
-        self, frames: Sequence[Frame], check: Check, after: Person | None = None
-    ) -> list[Person | None]:
+    def see(self, frames: Sequence[Frame], check: Check, after: Person | None = None) -> list[Person | None]:
         """Bodies, a batch at a time: the largest at first, or who was seen in the frame before these."""
         detector, poser = loaded(_load, self._folder, self._means.device)
         following = Following(bounds(after))
@@ -61,9 +59,7 @@ class VitPose(BodyMaker):
             boxes, scores = detected(detector, image)
             index = following.choose(boxes)
             if index is not None and _others(boxes, scores, index):
-                self.note(
-                    "video shows more than one person: the one who is largest in its first frame is followed all along."
-                )
+                self.note(SEVERAL)
             # Who is not found may still be there, where they were; nobody else's limbs are looked at for theirs.
             whole = np.array([0, 0, frame.width, frame.height], np.float32)
             waiting.append((image, whole if following.last is None else following.last))
@@ -79,7 +75,9 @@ class VitPose(BodyMaker):
         if not clicks:
             return empty
         found = track_points(list(frames), clicks, self._model("sam2"), self._means.device, check)
-        return [black if body is None else mask for mask, body, black in zip(found, bodies, empty, strict=True)]
+        return [
+            black if body is None else mask for mask, body, black in zip(found, bodies, empty, strict=True)
+        ]
 
     def _model(self, key: str) -> Path:
         return models.find(key, download=self._means.download, say=self._means.say, instead=INSTEAD)
@@ -99,14 +97,14 @@ def people(rows: Floats, size: tuple[int, int]) -> tuple[Floats, Floats]:
     rows = rows[(rows[:, 4] >= _CONFIDENCE) & (rows[:, 5] == _PERSON)]
     boxes = (rows[:, :4] * np.tile(np.array(size, np.float32) / _DETECT, 2)).astype(np.float32)
     sized = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1)
-    kept = cv2.dnn.NMSBoxes(sized.tolist(), rows[:, 4].tolist(), _CONFIDENCE, _OVERLAP)
+    kept = cv2.dnn.NMSBoxes(sized.tolist(), rows[:, 4].tolist(), 0, _OVERLAP)
     kept = np.asarray(kept, int).reshape(-1)
     return boxes[kept], rows[kept, 4]
 
 
 def _others(boxes: Floats, scores: Floats, index: int) -> bool:
     large = areas(boxes) > _SECOND * areas(boxes)[index]
-    return int((large & (scores >= _CERTAIN)).sum()) > 1
+    return int(np.sum(large & (scores >= _CERTAIN))) > 1
 
 
 def posed(session: Any, wanted: Sequence[tuple[NDArray[np.uint8], Box]]) -> list[Person]:
@@ -192,7 +190,7 @@ def _joints(body: Person | None, size: tuple[int, int]) -> list[list[float]]:
     if body is None:
         return []
     points, seen = body_joints(body)
-    inside = ((points >= 0) & (points < np.array(size))).all(1)
+    inside = np.all((points >= 0) & (points < np.array(size)), axis=1)
     return [points[i].tolist() for i in _CLICKS if seen[i] and inside[i]]
 
 
