@@ -27,7 +27,7 @@ _SIDE, _MESH_SIDE = 256, 192
 _GRIDS = ((16, 2), (32, 6))  # strides and boxes a cell
 _CERTAIN, _OVERLAP = 0.5, 0.3
 _ROOM = 1.5
-_TILTED = 10
+_TILTED, _TURNS = 4, 5  # degrees, and how often a crop is turned at most
 _MESH_OUTPUTS = ["conv2d_20", "conv2d_30"]  # points, and whether it is a face
 
 # Vertices of the mesh for the 68 points of iBUG, from the left of the picture to the right.
@@ -101,13 +101,13 @@ def cells() -> Floats:
 def face(image: Picture, middle: tuple[float, float], side: float) -> Face | None:
     """The points of a face in a square; None where the mesh sees no face there."""
     turn = 0.0
-    for _ in range(2):
+    for _ in range(_TURNS):
         mesh = _mesh(image, middle, side * _ROOM, turn)
         if mesh is None:
             return None
         right, left = (mesh[eye].mean(0) for eye in reversed(_EYES))
         tilt = float(np.degrees(np.arctan2(left[1] - right[1], left[0] - right[0])))
-        if abs(tilt - turn) < _TILTED:  # it knows upright faces best
+        if abs(tilt - turn) < _TILTED:  # the mesh stays half upright in a crop that is not
             break
         turn = tilt
     eyes = [mesh[eye].mean(0) for eye in _EYES]

@@ -78,10 +78,6 @@ class OpenCV(BodyMaker):
         # In one search of many a wallpaper may look like a face.
         if sum(crowds) > len(crowds) / 4:
             self.note(SEVERAL)
-        if 0 < sum(head is not None for head in track) < len(track):
-            self.note(
-                "video loses the performer's face for a while: until it is back, the last that was seen is kept."
-            )
 
 
 def _scaled(head: Head, scale: float) -> Head:

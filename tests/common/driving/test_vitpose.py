@@ -206,7 +206,9 @@ def test_what_is_missing_is_said_with_animates_own_way_out(
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     monkeypatch.delenv(models.FOLDER, raising=False)
     monkeypatch.setattr(hub, "cached", lambda *_: None)
-    with pytest.raises(WeightsError, match=r"2640 MB.*--weights wan.*give pose_video and face_video") as error:
+    with pytest.raises(
+        WeightsError, match=r"2640 MB.*--weights wan.*give pose_video and face_video"
+    ) as error:
         VitPose(Means())
     assert "plain" not in error.value.text
 
