@@ -25,6 +25,7 @@ FLOORS = (
     "nano",
     "common/annotate",
     "common/control",
+    "common/driving",
     "common/run",
     "common/runtime/__init__.py", "common/runtime/device", "common/runtime/model", "common/runtime/job.py",
     "common/runtime/sample", "common/runtime/reader.py", "common/runtime/zerogpu.py", "common/runtime/engine.py",
