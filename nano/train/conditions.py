@@ -274,7 +274,11 @@ def _performed(kind: Kind, whole: WholeClip, clip_model: Any, shown: Performance
         weight = latent_weight(shown.cover, clean)
         extra = {
             "condition": torch.cat(
-                [torch.cat([torch.ones_like(reference[:, :4]), reference], 1), carried_condition(whole, shown)], 2
+                [
+                    torch.cat([torch.ones_like(reference[:, :4]), reference], 1),
+                    carried_condition(whole, shown),
+                ],
+                2,
             ),
             "picture": see(clip_model, shown.picture)[:, None],
             "pose": whole.standard(shown.pose),

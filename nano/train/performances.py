@@ -72,7 +72,7 @@ def performance(count: int, frames: int, height: int, width: int, device: str | 
         shape=_another(scenes.shape, len(SHAPES)),
         background=torch.where(replaced, scenes.background, other),
     )
-    driving, old = render(driver, frames, height, width, way=way)
+    driving, _ = render(driver, frames, height, width, way=way)
     clip, cover = render(scenes, frames, height, width, way=way)
     seen = jittered(way, height)
     mask = boxes(seen, height, width, 0.95 + 0.4 * torch.rand(count, 1, device=device))

@@ -112,7 +112,7 @@ def tokens(
 
 
 def negative_ids(count: int, device: torch.device | str) -> Tensor:
-    """The Studio's own Chinese prompts, the negative one and others, as nano's tokenizer reads them: one unknown word."""
+    """The Studio's own Chinese prompts as nano's tokenizer reads them: one unknown word."""
     ids = torch.zeros(count, LENGTH, dtype=torch.long, device=device)
     ids[:, 0], ids[:, 1], ids[:, 2] = SPACE, UNKNOWN, END
     return ids
