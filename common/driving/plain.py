@@ -7,7 +7,7 @@ from pathlib import Path
 
 from common.annotate.frames import Check, Frame
 from common.driving.kept import Driven, Shelf, chunks
-from common.driving.prepare import Read
+from common.driving.material import Read
 from common.media import lossless
 
 PART = "driving"
