@@ -200,7 +200,11 @@ class AnimatePanel(Panel):
             self._reshaped, state, [self.task, self.about, *self.groups.values()], **QUIET,
         )  # fmt: skip
         size = parts["resolution"]
-        size.change(self._qualities, [parts["checkpoint"], size], self.quality, **QUIET)
+        # A model may come back to the size of the one before: that is no change of the size.
+        gr.on(
+            [size.change, parts["checkpoint"].change],
+            self._qualities, [parts["checkpoint"], size], self.quality, **QUIET,
+        )  # fmt: skip
         self.quality.input(self._sized, [self.quality, parts["checkpoint"], size], size, **QUIET)
         shown = [self.said, self.noted, self.outputs, self.scene, *self.clips]
         self.look.click(
@@ -231,7 +235,8 @@ class AnimatePanel(Panel):
     async def _qualities(self, key: str, size: str) -> Any:
         sizes = CHECKPOINTS.get(key, self.mode.rows()[0]).sizes((await self.runner.manifest(key)).weights)
         menu = qualities(sizes)
-        return gr.update(choices=menu, value=quality(size), visible=len(menu) > 1)
+        now = quality(size)
+        return gr.update(choices=menu, value=now if now in menu else menu[0], visible=len(menu) > 1)
 
     async def _sized(self, wanted: str, key: str, size: str) -> Any:
         sizes = CHECKPOINTS.get(key, self.mode.rows()[0]).sizes((await self.runner.manifest(key)).weights)
