@@ -82,9 +82,10 @@ def _index(kind: Kind) -> dict[str, object]:
         "vae": ["diffusers", "AutoencoderKLWan"],
         "scheduler": ["diffusers", "UniPCMultistepScheduler"],
         "transformer": transformer,
-        "transformer_2": transformer if "transformer_2" in kind.experts else [None, None],
     }
-    if kind.pipeline == "WanImageToVideoPipeline":
+    if kind.pipeline != "WanAnimatePipeline":  # whose one transformer has no second beside it
+        index["transformer_2"] = transformer if "transformer_2" in kind.experts else [None, None]
+    if kind.pipeline in ("WanImageToVideoPipeline", "WanAnimatePipeline"):
         index["image_encoder"] = ["transformers", "CLIPVisionModel"] if kind.clip else [None, None]
         index["image_processor"] = ["transformers", "CLIPImageProcessor"] if kind.clip else [None, None]
     return index | kind.index

@@ -30,6 +30,17 @@ def _transformer(**changes: Any) -> dict[str, Any]:
 _SEES_IMAGE = {"in_channels": 36}
 _SEES_CLIP = _SEES_IMAGE | {"image_dim": CLIP_DIM, "added_kv_proj_dim": 128}
 _SEES_CONTROL = {"vace_in_channels": 96, "vace_layers": [0, 2]}
+_SEES_FACES = {
+    # A picture is halved until it is 4×4: one entry a size on the way.
+    "motion_encoder_size": 32,
+    "motion_encoder_channel_sizes": {"4": 32, "8": 32, "16": 16, "32": 8},
+    "motion_style_dim": 32,
+    "motion_dim": 8,
+    "motion_encoder_dim": 32,
+    "face_encoder_hidden_dim": 32,
+    "face_encoder_num_heads": 4,
+    "inject_face_latents_blocks": 3,
+}
 
 
 @dataclass(frozen=True)
@@ -119,6 +130,14 @@ _TABLE: tuple[Kind, ...] = (
         transformer_class="WanVACETransformer3DModel",
         every_expert_is="vace",
         index={"boundary_ratio": 0.875},
+    ),
+    Kind(
+        "animate",
+        "WanAnimatePipeline",
+        _transformer(**_SEES_CLIP, **_SEES_FACES, num_layers=6, latent_channels=16),
+        flow_shift=5.0,
+        clip=True,
+        transformer_class="WanAnimateTransformer3DModel",
     ),
 )
 

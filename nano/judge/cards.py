@@ -80,6 +80,11 @@ PARTS: dict[str, tuple[str, str, str]] = {
         "half-planes and pictures of which one half is kept",
         "flow-matching loss 0.309, then 0.274",
     ),
+    "animate": (
+        "WanAnimateTransformer3DModel with CLIP, a pose and a face, 36 input channels, 1.82M parameters",
+        "not trained yet: random weights",
+        "nothing",
+    ),
     "lightning": (
         "LoRAs for 4 steps at guidance 1 in the key format of the lightx2v files: dense and MoE HIGH and LOW of "
         "rank 8, I2V with CLIP of rank 6, I2V MoE HIGH and LOW of rank 4",

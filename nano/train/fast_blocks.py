@@ -28,7 +28,28 @@ def prepare_for_training(transformer: Any) -> Any:
     for block in [*transformer.blocks, *getattr(transformer, "vace_blocks", [])]:
         kind = _vace_block if hasattr(block, "proj_in") else _block
         block.forward = types.MethodType(kind, block)
+    if hasattr(transformer, "motion_encoder"):
+        _fix_directions(transformer.motion_encoder)
     return transformer
+
+
+def _fix_directions(encoder: Any) -> None:
+    """The motion encoder's directions stay as they were drawn: a QR decomposition a step cannot be captured."""
+    encoder.motion_synthesis_weight.requires_grad_(False)
+    with torch.no_grad():
+        encoder.register_buffer(
+            "directions", torch.linalg.qr(encoder.motion_synthesis_weight.float() + 1e-8)[0].T, persistent=False
+        )
+    encoder.forward = types.MethodType(_motion, encoder)
+
+
+def _motion(self: Any, faces: Tensor, channel_dim: int = 1) -> Tensor:
+    for layer in (self.conv_in, *self.res_blocks, self.conv_out):
+        faces = layer(faces, channel_dim)
+    motion = faces.flatten(1)
+    for layer in self.motion_network:
+        motion = layer(motion, channel_dim=channel_dim)
+    return motion @ self.directions.to(motion.dtype)
 
 
 def _block(self: Any, hidden: Tensor, context: Tensor, time: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:

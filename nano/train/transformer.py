@@ -54,6 +54,8 @@ def load_transformer(kind: Kind, expert: str, source: Path | None) -> Any:
 
     model = new_transformer(kind, expert)
     torch.nn.init.zeros_(model.proj_out.weight)
+    for adapter in getattr(model, "face_adapter", []):
+        torch.nn.init.zeros_(adapter.to_out.weight)
     if source is not None:
         name = json.loads((source / "config.json").read_text())["_class_name"]
         parent = getattr(diffusers, name).from_pretrained(source, dtype=torch.float32)
@@ -116,7 +118,7 @@ def train(
 def save_transformer(kind: Kind, expert: str, weights: dict[str, Tensor], folder: Path) -> None:
     """Writes averaged weights as a diffusers transformer folder."""
     model = new_transformer(kind, expert)
-    model.load_state_dict(weights)
+    model.load_state_dict(model.state_dict() | weights)  # what did not learn is as it was drawn
     model.half().save_pretrained(folder, safe_serialization=True)
 
 

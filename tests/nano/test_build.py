@@ -42,23 +42,30 @@ def clip(pipe, kind: str, prompt: str = PROMPT, seed: int = 0) -> np.ndarray:
     import torch
     from PIL import Image
 
-    images = {}
+    more = {"num_frames": 5}
     if type(pipe).__name__ == "WanImageToVideoPipeline":
-        images["image"] = Image.new("RGB", (128, 128), "navy")
+        more["image"] = Image.new("RGB", (128, 128), "navy")
     if kind == "flf2v":
-        images["last_image"] = Image.new("RGB", (128, 128), "beige")
+        more["last_image"] = Image.new("RGB", (128, 128), "beige")
+    if kind == "animate":
+        size = pipe.transformer.config.motion_encoder_size
+        more = {
+            "image": Image.new("RGB", (128, 128), "navy"),
+            "pose_video": [Image.new("RGB", (128, 128), "green")] * 5,
+            "face_video": [Image.new("RGB", (size, size), "red")] * 5,
+            "segment_frame_length": 5,
+        }
     result = pipe(
         prompt=prompt,
         negative_prompt=CHINESE_JUNK,
         height=128,
         width=128,
-        num_frames=5,
         num_inference_steps=2,
         guidance_scale=4.0,
         generator=torch.Generator().manual_seed(seed),
         output_type="np",
         max_sequence_length=512,
-        **images,
+        **more,
     )
     return result.frames[0]
 
@@ -124,6 +131,7 @@ def test_channel_layouts_are_the_real_ones(load):
         "ti2v": (48, 48),
         "vace": (16, 16),
         "vace-moe": (16, 16),
+        "animate": (36, 16),
     }
     for kind in ("vace", "vace-moe"):
         assert load(kind).transformer.config.vace_in_channels == 96
@@ -157,7 +165,7 @@ def test_kinds_without_lightning_say_so():
 
 
 def test_an_unknown_kind_is_answered_with_the_known_ones():
-    with pytest.raises(KeyError, match="dense, moe, i2v-clip, i2v-moe, flf2v, ti2v, vace, vace-moe"):
+    with pytest.raises(KeyError, match="dense, moe, i2v-clip, i2v-moe, flf2v, ti2v, vace, vace-moe, animate"):
         nano.find("t2v")
 
 

@@ -63,6 +63,12 @@ def test_the_fast_blocks_are_the_real_ones(name):
         extra["encoder_hidden_states_image"] = torch.randn(pictures, CLIP_TOKENS, CLIP_DIM)
     if "vace_in_channels" in kind.transformer:
         extra["control_hidden_states"] = torch.randn(2, 96, 2, side, side)
+    if name == "animate":
+        extra["pose_hidden_states"] = torch.randn(2, 16, 1, side, side)
+        size = kind.transformer["motion_encoder_size"]
+        extra["face_pixel_values"] = torch.rand(2, 3, 1, size, size) * 2 - 1
+        for adapter in model.face_adapter:
+            torch.nn.init.normal_(adapter.to_out.weight)  # so that the faces matter
     inputs = {"hidden_states": noisy, "timestep": time, "return_dict": False, **extra}
     with torch.no_grad():
         padded = F.pad(text, (0, 0, 0, 512 - LENGTH))
