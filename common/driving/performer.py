@@ -9,8 +9,8 @@ from typing import Any
 
 from common.annotate import masks
 from common.annotate.frames import BLACK, Frame, Frames, letterbox, solid
-from common.driving import face, sightings
-from common.driving.kept import CHUNK, Shelf
+from common.driving import face, kept, sightings
+from common.driving.kept import Shelf
 from common.driving.makers import Maker
 from common.driving.material import Material
 from common.driving.progress import Counted
@@ -119,7 +119,7 @@ class Performer:
         return seen
 
     def _sighting(self, number: int) -> Any:
-        return self._look(number // CHUNK).sightings[number % CHUNK]
+        return self._look(number // kept.CHUNK).sightings[number % kept.CHUNK]
 
     def _face(self, number: int, frame: Frame) -> Frame | None:
         for other in chain([number], range(number - 1, -1, -1), range(number + 1, self.m.count)):

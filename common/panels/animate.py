@@ -16,6 +16,7 @@ from common.panels import widgets
 from common.panels.base import Panel
 from common.panels.events import QUIET
 from common.panels.handles import HandleVideo
+from common.panels.menus import Menu
 from common.run.runner import explain
 
 TASKS: Mapping[str, tuple[str, str]] = {
@@ -54,12 +55,10 @@ class AnimatePanel(Panel):
         weights, row = self.initial.weights, CHECKPOINTS[shown.checkpoint]
         self.draw_slots()
         self._draw_tasks(row, weights)
-        sizes = row.sizes(weights)
-        self.quality = gr.Radio(
-            qualities(sizes), value=quality(f"{shown.width}x{shown.height}"), label="Resolution",
-            visible=len(qualities(sizes)) > 1, elem_classes="segmented",
+        widgets.settings(
+            self.inputs, self.mode, self._rows(self.initial), weights, shown,
+            size="Size", more=lambda: self._draw_qualities(row.sizes(weights), f"{shown.width}x{shown.height}"),
         )  # fmt: skip
-        widgets.settings(self.inputs, self.mode, self._rows(self.initial), weights, shown, size="Size")
         self.inputs.components["duration"].minimum = least_seconds(weights)
         widgets.whole_clip(self.inputs)
         self.draw_prompt(lines=2)
@@ -80,6 +79,12 @@ class AnimatePanel(Panel):
             tasks(row), value="animate", label="Mode", visible=len(tasks(row)) > 1, elem_classes="families"
         )
         self.about = gr.HTML(_about("animate"))
+
+    def _draw_qualities(self, sizes: Sequence[Resolution], size: str) -> None:
+        menu = qualities(sizes)
+        self.quality = gr.Radio(
+            menu, value=quality(size), label="Resolution", visible=len(menu) > 1, elem_classes="segmented"
+        )
 
     def _draw_look(self, row: Checkpoint) -> None:
         with self._group("look", shown=reads_pose(row)):
@@ -104,9 +109,7 @@ class AnimatePanel(Panel):
             choices = [(label, key) for key, label in PREPROCESSORS.items()]
             add(
                 "preprocessor",
-                gr.Dropdown(
-                    choices, value="auto", label="Who finds pose, face and mask", allow_custom_value=True
-                ),
+                Menu(choices, value="auto", label="Who finds pose, face and mask", filterable=False),
             )
         with self._group("relight", can):
             add("relight", gr.Checkbox(False, label="Give the character the scene's light (relighting LoRA)"))
@@ -197,7 +200,11 @@ class AnimatePanel(Panel):
             self._reshaped, state, [self.task, self.about, *self.groups.values()], **QUIET,
         )  # fmt: skip
         size = parts["resolution"]
-        size.change(self._qualities, [parts["checkpoint"], size], self.quality, **QUIET)
+        # A model may come back to the size of the one before: that is no change of the size.
+        gr.on(
+            [size.change, parts["checkpoint"].change],
+            self._qualities, [parts["checkpoint"], size], self.quality, **QUIET,
+        )  # fmt: skip
         self.quality.input(self._sized, [self.quality, parts["checkpoint"], size], size, **QUIET)
         shown = [self.said, self.noted, self.outputs, self.scene, *self.clips]
         self.look.click(
@@ -228,7 +235,8 @@ class AnimatePanel(Panel):
     async def _qualities(self, key: str, size: str) -> Any:
         sizes = CHECKPOINTS.get(key, self.mode.rows()[0]).sizes((await self.runner.manifest(key)).weights)
         menu = qualities(sizes)
-        return gr.update(choices=menu, value=quality(size), visible=len(menu) > 1)
+        now = quality(size)
+        return gr.update(choices=menu, value=now if now in menu else menu[0], visible=len(menu) > 1)
 
     async def _sized(self, wanted: str, key: str, size: str) -> Any:
         sizes = CHECKPOINTS.get(key, self.mode.rows()[0]).sizes((await self.runner.manifest(key)).weights)

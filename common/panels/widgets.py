@@ -17,6 +17,7 @@ from common.modes import rules
 from common.modes.base import MediaSlot, Mode
 from common.panels.events import QUIET
 from common.panels.handles import ClipFigures, HandleImage, HandleVideo, measured
+from common.panels.menus import Menu
 from common.panels.numbers import Number, Slider
 
 Raw = Mapping[str, Any]
@@ -250,13 +251,15 @@ def settings(
     shown: Plan,
     *,
     size: str = "Resolution",
+    more: Callable[[], None] = lambda: None,
 ) -> None:
-    """Checkpoint, preset, resolution (by the name of `size`) and duration: what most people change."""
+    """Checkpoint, `more`, preset, resolution (called `size`) and duration: what most people change."""
     checkpoint = next(row for row in rows if row.key == shown.checkpoint)
     inputs.add(
         "checkpoint",
         gr.Dropdown(checkpoint_choices(rows), value=shown.checkpoint, label="Model", filterable=False),
     )
+    more()
     with gr.Row(elem_classes="tight"):
         inputs.add(
             "preset",
@@ -267,7 +270,7 @@ def settings(
         )  # fmt: skip
         inputs.add(
             "resolution",
-            gr.Dropdown(
+            Menu(
                 resolution_choices(checkpoint, weights), value=f"{shown.width}x{shown.height}",
                 label=size, filterable=False, min_width=150,
             ),
@@ -287,8 +290,9 @@ def advanced(
     inputs: Inputs, shown: Plan, *, opened: bool = False, more: Callable[[], None] = lambda: None
 ) -> None:
     """Everything a preset sets, open to change; values are those of the plan in effect."""
-    moe, law = shown.guidance_scale_2 is not None, CHECKPOINTS[shown.checkpoint].law
-    still = "; 1 is a still" if law.allows(1) else ""
+    moe, row = shown.guidance_scale_2 is not None, CHECKPOINTS[shown.checkpoint]
+    law = row.law
+    still = "; 1 is a still" if law.allows(1) and not row.segments else ""
     with gr.Accordion("Advanced", open=opened):
         inputs.add(
             "negative_prompt",

@@ -21,7 +21,7 @@ from common.page.door import Door, own_names
 from router import federation, shell
 from router.app import build_studio
 from router.dispatch import Studio
-from tests.common.fakes import FakeService, space_of
+from tests.common.fakes import FakeService, manifest, space_of
 
 
 def main() -> None:
@@ -30,13 +30,15 @@ def main() -> None:
     parser.add_argument("--modes", nargs="*", default=[])
     parser.add_argument("--router", action="store_true")
     parser.add_argument("--pause", type=float, default=0.2)
+    parser.add_argument("--weights", choices=["nano", "wan"], default="nano")
     args = parser.parse_args()
     folder = Path(get_upload_folder()).resolve() / "fleet"
     folder.mkdir(parents=True, exist_ok=True)
     app = FastAPI()
     app.add_middleware(Door, names=own_names())
     for key in args.modes:
-        service = FakeService(MODES[key], folder, pause=args.pause)
+        shown = manifest(MODES[key], weights=args.weights)
+        service = FakeService(MODES[key], folder, pause=args.pause, shown=shown)
         app = gr.mount_gradio_app(app, space_of(service), path=f"/{key}", **theme.page_options())
     if args.router:
         table = federation.from_env() or federation.mounted(f"http://127.0.0.1:{args.port}", args.modes)

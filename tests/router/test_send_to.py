@@ -58,7 +58,8 @@ def test_a_frame_for_the_character_is_taken_out_by_the_mode_itself() -> None:
     sent = dict(zip(chaining.inputs_of(meaning), chaining.values_of(meaning, CLIP, 1.25), strict=True))
     assert sent == {"image_source": "clip", "image_clip": CLIP, "image_moment": "at", "image_second": 1.25}
     with gr.Blocks():
-        panel = PANELS["animate"](FakeRunner(MODES["animate"], manifest(MODES["animate"]), []), manifest(MODES["animate"]))
+        mode = MODES["animate"]
+        panel = PANELS["animate"](FakeRunner(mode, manifest(mode), []), manifest(mode))
         panel.draw()
     page = {name: part.value for name, part in panel.inputs.components.items()} | sent
     asked = panel.values(tuple(page.values()))
