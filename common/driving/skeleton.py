@@ -73,7 +73,7 @@ def joints(body: Person) -> tuple[Floats, Floats]:
     points = (body.points[first] + body.points[second]) / 2
     scores = (body.scores[first] + body.scores[second]) / 2
     known = (body.scores[first] > 0) & (body.scores[second] > 0)
-    return points, np.where(known, scores, 0).astype(np.float32)
+    return points.astype(np.float32), np.where(known, scores, 0).astype(np.float32)
 
 
 def _seen(points: Floats, scores: Floats) -> NDArray[np.bool_]:
