@@ -28,4 +28,4 @@ def keep(frames: Read, count: int, fps: int, size: tuple[int, int], folder: Path
 
         files.append(shelf.find(PART, index) or shelf.keep(PART, index, ".mkv", write))
     check(count, count)
-    return Driven(folder, count, fps, *size, {PART: files})
+    return Driven(folder, count, fps, {PART: size}, {PART: files})

@@ -26,6 +26,10 @@ INVENTORY = {
     "wan2.2-i2v-a14b": ("2.2", "Wan-AI/Wan2.2-I2V-A14B-Diffusers", 16, 81, 40, True, 16, "xlarge"),
     "wan2.2-s2v-14b": ("2.2", "Wan-AI/Wan2.2-S2V-14B", 16, 80, 40, False, 16, "large"),
     "wan2.2-animate-14b": ("2.2", "Wan-AI/Wan2.2-Animate-14B-Diffusers", 30, 77, 20, False, 16, "xlarge"),
+    "wan2.2-animate-2-14b": ("2.2", "Wan-AI/Wan2.2-Animate-2-14B-Diffusers", 24, 81, 40, False, 16, "xlarge"),
+    "wan2.2-animate-2-14b-distilled": (
+        "2.2", "Wan-AI/Wan2.2-Animate-2-14B-Distilled-Diffusers", 24, 81, 10, False, 16, "xlarge",
+    ),
     "fastwan2.1-t2v-1.3b": ("2.1", "FastVideo/FastWan2.1-T2V-1.3B-Diffusers", 16, 81, 3, False, 16, "large"),
     "fastwan2.2-ti2v-5b": (
         "2.2", "FastVideo/FastWan2.2-TI2V-5B-FullAttn-Diffusers", 24, 121, 3, False, 32, "large",
@@ -47,6 +51,7 @@ QUALITY = {
     "wan2.2-i2v-a14b": (3.5, 3.5, 5.0),
     "wan2.2-s2v-14b": (4.5, None, 3.0),
     "wan2.2-animate-14b": (1.0, None, 5.0),
+    "wan2.2-animate-2-14b": (3.0, None, 5.0),
     "wan2.2-vace-fun-14b": (5.0, 5.0, 16.0),
 }
 
@@ -58,6 +63,7 @@ FAST = {
     "wan2.1-flf2v-14b-720p": (4, ("lightning-2.1-i2v",)),
     "wan2.2-t2v-a14b": (4, ("lightning-2.2-t2v",)),
     "wan2.2-i2v-a14b": (4, ("lightning-2.2-i2v",)),
+    "wan2.2-animate-2-14b-distilled": (10, ()),
     "fastwan2.1-t2v-1.3b": (3, ()),
     "fastwan2.2-ti2v-5b": (3, ()),
 }
@@ -75,6 +81,7 @@ MATRIX = {
     "flf2v": {"wan2.1-flf2v-14b-720p", "wan2.2-i2v-a14b"},
     "v2v": {"wan2.1-t2v-14b", "wan2.1-t2v-1.3b", "fastwan2.1-t2v-1.3b"},
     "vace": {"wan2.1-vace-14b", "wan2.1-vace-1.3b"},
+    "animate": {"wan2.2-animate-14b", "wan2.2-animate-2-14b", "wan2.2-animate-2-14b-distilled"},
 }  # fmt: skip
 
 
@@ -94,8 +101,8 @@ def test_quality_presets() -> None:
     }
     assert rows == QUALITY
     steps = {k: c.presets["quality"].num_inference_steps for k, c in CHECKPOINTS.items() if k in QUALITY}
-    assert {k for k, n in steps.items() if n != 30} == {"wan2.2-animate-14b"}
-    assert steps["wan2.2-animate-14b"] == 20
+    others = {"wan2.2-animate-14b": 20, "wan2.2-animate-2-14b": 40}
+    assert {k: n for k, n in steps.items() if n != 30} == others
 
 
 def test_fast_presets_exist_only_where_a_distillation_does() -> None:
@@ -144,6 +151,7 @@ def test_lora_pairs_go_into_both_experts() -> None:
         "lightning-2.2-t2v": ["transformer", "transformer_2"],
         "lightning-2.2-i2v": ["transformer", "transformer_2"],
         "hybrid-2.2-i2v": ["transformer", "transformer_2"],
+        "relight-2.2-animate": ["transformer"],
     }
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers.modular_pipelines import SequentialPipelineBlocks
+from diffusers.modular_pipelines.modular_pipeline import SequentialPipelineBlocks
 from diffusers.modular_pipelines.modular_pipeline_utils import InputParam
 from diffusers.modular_pipelines.wan_animate_2 import before_denoise, denoise, encoders
 from diffusers.modular_pipelines.wan_animate_2.modular_blocks_wan_animate_2 import (
@@ -32,7 +32,7 @@ from common.contract import Plan
 from common.errors import StudioError
 from common.runtime.sample.attention import compiled_flex
 
-denoise.tqdm = partial(tqdm, disable=True)  # the events tell what happens; bars fill the log
+denoise.tqdm = partial(tqdm, disable=True)  # pyright: ignore[reportPrivateImportUsage] - the events tell what happens; bars fill the log
 
 Callback = Callable[[Any, int, Tensor, dict[str, Tensor]], object]
 """Called after each step with the pipeline, the step's index, its timestep, and `latents` and `denoised` (what the

@@ -98,7 +98,7 @@ def test_nano_offers_nothing_that_has_no_nano() -> None:
 
 def test_what_is_hidden_is_not_sent() -> None:
     panel = drawn(weights="wan")
-    own = {name: CLIP for name in OWN} | {"relight": True, "retarget": True, "animate_mode": "replace"}
+    own = dict.fromkeys(OWN, CLIP) | {"relight": True, "retarget": True, "animate_mode": "replace"}
     replaced = panel.values(page(panel, **own))
     assert replaced["mask_video"] == CLIP and replaced["relight"] and "retarget" not in replaced
     animated = panel.values(page(panel, **{**own, "animate_mode": "animate"}))
