@@ -108,11 +108,16 @@ class Performer:
         return self._seen[index]
 
     def _see(self, index: int) -> Seen:
+        before = self._last(index - 1) if index else None
         frames, said = self.frames(index), len(self.maker.notices)
-        found = self.maker.see(frames, self.counted.within("see", index))
+        found = self.maker.see(frames, self.counted.within("see", index), before)
         if len(found) != len(frames):
             raise fault(f"{len(found)} sightings for {len(frames)} frames")
         return self._kept("seen", index, Seen(found, frames[0].size, self.maker.notices[said:]))
+
+    def _last(self, index: int) -> Any:
+        """The last sighting of a chunk: where there are two people, the next chunk goes on with this one."""
+        return next((seen for seen in reversed(self._look(index).sightings) if seen is not None), None)
 
     def _kept(self, name: str, index: int, seen: Seen) -> Seen:
         self.shelf.keep(name, index, ".npz", partial(sightings.write, seen))
