@@ -21,7 +21,7 @@ from common import memory
 from common.catalog import LORAS, Architecture, Checkpoint, Lora, Target
 from common.contract import Backend
 from common.runtime.device.backend import dtype_of
-from common.runtime.model import load, weights
+from common.runtime.model import index, load, weights
 
 TEXT: dict[str, Any] = {
     "d_model": 4096, "d_ff": 10240, "d_kv": 64, "num_heads": 64, "num_layers": 24, "vocab_size": 256_384,
@@ -29,6 +29,10 @@ TEXT: dict[str, Any] = {
 CLIP: dict[str, Any] = {
     "hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 32, "num_attention_heads": 16,
     "patch_size": 14, "image_size": 224, "projection_dim": 1024,
+}  # fmt: skip
+FACES: dict[str, Any] = {
+    "motion_encoder_channel_sizes": None, "motion_encoder_size": 512, "motion_style_dim": 512, "motion_dim": 20,
+    "motion_encoder_dim": 512, "face_encoder_hidden_dim": 1024,
 }  # fmt: skip
 VAE: dict[int, dict[str, Any]] = {
     8: {"base_dim": 96, "dim_mult": [1, 2, 4, 4], "num_res_blocks": 2},
@@ -49,6 +53,13 @@ def sizes(row: Checkpoint) -> dict[str, dict[str, Any]]:
         transformer["vace_layers"] = list(range(0, a.layers, a.layers // a.control_layers))
     if row.kind == "flf2v":
         transformer["pos_embed_seq_len"] = 514
+    if a.face_adapters:
+        transformer |= FACES | {"inject_face_latents_blocks": a.layers // a.face_adapters}
+    if a.caches_video:  # diffusers has other words for it there
+        transformer = {
+            "dim": a.dim, "ffn_dim": a.ffn, "num_heads": a.dim // 128, "num_layers": a.layers,
+            "text_dim": TEXT["d_model"], "freq_dim": 256, "in_dim": a.channels, "out_dim": a.latent_channels,
+        }  # fmt: skip
     return {
         "transformer": transformer,
         "transformer_2": transformer,
@@ -60,8 +71,10 @@ def sizes(row: Checkpoint) -> dict[str, dict[str, Any]]:
 
 def folder(row: Checkpoint, target: Path) -> Path:
     """A checkpoint's folder in diffusers' layout, its configs at full size and without weights."""
-    source = nano.find(row.kind)
+    source = nano.find(row.kind or "i2v-clip")
     shutil.copytree(source, target, ignore=shutil.ignore_patterns("*.safetensors"))
+    if row.architecture.caches_video:
+        _modular(row, target)
     for part, given in sizes(row).items():
         file = target / part / "config.json"
         if file.exists():
@@ -73,6 +86,30 @@ def folder(row: Checkpoint, target: Path) -> Path:
             json.dumps({**json.loads(processor.read_text()), "size": side, "crop_size": side})
         )
     return target
+
+
+def _modular(row: Checkpoint, target: Path) -> None:
+    """Makes of a folder one of Animate-2, which Wan-Nano has nothing like."""
+    (target / "transformer" / "config.json").write_text("{}")
+    content = json.loads((target / index.PLAIN).read_text())
+    parts = {
+        name: entry for name, entry in content.items() if isinstance(entry, list) and name in _MODULAR_PARTS
+    }
+    distilled = "Distilled" in row.pipeline
+    parts["scheduler"] = ["diffusers", _SCHEDULERS[distilled]["_class_name"]]
+    parts["transformer"] = ["diffusers", "WanAnimate2Transformer3DModel"]
+    (target / "scheduler" / "scheduler_config.json").write_text(json.dumps(_SCHEDULERS[distilled]))
+    (target / index.MODULAR).write_text(json.dumps({n: [*e, {"type_hint": e}] for n, e in parts.items()}))
+
+
+_MODULAR_PARTS = ("text_encoder", "tokenizer", "image_encoder", "vae")
+_SCHEDULERS: dict[bool, dict[str, Any]] = {
+    False: {
+        "_class_name": "DPMSolverMultistepScheduler", "prediction_type": "flow_prediction", "use_flow_sigmas": True,
+        "flow_shift": 5.0, "final_sigmas_type": "zero",
+    },
+    True: {"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 5.0},
+}  # fmt: skip
 
 
 def module(part: Path, entry: list[str], device: str) -> Any:

@@ -18,12 +18,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from bench import full_size
+from common import memory
 from common.catalog import CHECKPOINTS, GpuSize, Resolution
-from common.contract import Backend, ModeKey, Plan
+from common.contract import Backend, Event, ModeKey, Plan, Step
 from common.modes.all import MODES
 from common.placement import ZEROGPU_BYTES, zerogpu
 from common.runtime.device import backend as machine
@@ -38,18 +41,21 @@ PIPELINES: dict[str, str] = {
     "i2v": "WanImageToVideoPipeline",
     "flf2v": "WanImageToVideoPipeline",
     "vace": "WanVACEPipeline",
+    "animate": "WanAnimatePipeline",
 }
 R480, R704, R720 = Resolution(832, 480), Resolution(1280, 704), Resolution(1280, 720)
+R640 = Resolution(640, 800)
 
 
 @dataclass(frozen=True)
 class Case:
-    """One clip on one machine."""
+    """One clip, or one segment of a longer one, on one machine. `also` is what a mode is asked for beside that."""
 
     mode: ModeKey
     checkpoint: str
     size: Resolution
     machine: str = "card"
+    also: str = ""
 
 
 CASES = (
@@ -72,7 +78,14 @@ CASES = (
     Case("t2v", "wan2.1-t2v-14b", R480, "24 GB"),
     Case("vace", "wan2.1-vace-14b", R720, "24 GB"),
     Case("t2v", "wan2.2-t2v-a14b", R480, "24 GB"),
+    Case("animate", "wan2.2-animate-14b", R480),
+    Case("animate", "wan2.2-animate-14b", R720),
+    Case("animate", "wan2.2-animate-14b", R720, also="replace"),
+    Case("animate", "wan2.2-animate-2-14b-distilled", R640),
+    Case("animate", "wan2.2-animate-2-14b", R480),
+    Case("animate", "wan2.2-animate-2-14b", R640, "56 GB"),
 )
+ALSO: dict[str, dict[str, Any]] = {"": {}, "replace": {"animate_mode": "replace", "relight": True}}
 
 
 class Watched(Job):
@@ -83,12 +96,31 @@ class Watched(Job):
         self.peaks: dict[str, int] = {}
         self.reserved = 0
         self.now = "load"
+        self.began: dict[str, float] = {}
+        self.steps: list[float] = []
+        """When each of them was over."""
 
     def stage(self, name: str, text: str) -> None:
         """Begins a stage; what the last one held is kept."""
         self.keep()
         self.now = name
+        self.began[name] = self.seconds()
         super().stage(name, text)
+
+    def say(self, event: Event) -> None:
+        """Sends an event; of a step, the time is kept."""
+        if isinstance(event, Step):
+            torch.cuda.synchronize()
+            self.steps.append(self.seconds())
+        super().say(event)
+
+    def times(self) -> dict[str, float]:
+        """Seconds since the last call, of the last step, of all before the first one counts, and after the last."""
+        now, step = self.seconds(), self.steps[-1] - self.steps[-2]
+        found = {"all": now, "step": step, "after": now - self.steps[-1]}
+        found["before"] = self.steps[0] - self.began["denoise"] - step
+        self.start, self.steps = time.monotonic(), []
+        return {name: round(seconds, 2) for name, seconds in found.items()}
 
     def keep(self) -> None:
         """The peak since the last call, for the stage that ends."""
@@ -105,6 +137,8 @@ def backend_of(name: str, card: Backend) -> Backend:
     if name == "24 GB":
         changes = {"name": "24 GB card", "memory_bytes": 25_300_000_000, "capability": (8, 9)}
         return card.model_copy(update=changes)
+    if name == "56 GB":
+        return card.model_copy(update={"name": "56 GB card", "memory_bytes": 56_000_000_000})
     return card
 
 
@@ -119,8 +153,29 @@ def inputs(plan: Plan) -> dict[str, Any]:
         case "vace":
             white = Image.new("L", gray.size, 255)
             return {"video": [gray] * plan.num_frames, "mask": [white] * plan.num_frames}
+        case "animate":
+            length, face = plan.segments[0].frames, gray.resize((memory.FACE, memory.FACE))
+            given: dict[str, Any] = {"image": gray, "segment_frame_length": length}
+            given |= {"mode": plan.values["animate_mode"], "prev_segment_conditioning_frames": 1}
+            given |= {"pose_video": [gray] * length, "face_video": [face] * length}
+            if given["mode"] == "replace":
+                given |= {"background_video": [gray] * length, "mask_video": [gray.convert("L")] * length}
+            return given
         case _:
             return {}
+
+
+def sample(pipe: Any, plan: Plan, steps: int, job: Job) -> NDArray[np.uint8]:
+    """The frames of a clip, or of its first segment."""
+    if not CHECKPOINTS[plan.checkpoint].architecture.caches_video:
+        return generate.make(pipe, "a", plan, inputs(plan), steps, job)
+    from common.runtime.pipelines import animate2_job
+
+    gray = Image.new("RGB", (plan.width, plan.height), "gray")
+    driving = [gray] * plan.segments[0].frames
+    return animate2_job.make(
+        pipe, "a", plan, job, segment=0, image=gray, opening=gray, driving=driving, tail=None
+    )
 
 
 def run(case: Case, card: Backend) -> dict[str, Any]:
@@ -129,21 +184,26 @@ def run(case: Case, card: Backend) -> dict[str, Any]:
     asked = {"prompt": "a", "checkpoint": row.key, "width": case.size.width, "height": case.size.height}
     picture, clip = {"path": "a.png"}, {"path": "a.mp4", "fps": row.fps, "frames": row.num_frames}
     asked |= {slot.name: picture if slot.kind == "image" else clip for slot in mode.slots if slot.required}
-    asked |= {"video": clip} if case.mode == "vace" else {}
-    guidance = {} if "fast" in row.presets else {"guidance_scale": 1.0}
-    steps = (
-        4 if row.moe else 2
-    )  # two for each transformer: the first of an offloaded one fetches nothing ahead
+    asked |= {"video": clip} if case.mode in ("vace", "animate") else {}
+    asked |= ALSO[case.also]
+    guidance = {} if "fast" in row.presets or row.segments else {"guidance_scale": 1.0}
+    # Two for each transformer: the first of an offloaded one fetches nothing ahead.
+    steps = 4 if row.moe else 2
     plan = mode.plan(mode.parse({**asked, **guidance, "num_inference_steps": steps}), backend, weights="wan")
     placed = plan.placement
     assert placed is not None, "the plan says that it does not fit"
-    said = {"mode": case.mode, "checkpoint": row.key, "machine": case.machine}
-    said |= {"size": [plan.width, plan.height, plan.num_frames], "how": placed.why}
-    said |= {"plan_gb": round(placed.peak_bytes / 1e9, 2)}
+    said: dict[str, Any] = {
+        "mode": case.mode,
+        "checkpoint": row.key,
+        "machine": case.machine,
+        "also": case.also,
+    }
+    said |= {"size": [plan.width, plan.height, plan.segments[0].frames], "how": placed.why}
+    said |= {"plan_gb": round(placed.peak_bytes / 1e9, 2), "plan_seconds": plan.expected_seconds}
     began = time.monotonic()
     waiting = settle.waiting(placed)
     pipe = load.build(
-        PIPELINES[case.mode],
+        row.pipeline or PIPELINES[case.mode],
         weights.resolve(row, "wan", print),
         backend,
         Residency("cuda"),
@@ -151,9 +211,8 @@ def run(case: Case, card: Backend) -> dict[str, Any]:
         "wan",
     )
     full_size.check(pipe, row)
-    for preset in row.presets.values():
-        for key in preset.loras:
-            lora.attach(pipe, key, row, "wan", print)
+    for key in (key for preset in row.presets.values() for key in preset.loras):
+        lora.attach(pipe, key, row, "wan", print)
     # From here on no more than the machine has; what is made at random is made on the whole card.
     total = torch.cuda.get_device_properties(0).total_memory
     torch.cuda.empty_cache()
@@ -164,11 +223,16 @@ def run(case: Case, card: Backend) -> dict[str, Any]:
     job = Watched()
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
+    times: list[dict[str, float]] = []
     try:
-        frames = generate.make(pipe, "a", plan, inputs(plan), steps, job)
-        assert frames.shape == (plan.num_frames, plan.height, plan.width, 3)
+        # The first segment of Animate-2 has its attention compiled: the second is what all others take.
+        for _ in range(2 if row.architecture.caches_video else 1):
+            frames = sample(pipe, plan, steps, job)
+            times.append(job.times())
+        assert frames.shape == (plan.segments[0].frames, plan.height, plan.width, 3)
     except Exception as error:
         said["failed"] = f"{type(error).__name__}: {error}"[:300]
+        times += [job.times()] if len(job.steps) > 1 else []
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     job.keep()
@@ -178,7 +242,8 @@ def run(case: Case, card: Backend) -> dict[str, Any]:
         "peak_gb": round(peak / 1e9, 2),
         "reserved_gb": round(job.reserved / 1e9, 2),
         "off": round(peak / placed.peak_bytes - 1, 3),
-        "seconds": job.seconds(),
+        "seconds": round(sum(each["all"] for each in times), 3),
+        "times": times,
     }
     return said
 

@@ -226,7 +226,8 @@ class Architecture:
     """Sizes that decide cost: of one transformer, and of what the pipeline holds beside it.
 
     `parameters` counts one transformer, whose input has `channels`; `spatial` and `temporal` are the VAE's
-    compression. Parameter counts were taken on the meta device.
+    compression. After some of its layers it may look at a face (`face_adapters`); or it reads the driving video once
+    and has keys and values of it in every layer (`caches_video`). Parameter counts were taken on the meta device.
     """
 
     parameters: int
@@ -239,6 +240,8 @@ class Architecture:
     clip: bool = False
     control_layers: int = 0
     channels: int = 16
+    face_adapters: int = 0
+    caches_video: bool = False
 
     @property
     def latent_channels(self) -> int:
@@ -255,8 +258,8 @@ _FLF2V_14B = Architecture(16_395_536_704, 40, 5120, 13824, clip=True, channels=3
 _5B = Architecture(4_999_787_712, 30, 3072, 14336, spatial=16, channels=48)
 _VACE_1_3B = Architecture(2_153_972_032, 30, 1536, 8960, control_layers=15)
 _S2V_14B = Architecture(16_300_000_000, 40, 5120, 13824)
-_ANIMATE_14B = Architecture(17_274_816_884, 40, 5120, 13824, clip=True, channels=36)
-_ANIMATE_2_14B = Architecture(16_394_878_784, 40, 5120, 13824, clip=True, channels=36)
+_ANIMATE_14B = Architecture(17_274_816_884, 40, 5120, 13824, clip=True, channels=36, face_adapters=8)
+_ANIMATE_2_14B = Architecture(16_394_878_784, 40, 5120, 13824, clip=True, channels=36, caches_video=True)
 _VACE_FUN_14B = Architecture(17_337_592_896, 40, 5120, 13824, experts=2, control_layers=8)
 _VACE_14B = Architecture(17_337_592_896, 40, 5120, 13824, control_layers=8)
 

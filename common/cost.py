@@ -81,10 +81,11 @@ def tokens(architecture: Architecture, width: int, height: int, num_frames: int,
 def forward_flops(
     architecture: Architecture, width: int, height: int, num_frames: int, references: int = 0
 ) -> float:
-    """Floating-point operations of one forward, control branch included."""
+    """Floating-point operations of one forward, control branch and face adapters included."""
     s, t = tokens(architecture, width, height, num_frames, references), MAX_PROMPT_TOKENS
     layers, d, f = architecture.layers + architecture.control_layers, architecture.dim, architecture.ffn
-    return layers * (2 * s * (6 * d * d + 2 * d * f) + 4 * t * d * d) + layers * 4 * s * d * (s + t)
+    each = 2 * s * (6 * d * d + 2 * d * f) + 4 * t * d * d + 4 * s * d * (s + t)
+    return layers * each + architecture.face_adapters * 4 * s * d * d
 
 
 def forwards(steps: int, guidance_scale: float) -> int:
@@ -103,9 +104,11 @@ def seconds(
     else:
         each = forward_flops(a, *size, work.references) / (rate.tflops * 1e12)
         each *= _number("unfused_lora_factor") if work.lora else 1
+        each *= _number("cached_video_factor") if a.caches_video else 1
+    reads = 1 if a.caches_video else 0  # of the driving video
     vae = vae_seconds(a, rate, *size, placed, "decode")
     vae += work.encodes * vae_seconds(a, rate, *size, placed, "encode")
-    return rate.fixed_seconds + work.forwards * each + vae
+    return rate.fixed_seconds + (work.forwards + reads) * each + vae
 
 
 def vae_seconds(

@@ -32,6 +32,8 @@ TEXT_BYTES = 300_000_000
 BLOCKS_IN_FLIGHT = 3
 """Of an offloaded stack: the one at work, the one that comes, and the one that goes."""
 TEXT_LAYERS = 24
+FACE = 512
+"""Width and height of the faces that Animate is given."""
 
 SCORES = 2**27
 """Attention of more of them (batch x heads x queries x keys) goes in pieces of as many on Apple's GPUs.
@@ -53,7 +55,9 @@ Driver peaks that others published (M5 Max, torch 2.11, diffusers 0.38; what the
 
 @dataclass(frozen=True)
 class Shape:
-    """What is made: a clip, or one segment of it. `references` are pictures of VACE, each a latent frame more."""
+    """What is made: a clip, or one segment of it. `references` are pictures of VACE, or the character's: each is a
+    latent frame more.
+    """
 
     width: int
     height: int
@@ -84,6 +88,16 @@ def in_blocks(architecture: Architecture) -> int:
     return (a.layers + a.control_layers) * ((4 + cross) * a.dim * a.dim + 2 * a.dim * a.ffn)
 
 
+def in_adapters(architecture: Architecture) -> int:
+    """Parameters of what looks at a face after some of the blocks: it stays in full where those are in 8 bits."""
+    return architecture.face_adapters * 4 * architecture.dim**2
+
+
+def kept_whole(architecture: Architecture) -> int:
+    """Parameters that stay in fp32 among those in bf16, where they are many: Animate-2's of the timestep."""
+    return 7 * architecture.dim**2 if architecture.caches_video else 0
+
+
 def lora(architecture: Architecture, rank: int) -> int:
     """A LoRA on every attention and feed-forward weight of one transformer, in bf16."""
     a = architecture
@@ -94,6 +108,10 @@ def denoise(architecture: Architecture, shape: Shape, *, lora: bool = False) -> 
     """Activations of one forward; those of classifier-free guidance come one after the other."""
     a = architecture
     each = 13.33 * a.dim + 3.295 * a.ffn
+    if a.caches_video:
+        each = 35.1 * a.dim  # queries, and keys of both videos, are turned in double precision
+    if a.face_adapters:
+        each += 4 * a.dim  # what the last one made stands beside the blocks that follow
     if lora:
         each += 2.4 * a.dim  # what it adds to a layer's output stands beside that
     if a.spatial == 16:
@@ -101,6 +119,28 @@ def denoise(architecture: Architecture, shape: Shape, *, lora: bool = False) -> 
     if a.control_layers:
         each += 2 * a.dim * (a.control_layers + 1)  # a hint for each of them, kept to the end
     return each * tokens(a, shape.width, shape.height, shape.num_frames, shape.references)
+
+
+def cache(architecture: Architecture, shape: Shape) -> float:
+    """Keys and values of the driving video, of every layer, in bf16: there from before the first step to after the
+    decode. The character's picture is not in it.
+    """
+    a = architecture
+    if not a.caches_video:
+        return 0
+    return 2 * 2 * a.layers * a.dim * tokens(a, shape.width, shape.height, shape.num_frames)
+
+
+def given(architecture: Architecture, shape: Shape) -> float:
+    """Videos that lie on the device as float32 as long as a segment is made: the driving one, or what was made of it
+    (pose, scene and mask; and faces, which are there in bf16 as well).
+    """
+    pixels = shape.pixels * shape.num_frames
+    if architecture.caches_video:
+        return 3 * 4 * pixels
+    if architecture.face_adapters:
+        return (3 + 3 + 1) * 4 * pixels + 3 * (4 + 2) * FACE**2 * shape.num_frames
+    return 0
 
 
 def scores(elements: int) -> float:

@@ -77,6 +77,8 @@ def place(checkpoint: Checkpoint, weights: Weights, backend: Backend, job: Job) 
     """
     if weights == "nano":
         return _placed(checkpoint, backend, job, _Choice(), NANO_BYTES, NANO_BYTES)
+    if not _runs(checkpoint, backend):
+        return None
     fitting = [c for c in _choices(checkpoint, backend) if _fits(checkpoint, backend, job, c)]
     loaded = _loaded(checkpoint, backend)
     # Better loaded anew than refused; but not in a worker that is paid for.
@@ -109,6 +111,8 @@ def possible(
 
 def shortage(checkpoint: Checkpoint, weights: Weights, backend: Backend, job: Job) -> str:
     """What a job needs at the least, what is there, and the largest that would fit, in words."""
+    if not _runs(checkpoint, backend):
+        return f"{checkpoint.name} runs on CUDA alone, where torch compiles its attention; {backend.name} has none"
     shape, choices = job.shape, list(_choices(checkpoint, backend))
     need, have = min(_room(checkpoint, backend, job, choice) for choice in choices), usable(backend)
     text = (
@@ -141,6 +145,11 @@ def levers(checkpoint: Checkpoint, backend: Backend) -> tuple[str, ...]:
     return list(_choices(checkpoint, backend))[-1].why
 
 
+def _runs(checkpoint: Checkpoint, backend: Backend) -> bool:
+    """Uncompiled, flex attention makes all scores at once: hundreds of GB, which Apple's GPUs get wrong besides."""
+    return backend.device == "cuda" or not checkpoint.architecture.caches_video
+
+
 def _from_the_largest(checkpoint: Checkpoint, weights: Weights) -> list[Resolution]:
     return sorted(checkpoint.sizes(weights), key=lambda r: -r.width * r.height)
 
@@ -156,7 +165,9 @@ def _form(checkpoint: Checkpoint, machine: str) -> tuple[bool, bool] | None:
     longest = checkpoint.default_frames("wan")
     for frames in [longest] if checkpoint.segments else range(longest, 0, -checkpoint.law.step):
         for size in _from_the_largest(checkpoint, "wan"):
-            largest = Job(Shape(size.width, size.height, frames), reads_media=True)
+            # Every segment has a latent frame for the character.
+            shape = Shape(size.width, size.height, frames, references=1 if checkpoint.segments else 0)
+            largest = Job(shape, reads_media=True)
             for choice in _choices(checkpoint, backend):
                 if _fits(checkpoint, backend, largest, choice):
                     return _as_loaded(choice)
@@ -230,11 +241,15 @@ def _weights(checkpoint: Checkpoint, backend: Backend, choice: _Choice) -> dict[
     sizes = {part: memory.BYTES[formats[part]] * n for part, n in memory.parameters(a).items()}
     # 8 bits are for blocks alone.
     blocks = memory.BYTES[formats["transformer"]] * memory.in_blocks(a)
-    rest = memory.BYTES[precision("transformer", backend.device)] * (a.parameters - memory.in_blocks(a))
-    sizes["transformer"] = a.experts * (blocks + rest)
+    plain = memory.BYTES[precision("transformer", backend.device)]
+    adapters = plain * memory.in_adapters(a)
+    rest = plain * (a.parameters - memory.in_blocks(a)) - adapters
+    rest += (memory.BYTES["float32"] - plain) * memory.kept_whole(a)
+    sizes["transformer"] = a.experts * (blocks + adapters + rest)
     if choice.decode != "float32" and backend.device != "cpu":
         sizes["vae_decode"] = memory.BYTES[choice.decode] * memory.parameters(a)["vae"]
     if choice.offload == "group":
+        # Adapters wait with the blocks, and are smaller.
         sizes["transformer"] = blocks * memory.BLOCKS_IN_FLIGHT / (a.layers + a.control_layers) + rest
         sizes["text_encoder"] *= memory.BLOCKS_IN_FLIGHT / memory.TEXT_LAYERS
     return sizes
@@ -263,13 +278,15 @@ def _stages(checkpoint: Checkpoint, backend: Backend, job: Job, choice: _Choice)
     more, scores = 1, 0.0
     if backend.device == "mps":
         more, scores = memory.APPLE, memory.scores(attention_elements(checkpoint, shape))
+    videos = memory.given(a, shape)
+    cached = later + videos + full * memory.cache(a, shape)
     stages = {
         "text": first + memory.TEXT_BYTES,
-        "denoise": later + more * full * memory.denoise(a, shape, lora=bool(checkpoint.loras)) + scores,
-        "decode": later + more * memory.decode(a, shape, choice.decode, tiled=choice.tiling),
+        "denoise": cached + more * full * memory.denoise(a, shape, lora=bool(checkpoint.loras)) + scores,
+        "decode": cached + more * memory.decode(a, shape, choice.decode, tiled=choice.tiling),
     }
     if job.reads_media:
-        stages["encode"] = later + more * memory.encode(a, shape, tiled=choice.tiling)
+        stages["encode"] = later + videos + more * memory.encode(a, shape, tiled=choice.tiling)
     return stages
 
 

@@ -45,7 +45,8 @@ FLOORS = (
 LIGHT = ("common/space.py", "common/panels/all.py", "common/run/remote.py", "router/app.py")
 """What they reach, in functions too, is free of torch: it plans, draws and asks."""
 
-DEAF = ("common/runtime/engine.py", "common/control/makers.py", "common/modes/all.py", "common/run/local.py")
+DEAF = ("common/runtime/engine.py", "common/control/makers.py", "common/driving/prepare.py",
+        "common/modes/all.py", "common/run/local.py")  # fmt: skip
 """What they reach is free of gradio: it works, plans and waits."""
 
 

@@ -105,10 +105,11 @@ def moved(before: Gray, now: Gray, head: Head) -> Head | None:
 
 
 def _patch(head: Head) -> Floats:
+    """What of a person is looked for again: the face, or of a figure all that moves with it."""
+    x, y, side = head[:3]
     if head.face:
-        half = 0.6 * head.side
-        return np.array([head.x - half, head.y - half, head.x + half, head.y + half], np.float32)
-    return bust(head)
+        return np.array([x - 0.6 * side, y - 0.6 * side, x + 0.6 * side, y + 0.6 * side], np.float32)
+    return np.array([x - 1.2 * side, y - 0.7 * side, x + 1.2 * side, y + 4 * side], np.float32)
 
 
 def _growth(old: NDArray[Any], new: NDArray[Any]) -> float:

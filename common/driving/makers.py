@@ -16,7 +16,8 @@ class Maker(Protocol):
     """Finds one performer in frames, and draws what the model is given of it.
 
     It is asked for some tens of frames at a time, in order; after a stop it may be asked from the middle on, so
-    that nothing may hang on what an earlier call has seen. A sighting of None is handed to `masks` alone.
+    that nothing may hang on what an earlier call has seen, but for the sighting that it is handed. A sighting of
+    None is handed to `masks` alone.
     """
 
     kept_as: type
@@ -24,8 +25,11 @@ class Maker(Protocol):
     notices: list[str]
     """What it did that should be known: two people, limbs that nobody sees…"""
 
-    def see(self, frames: Sequence[Frame], check: Check) -> list[Any]:
-        """One sighting a frame, in its pixels; None where nobody is there. `check(done, total)` before each."""
+    def see(self, frames: Sequence[Frame], check: Check, after: Any = None) -> list[Any]:
+        """One sighting a frame, in its pixels; None where nobody is there. `check(done, total)` before each.
+
+        `after` is the last sighting before these frames: the same one is looked for, whoever else is there.
+        """
         ...
 
     def pose(self, sighting: Any, size: tuple[int, int], seen_at: tuple[int, int]) -> Frame:
@@ -62,8 +66,8 @@ class BodyMaker(ABC):
             self.notices.append(text)
 
     @abstractmethod
-    def see(self, frames: Sequence[Frame], check: Check) -> list[Person | None]:
-        """One body a frame, the largest; None where nobody is there."""
+    def see(self, frames: Sequence[Frame], check: Check, after: Person | None = None) -> list[Person | None]:
+        """One body a frame, that of `after` or the largest; None where nobody is there."""
 
     @abstractmethod
     def shapes(self, frames: Sequence[Frame], bodies: Sequence[Person | None], check: Check) -> Frames:

@@ -50,8 +50,11 @@ class Nano:
         del means  # it needs nothing of a machine
         self.notices: list[str] = []
 
-    def see(self, frames: Sequence[Frame], check: Check) -> list[Sighting | None]:
+    def see(
+        self, frames: Sequence[Frame], check: Check, after: Sighting | None = None
+    ) -> list[Sighting | None]:
         """One sighting a frame, None where there is no shape; InputError for what is not nano's world."""
+        del after  # shapes of that world never change their size: the largest stays the same
         small = [_small(frame) for frame in frames]
         floor = _floor(small)
         found = [_parts(s, floor) for s in small]

@@ -74,7 +74,11 @@ class OpenCV(BodyMaker):
 
     def _notice(self, track: Sequence[Head | None], found: dict[int, list[Head]]) -> None:
         pairs = [(track[i], heads) for i, heads in found.items()]
-        crowds = [sum(h.side > _SECOND * at.side for h in heads) > 1 for at, heads in pairs if at is not None]
+        crowds = [
+            sum(h.side > _SECOND * at.side and h.face >= at.face for h in heads) > 1
+            for at, heads in pairs
+            if at is not None
+        ]
         # In one search of many a wallpaper may look like a face.
         if sum(crowds) > len(crowds) / 4:
             self.note(SEVERAL)

@@ -9,8 +9,8 @@ from typing import Any
 
 from common.annotate import masks
 from common.annotate.frames import BLACK, Frame, Frames, letterbox, solid
-from common.driving import face, sightings
-from common.driving.kept import CHUNK, Shelf
+from common.driving import face, kept, sightings
+from common.driving.kept import Shelf
 from common.driving.makers import Maker
 from common.driving.material import Material
 from common.driving.progress import Counted
@@ -108,18 +108,23 @@ class Performer:
         return self._seen[index]
 
     def _see(self, index: int) -> Seen:
+        before = self._last(index - 1) if index else None
         frames, said = self.frames(index), len(self.maker.notices)
-        found = self.maker.see(frames, self.counted.within("see", index))
+        found = self.maker.see(frames, self.counted.within("see", index), before)
         if len(found) != len(frames):
             raise fault(f"{len(found)} sightings for {len(frames)} frames")
         return self._kept("seen", index, Seen(found, frames[0].size, self.maker.notices[said:]))
+
+    def _last(self, index: int) -> Any:
+        """The last sighting of a chunk: where there are two people, the next chunk goes on with this one."""
+        return next((seen for seen in reversed(self._look(index).sightings) if seen is not None), None)
 
     def _kept(self, name: str, index: int, seen: Seen) -> Seen:
         self.shelf.keep(name, index, ".npz", partial(sightings.write, seen))
         return seen
 
     def _sighting(self, number: int) -> Any:
-        return self._look(number // CHUNK).sightings[number % CHUNK]
+        return self._look(number // kept.CHUNK).sightings[number % kept.CHUNK]
 
     def _face(self, number: int, frame: Frame) -> Frame | None:
         for other in chain([number], range(number - 1, -1, -1), range(number + 1, self.m.count)):

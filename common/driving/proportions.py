@@ -42,11 +42,12 @@ class Head(NamedTuple):
 
 
 class Region(NamedTuple):
-    """Where a body with this head would be: all of it, and in it the head and the trunk as polygons."""
+    """Where a body with this head would be: all of it, and in it polygons, of which the legs may be elsewhere."""
 
     box: Box
     head: Floats
     trunk: Floats
+    legs: Floats
 
 
 def bust(head: Head) -> Box:
@@ -93,15 +94,18 @@ def region(head: Head) -> Region:
         at = np.array([head.x, head.y]) + np.array(corners) * head.side
         return at.astype(np.float32)
 
-    feet = CROWN + HEADS * HEAD
+    feet = CROWN + (HEADS + 0.7) * HEAD  # shoes, and a head that was measured too small
     left, right = placed((-_WIDE, CROWN - 0.1), (_WIDE, feet))
     angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
     middle = (CROWN + CHIN) / 2
     skull = [(0.65 * float(np.cos(a)), middle + HEAD / 2 * float(np.sin(a))) for a in angles]
     (sx, sy), (hx, hy) = _SHOULDER, _HIP
     half = [(0.3, CHIN - 0.1), (1.2 * sx, sy), (1.6 * hx, hy)]  # the neck, an upper arm, a thigh
-    trunk = half + [(-x, y) for x, y in reversed(half)]
-    return Region(np.concatenate([left, right]).astype(np.float32), placed(*skull), placed(*trunk))
+    trunk, legs = (
+        part + [(-x, y) for x, y in reversed(part)] for part in (half, [(1.6 * hx, hy), (1.2 * hx, feet)])
+    )
+    box = np.concatenate([left, right]).astype(np.float32)
+    return Region(box, placed(*skull), placed(*trunk), placed(*legs))
 
 
 def _landmarks() -> list[tuple[float, float]]:

@@ -11,14 +11,16 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 from PIL import Image
 
 
 def write(frames: Iterable[Image.Image], fps: int, path: Path) -> None:
     """FFV1 in Matroska, whatever the file is called. All frames have the size of the first."""
-    pictures = iter(frames)
+    pictures, reformat = iter(frames), VideoReformatter()
     first = next(pictures)
-    with av.open(str(path), "w", format="matroska") as container:
+    exact = {"fflags": "+bitexact"}  # no random number in the file: the same frames make the same bytes
+    with av.open(str(path), "w", format="matroska", options=exact) as container:
         stream = container.add_stream("ffv1", rate=fps)
         stream.width, stream.height = first.size
         stream.pix_fmt = "bgr0"  # FFV1 keeps RGB as it is; yuv would not
@@ -26,12 +28,13 @@ def write(frames: Iterable[Image.Image], fps: int, path: Path) -> None:
             if image.size != first.size:
                 raise ValueError(f"a frame of {image.size} in a clip of {first.size}")
             frame = av.VideoFrame.from_ndarray(np.asarray(image.convert("RGB")), format="rgb24")
-            container.mux(stream.encode(frame.reformat(format="bgr0")))
+            container.mux(stream.encode(reformat.reformat(frame, format="bgr0")))
         container.mux(stream.encode())
 
 
 def read(path: Path) -> Iterator[Image.Image]:
     """The frames, one by one."""
+    reformat = VideoReformatter()
     with av.open(str(path), format="matroska") as container:
         for frame in container.decode(video=0):
-            yield frame.to_image()
+            yield reformat.reformat(frame, format="rgb24").to_image()

@@ -380,7 +380,7 @@ def _first(checkpoint: Checkpoint, weights: Weights) -> tuple[int, int, int]:
 
 def _made() -> list[Path]:
     # Not the parts (*.part, .making-*) that a running job writes just now.
-    root, wanted = cache.results(), (".mp4", ".mkv", ".png", ".json")
+    root, wanted = cache.results(), (".mp4", ".mkv", ".png", ".json", ".npy", ".npz")
     found = [f for f in root.rglob("*") if f.suffix in wanted and f.is_file()]
     return [f for f in found if not f.relative_to(root).as_posix().count("/.")]
 

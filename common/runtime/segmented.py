@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -42,6 +43,10 @@ class SegmentedEngine(Engine[Asked]):
     def made_from(self, ready: Ready[Asked]) -> str:
         """Names all that the frames follow from, beside the plan: equal for equal inputs."""
 
+    def read_again(self, ready: Ready[Asked]) -> Iterable[Path]:
+        """Files that every segment reads: no sweep may take them while a long job goes on."""
+        return ()
+
     def kept(self, ready: Ready[Asked]) -> Kept:
         """Where the segments of a job lie."""
         plan = ready.plan.model_dump_json(exclude=_NOT_SEEN)
@@ -59,7 +64,7 @@ class SegmentedEngine(Engine[Asked]):
 
     def _made(self, ready: Ready[Asked], job: Job) -> Generator[Update, None, None]:
         kept, count = self.kept(ready), len(ready.plan.segments)
-        with cache.holding(str(path) for path in kept.paths):
+        with cache.holding(str(path) for path in (*kept.paths, *self.read_again(ready))):
             missing = [index for index in range(count) if not kept.has(index)]
             if len(missing) < count:
                 found = count - len(missing)

@@ -74,6 +74,9 @@ class AnimateEngine(SegmentedEngine[Request]):
         """The performance's folder is named after its media; the character may have been cut from a clip."""
         return key([ready.inputs["driven"].folder.name, looks(ready.inputs["image"])])
 
+    def read_again(self, ready: Ready[Request]) -> list[Path]:
+        return [path for part in ready.inputs["driven"].files.values() for path in part]
+
     def make(self, pipe: Any, ready: Ready[Request], steps: int, job: Job) -> NDArray[np.uint8]:
         """One segment: its own frames of the performance, and the last ones of the segment before."""
         request, plan = ready.request, ready.plan

@@ -96,9 +96,11 @@ def _load(pipe: Any, key: str, target: Target, path: Path, header: Header) -> st
         raise WeightsError(f"{path.name} belongs into {target}, which this model does not have")
     try:
         with _beside_8_bits():
+            found = lora_file.source(path)
+            where = {"weight_name": path.name} if isinstance(found, Path) else {}
             pipe.load_lora_weights(
-                str(path.parent),
-                weight_name=path.name,
+                str(path.parent) if isinstance(found, Path) else found,
+                **where,
                 adapter_name=name,
                 load_into_transformer_2=target == "transformer_2",
                 low_cpu_mem_usage=header.even,

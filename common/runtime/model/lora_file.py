@@ -18,6 +18,9 @@ from common.errors import WeightsError
 
 _DOWN = (".lora_down.weight", ".lora_A.weight", ".lora_A.default.weight")
 _UP = (".lora_up.weight", ".lora_B.weight", ".lora_B.default.weight")
+_WRAPPER = "base_model.model."
+"""PEFT's, around a whole model."""
+_UPSTREAM = ("blocks.", f"{_WRAPPER}blocks.")
 _SEES_CLIP = ("k_img", "v_img", "add_k_proj", "add_v_proj", "img_emb", "image_embedder")
 # Biases that diffusers keeps; head.head.diff is the one whole difference that it keeps.
 _KEPT_BIAS = re.compile(
@@ -78,6 +81,18 @@ def read(path: Path) -> Header:
         differences=differences,
         biases=sum(name.endswith((".diff_b", ".lora_B.bias")) for name in {*names} - {*differences}),
     )
+
+
+def source(path: Path) -> Path | dict[str, Any]:
+    """What diffusers is to be given of a file: its tensors by other names, where it would not know them.
+
+    It takes upstream's names with a word before them, which the relighting LoRA lacks: nothing of it would be loaded.
+    """
+    with safe_open(path, framework="pt") as file:
+        names = [*file.keys()]
+        if not all(name.startswith(_UPSTREAM) for name in names):
+            return path
+        return {f"diffusion_model.{name.removeprefix(_WRAPPER)}": file.get_tensor(name) for name in names}
 
 
 def check(header: Header, transformer: Any, landed: Sequence[str]) -> str:

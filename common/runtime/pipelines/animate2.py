@@ -32,7 +32,8 @@ from common.contract import Plan
 from common.errors import StudioError
 from common.runtime.sample.attention import compiled_flex
 
-denoise.tqdm = partial(tqdm, disable=True)  # pyright: ignore[reportPrivateImportUsage] - the events tell what happens; bars fill the log
+# The events tell what happens; bars fill the log.
+denoise.tqdm = partial(tqdm, disable=True)  # pyright: ignore[reportPrivateImportUsage]
 
 Callback = Callable[[Any, int, Tensor, dict[str, Tensor]], object]
 """Called after each step with the pipeline, the step's index, its timestep, and `latents` and `denoised` (what the
@@ -80,7 +81,6 @@ def make_segment(
     wrong = {i.size for i in (image, opening, *driving)} - {(plan.width, plan.height)}
     if wrong:
         raise ValueError(f"pictures of {sorted(wrong)} for a plan of {plan.width}x{plan.height}")
-    device = pipe.transformer.device.type
     scheduler = fresh_scheduler(pipe.scheduler, plan.flow_shift)
     look = _part(pipe, WanAnimate2VideoEncodeStep())
     context = look(
@@ -94,8 +94,9 @@ def make_segment(
     segment.guider.guidance_scale = plan.guidance_scale  # made with these blocks, so nobody else's
     _watch(scheduler, partial(callback, segment))
     carried = 0 if tail is None else len(tail)
+    device = segment._execution_device  # the transformer's own may be where its blocks wait
     try:
-        with compiled_flex(device):
+        with compiled_flex(device.type):
             made = segment(
                 **_area(plan.width, plan.height),
                 image=image,
@@ -104,7 +105,7 @@ def make_segment(
                 prompt_embeds=words.prompt,
                 negative_prompt_embeds=words.negative,
                 prompt_ref_embeds=words.reference,
-                tail=None if tail is None else _pixels(tail).to(context.device),
+                tail=None if tail is None else _pixels(tail).to(device),
                 segment_frame_length=len(driving),
                 prev_segment_conditioning_frames=carried or 1,
                 num_inference_steps=plan.num_inference_steps,

@@ -40,8 +40,11 @@ class Known(BodyMaker):
         super().__init__()
         self.away, self.turned = set(away), set(turned)
         self.saw: list[int] = []
+        self.followed: list[Person | None] = []
+        """Of each call, whom it was to go on with."""
 
-    def see(self, frames: Sequence[Frame], check: Check) -> list[Person | None]:
+    def see(self, frames: Sequence[Frame], check: Check, after: Person | None = None) -> list[Person | None]:
+        self.followed.append(after)
         return [self._one(picture) for picture in watched(frames, check)]
 
     def _one(self, picture: Frame) -> Person | None:

@@ -6,23 +6,20 @@ import math
 import os
 import random
 import signal
-import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import av
-import httpx
 import numpy as np
 import pytest
 from safetensors import safe_open
 
 sys.path.insert(0, str(Path(__file__).parent))  # importlib mode gives tests no package
-from device_api import DeviceApi, Refusal
+from a_space import Space, frames, started
+from device_api import Refusal
 from space_on_cpu import in_8_bits
 
 import nano
@@ -33,83 +30,16 @@ ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.slow
 
 
+A14B = "wan2.2-t2v-a14b"
 DEFAULTS: dict[str, Any] = {
     "prompt": "a red circle", "seed": 3, "preset": "quality", "num_frames": 1, "num_inference_steps": 2,
 }  # fmt: skip
 
 
-class Space(NamedTuple):
-    url: str
-    api: DeviceApi
-    pid: int
-    packed: Path
-
-    def client(self) -> Any:
-        from gradio_client import Client
-
-        return Client(self.url, verbose=False)
-
-    def submit(self, **values: Any) -> Any:
-        return self.client().submit(**(DEFAULTS | values), api_name="/generate")
-
-
-@contextmanager
-def started(folder: Path, **more: str) -> Iterator[Space]:
-    """A Space with its own scheduler; `more` goes to its environment."""
-    with DeviceApi() as api, socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        probe.close()
-        env = {
-            **os.environ,
-            "SPACES_ZERO_GPU": "true",
-            "SPACES_ZERO_DEVICE_API_URL": api.url,
-            "ZEROGPU_OFFLOAD_DIR": str(folder / "tensors"),
-            "ZEROGPU_MMAP_AUTOPRUNE_PATTERN": str(folder / "nothing"),
-            "GRADIO_TEMP_DIR": str(folder / "gradio"),
-            "GRADIO_SERVER_PORT": str(port),
-            "GRADIO_ANALYTICS_ENABLED": "False",
-            "WAN_CHECKPOINTS": "wan2.2-t2v-a14b",
-            "WAN_WEIGHTS": "nano",
-            "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": str(ROOT),
-            **more,
-        }
-        log = (folder / "log").open("w+")
-        child = subprocess.Popen(
-            [sys.executable, Path(__file__).with_name("space_on_cpu.py"), "spaces/t2v/app.py"],
-            cwd=ROOT, env=env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
-        try:
-            url = f"http://127.0.0.1:{port}"
-            for _ in range(960):
-                if child.poll() is not None or (api.of("/startup-report") and _up(url)):
-                    break
-                time.sleep(0.25)
-            if child.poll() is not None or not _up(url):
-                log.seek(0)
-                pytest.fail("the Space did not start:\n" + log.read()[-4000:])
-            yield Space(url, api, child.pid, folder / "tensors")
-            log.seek(0)
-            print(log.read()[-4000:])
-        finally:
-            with suppress(ProcessLookupError):  # it did not start
-                os.killpg(child.pid, signal.SIGKILL)  # the forked GPU workers outlive their Space
-            child.wait(20)
-            log.close()
-
-
 @pytest.fixture(scope="module")
 def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Space]:
-    with started(tmp_path_factory.mktemp("zerogpu")) as space:
+    with started(tmp_path_factory.mktemp("zerogpu"), "t2v", DEFAULTS, WAN_CHECKPOINTS=A14B) as space:
         yield space
-
-
-def _up(url: str) -> bool:
-    try:
-        return httpx.get(url + "/config", timeout=2).status_code == 200
-    except httpx.HTTPError:
-        return False
 
 
 @pytest.fixture(autouse=True)
@@ -117,13 +47,6 @@ def _as_usual(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if "space" in request.fixturenames:
         request.getfixturevalue("space").api.as_usual()
-
-
-def frames(result: Any) -> np.ndarray:
-    video = result[0]
-    path = video if isinstance(video, str) else video["path"]
-    with av.open(path) as container:
-        return np.stack([f.to_ndarray(format="rgb24") for f in container.decode(video=0)])
 
 
 def test_zerogpu_says_its_tier_and_one_resident_checkpoint(space):
@@ -210,7 +133,7 @@ def test_zerogpu_packs_8_bit_weights_and_toggles_loras_on_them(space, plain, tmp
     """As the Spaces of 14B models on `large` hold them: torchao's tensors, which `spaces` cannot move whole."""
     values = {"num_inference_steps": 4}
     wide = {p: frames(space.submit(preset=p, **values).result(timeout=120)) for p in ("fast", "quality")}
-    with started(tmp_path, FLOAT8_BLOCKS="1") as thin:
+    with started(tmp_path, "t2v", DEFAULTS, WAN_CHECKPOINTS=A14B, FLOAT8_BLOCKS="1") as thin:
         quality, fast, again = (
             frames(thin.submit(preset=preset, **values).result(timeout=120))
             for preset in ("quality", "fast", "quality")

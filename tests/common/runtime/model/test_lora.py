@@ -90,8 +90,8 @@ def test_lora_is_attached_once(pipe):
     assert sum(1 for n, _ in pipe.transformer.named_parameters() if "lora_" in n) == before
 
 
-def _bare(tensors):
-    return {name.removeprefix("diffusion_model."): tensor for name, tensor in tensors.items()}
+def _in_other_words(tensors):
+    return {name.replace("diffusion_model.", "model."): tensor for name, tensor in tensors.items()}
 
 
 def _of_another(tensors):
@@ -114,8 +114,8 @@ def _without(part: str) -> Change:
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        (_bare, "does not fit transformer"),
-        (lambda tensors: _bare(_without("alpha")(tensors)), "nothing of it was loaded"),
+        (_in_other_words, "does not fit transformer"),
+        (lambda tensors: _in_other_words(_without("alpha")(tensors)), "nothing of it was loaded"),
         (_of_another, "does not fit transformer"),
         (_for_vace, "does not fit transformer"),
         (_wider, "does not fit transformer"),
@@ -336,3 +336,33 @@ def test_lora_that_nano_lacks_is_a_clear_error():
     with pytest.raises(WeightsError, match="use Quality"):
         lacking = replace(LORAS["lightning-2.1-i2v"], kind="vace")
         weights.resolve_lora(lacking, CHECKPOINTS["wan2.1-flf2v-14b-720p"], "nano", print)
+
+
+@pytest.mark.parametrize("first_words", ["", "base_model.model."])
+def test_lora_in_upstreams_own_names_finds_every_layer(shared, tmp_path, monkeypatch, first_words) -> None:
+    """As the relighting LoRA is: its published size is to the byte that of these names at rank 128, in fp16."""
+    pipe = load.build("WanAnimatePipeline", nano.find("animate"), Backend(), shared)
+    width, inner = pipe.transformer.blocks[0].ffn.net[2].weight.shape
+    square = [f"self_attn.{n}" for n in "qkvo"]
+    square += [f"cross_attn.{n}" for n in ("q", "k", "v", "o", "k_img", "v_img")]
+    sizes = dict.fromkeys(square, (width, width)) | {"ffn.0": (width, inner), "ffn.2": (inner, width)}
+    tensors: dict[str, torch.Tensor] = {}
+    for block in range(len(pipe.transformer.blocks)):
+        for name, (into, out) in sizes.items():
+            key = f"{first_words}blocks.{block}.{name}"
+            tensors[f"{key}.lora_A.weight"] = torch.randn(2, into).half()
+            tensors[f"{key}.lora_B.weight"] = torch.randn(out, 2).half()
+    path = tmp_path / "relight.safetensors"
+    save_file(tensors, path, metadata={"format": "pt"})
+    relight = LORAS["relight-2.2-animate"]
+    monkeypatch.setattr(weights, "resolve_lora", lambda *_: [("transformer", path)])
+    row = CHECKPOINTS["wan2.2-animate-14b"]
+    lora.attach(pipe, relight.key, row, "nano", print)
+    assert lora.count(pipe, relight.key, "transformer") == len(tensors) // 2
+    layer = pipe.transformer.blocks[1].attn2.add_v_proj
+    adapter = lora.adapter_name(relight.key, "transformer")
+    assert torch.equal(
+        layer.lora_A[adapter].weight, tensors[f"{first_words}blocks.1.cross_attn.v_img.lora_A.weight"].float()
+    )
+    assert layer.scaling[adapter] == 1  # upstream's alpha is its rank
+    pipe.transformer.delete_adapters(adapter)
