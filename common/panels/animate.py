@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from html import escape
@@ -11,12 +12,15 @@ import gradio as gr
 
 from common.catalog import CHECKPOINTS, Checkpoint, Resolution, Weights
 from common.contract import MediaHandle, Performance, Plan
+from common.errors import Cancelled, StudioError
 from common.modes.animate import OWN, RELIGHT, SCENE, reads_pose, segment_law
 from common.panels import widgets
 from common.panels.base import Panel
-from common.panels.events import QUIET
+from common.panels.card import Card
+from common.panels.events import ONCE, QUIET
 from common.panels.handles import HandleVideo
 from common.panels.menus import Menu
+from common.panels.stopping import until
 from common.run.runner import explain
 
 TASKS: Mapping[str, tuple[str, str]] = {
@@ -35,8 +39,8 @@ MEDIUM_AREA = 1280 * 704
 OUTPUTS_ID = "animate-outputs"
 LABELS = {"pose_video": "Pose", "face_video": "Face", "background_video": "Background", "mask_video": "Mask"}
 PREPROCESSORS = {
-    "auto": "Automatic", "vitpose": "ViTPose (133 points, to be downloaded)", "mediapipe": "MediaPipe",
-    "opencv": "OpenCV (nothing to download)",
+    "auto": "Automatic", "vitpose": "ViTPose (whole bodies; a download)", "mediapipe": "MediaPipe (faces; a package)",
+    "opencv": "OpenCV (head and shoulders; nothing to download)",
 }  # fmt: skip
 OWN_NOTE = (
     '<p class="dim">In place of what is read of the driving video: download an intermediate video below the result, '
@@ -89,7 +93,9 @@ class AnimatePanel(Panel):
     def _draw_look(self, row: Checkpoint) -> None:
         with self._group("look", shown=reads_pose(row)):
             gr.HTML(f'<p class="dim">⚠ {escape(READS)}</p>')
-            self.look = gr.Button("Preview the processing", size="sm", elem_id="animate-prepare")
+            with gr.Row(elem_classes="actions"):
+                self.look = gr.Button("Preview the processing", size="sm", elem_id="animate-prepare", scale=3)
+                self._halt = gr.Button("Stop", variant="stop", size="sm", visible=False, scale=1)
             self.said = gr.HTML("")
         with self._group("no_look", shown=not reads_pose(row)):
             gr.HTML(f'<p class="dim">{escape(LOOKS)}</p>')
@@ -208,11 +214,22 @@ class AnimatePanel(Panel):
             self._qualities, [parts["checkpoint"], size], self.quality, **QUIET,
         )  # fmt: skip
         self.quality.input(self._sized, [self.quality, parts["checkpoint"], size], size, **QUIET)
-        shown = [self.said, self.noted, self.outputs, self.scene, *self.clips]
+        job = gr.Textbox(visible=False)
+        strip = [self.said, self.look, self._halt]
+        shown = [self.noted, self.outputs, self.scene, *self.clips]
+        at_once = json.dumps(_strip(Card.clicked().card(), busy=True))
         self.look.click(
-            self._prepare, list(parts.values()), shown,
+            None, None, [job, *strip],
+            js=f"() => [window.wanJob(), ...{at_once}]", **QUIET,
+        ).then(
+            self._prepare, [job, *parts.values()], [*strip, *shown],
             show_progress="hidden", api_visibility="private", concurrency_limit=None,
         ).success(None, None, None, js=_TO_OUTPUTS, **QUIET)  # fmt: skip
+        self._halt.click(
+            None, None, [self.said, self._halt],
+            js=f"() => {json.dumps([Card.stopping().card(), gr.update(interactive=False)])}", **QUIET,
+        )  # fmt: skip
+        self._halt.click(self._stop_looking, job, strip, **ONCE)
         # Of the job's own values, not of the page's, which may be others by now: of those all is kept, and costs
         # nothing.
         self.made: dict[str, tuple[Any, ...]] = {}
@@ -264,36 +281,53 @@ class AnimatePanel(Panel):
         values = self.values(raw) if raw else {}
         if not values or not reads_pose(self._row(values)):
             return
-        async for update in self._looked(values, request):
-            # Where it was open it stays open, and where it was closed nobody has asked for it.
-            yield [gr.skip(), *update[1:2], gr.skip(), *update[3:]]
-
-    async def _prepare(self, request: gr.Request, *raw: Any) -> AsyncGenerator[list[Any], None]:
-        async for update in self._looked(self.values(raw), request):
-            yield update
-
-    async def _looked(
-        self, values: Mapping[str, Any], request: gr.Request
-    ) -> AsyncGenerator[list[Any], None]:
-        nothing = [gr.skip()] * (3 + len(self.clips))
-        made = None
         try:
             async with aclosing(self.prepared(values, dict(request.headers))) as items:
                 async for item in items:
                     if isinstance(item, Performance):
-                        made = item
-                    else:
-                        yield [item, *nothing]
-            assert made is not None  # what this mode prepares
+                        notes, _, *clips = _shown(item)
+                        yield [notes, gr.skip(), *clips]  # who wants to see them opens it
         except Exception as error:
-            text = escape(self.in_words(explain(error)).text)
-            yield [f'<p class="notice" role="alert">{text}</p>', *nothing]
-            return
-        notes = "".join(f'<p class="notice">{escape(t)}</p>' for t in made.notices if "Lightning" not in t)
-        yield [
-            "", notes, gr.update(open=True), gr.update(visible=made.mask_video is not None),
-            *[getattr(made, name) for name in LABELS],
-        ]  # fmt: skip
+            yield [_told(self.in_words(explain(error))), *[gr.skip()] * (2 + len(self.clips))]
+
+    async def _prepare(self, request: gr.Request, job: str, *raw: Any) -> AsyncGenerator[list[Any], None]:
+        said, shown = "", [gr.skip()] * (3 + len(self.clips))
+        stop = self.stops.begin(job)
+        try:
+            looking = self.prepared(self.values(raw), dict(request.headers))
+            async with aclosing(until(stop, looking)) as items:
+                async for item in items:
+                    if isinstance(item, Performance):
+                        shown = _shown(item)
+                    elif isinstance(item, str):
+                        yield [item, gr.skip(), gr.skip(), *shown]
+        except Cancelled:
+            said = Card.clicked().stopped().card()
+        except Exception as error:
+            said = _told(self.in_words(explain(error)))
+        finally:
+            self.stops.end(job)
+        yield [*_strip(said), *shown]
+
+    async def _stop_looking(self, job: str) -> list[Any]:
+        return [gr.skip()] * 3 if self.stops.stop(job) else _strip(Card.clicked().stopped().card())
+
+
+def _strip(said: str, *, busy: bool = False) -> list[Any]:
+    """What stands under the button that looks, and that button with its Stop."""
+    return [said, gr.update(interactive=not busy), gr.update(visible=busy, interactive=True)]
+
+
+def _shown(made: Performance) -> list[Any]:
+    """What was made, in its accordion: notes, that it is open, whether there is a scene, and the clips."""
+    notes = "".join(f'<p class="notice">{escape(t)}</p>' for t in made.notices if "Lightning" not in t)
+    replaces = made.mask_video is not None
+    clips = [getattr(made, name) for name in LABELS]
+    return [notes, gr.update(open=True), gr.update(visible=replaces), *clips]
+
+
+def _told(error: StudioError) -> str:
+    return f'<p class="notice" role="alert">{escape(error.text)}</p>'
 
 
 _CHOSEN = "(task) => [task === 'replace' ? 'replace' : 'animate', task === 'retarget']"

@@ -129,7 +129,8 @@ def test_low_and_medium_are_the_sizes_of_the_brief() -> None:
     assert asyncio.run(panel._sized(MEDIUM, V1, "480x832")) == "720x1280"
     assert asyncio.run(panel._sized(LOW, V1, "1280x720")) == "832x480"
     assert asyncio.run(panel._qualities(V1, "720x1280"))["value"] == MEDIUM
-    assert asyncio.run(panel._qualities(V2, "640x800"))["visible"] is False  # all of its sizes are one's
+    none = asyncio.run(panel._qualities(V2, "1280x720"))  # as it is while the page has yet to follow
+    assert none["visible"] is False and none["choices"] == [none["value"]] == [LOW]
 
 
 def test_the_duration_goes_from_one_second_to_twenty() -> None:
@@ -278,38 +279,55 @@ def looked(updates: Any) -> list[list[Any]]:
 def test_the_intermediate_videos_can_be_seen_before_generate() -> None:
     reading = Stage(name="prepare", text="Reading the performance", done=12, total=60)
     panel = drawn(made=[reading, MADE])
-    first, last = looked(panel._prepare(VISITOR, *page(panel)))
-    assert "Reading the performance · 12 of 60" in first[0]
-    said, notes, accordion, scene, *clips = last
-    assert said == "" and "two people" in notes and accordion["open"] and not scene["visible"]
+    first, last = looked(panel._prepare(VISITOR, JOB, *page(panel)))
+    assert "Reading the performance · 12 of 60" in first[0] and first[3:] == [gr.skip()] * 7
+    said, look, halt, notes, accordion, scene, *clips = last
+    assert said == "" and look["interactive"] and not halt["visible"]
+    assert "two people" in notes and accordion["open"] and not scene["visible"]
     assert clips == [CLIP, CLIP, None, None]
     assert panel.runner.asked == [], "nothing was generated"
 
 
 def test_replacing_shows_the_scene_too() -> None:
     panel = drawn(made=[MADE.model_copy(update={"background_video": CLIP, "mask_video": CLIP})])
-    *_, last = looked(panel._prepare(VISITOR, *page(panel, animate_mode="replace")))
-    assert last[3]["visible"] and last[4:] == [CLIP] * 4
+    *_, last = looked(panel._prepare(VISITOR, JOB, *page(panel, animate_mode="replace")))
+    assert last[5]["visible"] and last[6:] == [CLIP] * 4
 
 
 def test_what_cannot_be_read_is_told_where_it_was_asked_for() -> None:
     panel = drawn(made=[GpuError("nobody is in the video")])
-    ((said, *rest),) = looked(panel._prepare(VISITOR, *page(panel)))
-    assert "nobody is in the video" in said and all(update == gr.skip() for update in rest)
+    ((said, look, _, *rest),) = looked(panel._prepare(VISITOR, JOB, *page(panel)))
+    assert "nobody is in the video" in said and look["interactive"]
+    assert all(update == gr.skip() for update in rest)
+
+
+def test_looking_can_be_stopped() -> None:
+    panel = drawn(made=[Stage(name="prepare", text="Reading", done=1, total=9), MADE])
+
+    async def go() -> list[list[Any]]:
+        seen = []
+        async for update in panel._prepare(VISITOR, JOB, *page(panel)):
+            seen.append(update)
+            if len(seen) == 1:
+                assert await panel._stop_looking(JOB) == [gr.skip()] * 3, "it says so itself"
+        return seen
+
+    last = asyncio.run(go())[-1]
+    assert "Stopped." in last[0] and last[1]["interactive"] and last[6:] == [gr.skip()] * 4
+    assert "Stopped." in asyncio.run(panel._stop_looking("another"))[0]
 
 
 def test_a_finished_job_shows_what_it_was_made_from() -> None:
     panel = drawn([done()], made=[MADE])
     assert looked(panel._show_made(VISITOR)) == []
     run(panel)
-    ((_, notes, accordion, _, *clips),) = looked(panel._show_made(VISITOR))
+    ((notes, accordion, _, *clips),) = looked(panel._show_made(VISITOR))
     assert "two people" in notes and clips[0] == CLIP and accordion == gr.skip()
     assert looked(panel._show_made(VISITOR)) == [], "once for each job"
     panel.runner.script = [Cancelled()]
     run(panel)
     assert looked(panel._show_made(VISITOR)) == []
     panel.runner.script = [done()]
-    panel.initial = manifest(MODE, weights="wan")
     run(panel, checkpoint=V2)
     assert looked(panel._show_made(VISITOR)) == [], "nothing is read for it"
 

@@ -401,7 +401,7 @@ def test_a_second_click_on_stop_is_dropped_and_a_second_choice_is_not(mode: str)
     with gr.Blocks() as blocks:
         panel = PANELS[mode](FakeRunner(MODES[mode], manifest(MODES[mode]), []), manifest(MODES[mode]))
         panel.draw()
-    stops = {panel.stop._id, *([panel._halt._id] if mode == "flf2v" else [])}
+    stops = {panel.stop._id, *([panel._halt._id] if mode in ("flf2v", "animate") else [])}
     asked = [f for f in blocks.fns.values() if f.fn is not None]
     modes = {f.trigger_mode for f in asked if any(target in stops for target, _ in f.targets)}
     assert modes == {"once"}
