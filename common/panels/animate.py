@@ -124,7 +124,9 @@ class AnimatePanel(Panel):
             gr.HTML(OWN_NOTE)
             for name in OWN:
                 with self._group(name, can):
-                    widgets.clip_input(self.inputs, name, slots[name].label, height=160)
+                    widgets.clip_input(
+                        self.inputs, name, slots[name].label, height=160, elem_id=f"animate-{name}"
+                    )
 
     def _group(self, name: str, can: set[str] | None = None, *, shown: bool = True) -> gr.Column:
         """What comes and goes with the model and the task."""
