@@ -8,7 +8,7 @@ from pathlib import Path
 
 from common.annotate.frames import Check, Frame, unchecked
 from common.driving import face
-from common.driving.makers import Maker
+from common.driving.maker import Maker
 
 Read = Callable[[Sequence[int]], Iterator[Frame]]
 PARTS = ("mask", "background", "pose", "face")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from common.annotate.frames import Frame, array
 from common.annotate.keypoints import Person
 from common.driving import blaze, detectors
-from common.driving.makers import Means
+from common.driving.maker import Means
 from common.driving.opencv import OpenCV
 from common.driving.proportions import SURE, Head
 

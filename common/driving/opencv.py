@@ -13,7 +13,7 @@ from common.driving import detectors, proportions
 from common.driving.carried import carried
 from common.driving.cutout import cut_out
 from common.driving.following import SEVERAL
-from common.driving.makers import BodyMaker, Means
+from common.driving.maker import BodyMaker, Means
 from common.driving.proportions import Head
 
 EVERY = 6

@@ -18,7 +18,7 @@ from common.annotate.pose import THRESHOLD, body_joints
 from common.annotate.sessions import opened
 from common.annotate.track import track_points
 from common.driving.following import SEVERAL, Box, Following, areas, bounds
-from common.driving.makers import BodyMaker, Means
+from common.driving.maker import BodyMaker, Means
 
 INSTEAD = "use the preprocessor `opencv`, or give pose_video and face_video of your own"
 

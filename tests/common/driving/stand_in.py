@@ -11,7 +11,7 @@ from PIL import Image
 
 from common.annotate.frames import Check, Frame, Frames, array, solid, watched
 from common.annotate.keypoints import Person
-from common.driving.makers import BodyMaker
+from common.driving.maker import BodyMaker
 from common.driving.material import Material
 from tests.common.driving.bodies import STANDING, body, with_face
 

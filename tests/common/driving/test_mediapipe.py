@@ -12,7 +12,7 @@ from PIL import Image
 
 from common.annotate.frames import array, unchecked
 from common.driving import blaze
-from common.driving.makers import Means
+from common.driving.maker import Means
 from common.driving.mediapipe import MediaPipe
 from common.errors import MissingDependency
 from tests.common.driving import photograph as photo

@@ -13,7 +13,7 @@ from common.annotate.frames import Frames, unchecked
 from common.driving import detectors, proportions
 from common.driving.carried import confirmed
 from common.driving.following import SEVERAL
-from common.driving.makers import Means
+from common.driving.maker import Means
 from common.driving.opencv import OpenCV
 from common.driving.proportions import Head
 from common.errors import Cancelled, MissingDependency

@@ -11,7 +11,7 @@ from PIL import Image
 from common.annotate.frames import unchecked
 from common.annotate.keypoints import Person
 from common.driving.kept import CHUNK
-from common.driving.makers import Means
+from common.driving.maker import Means
 from common.driving.opencv import OpenCV
 from common.driving.prepare import prepare
 from tests.common.driving import photograph as photo

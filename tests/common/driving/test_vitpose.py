@@ -16,7 +16,7 @@ from common.annotate.frames import unchecked
 from common.catalog import ANNOTATORS
 from common.driving import vitpose
 from common.driving.following import SEVERAL
-from common.driving.makers import Means
+from common.driving.maker import Means
 from common.driving.vitpose import VitPose, decoded, key_clicks, people
 from common.errors import Cancelled, WeightsError
 from tests.common.annotate import tiny_models
