@@ -91,6 +91,7 @@ class Resolution:
 R480 = (Resolution(832, 480), Resolution(480, 832))
 R720 = (Resolution(1280, 720), Resolution(720, 1280), Resolution(960, 960))
 R704 = (Resolution(1280, 704), Resolution(704, 1280))
+R_ANIMATE_2 = (Resolution(640, 800), Resolution(800, 640), Resolution(704, 704), *R480)
 NANO_RESOLUTIONS: Final = (Resolution(128, 128), Resolution(192, 128), Resolution(128, 192))
 NANO_FRAMES: Final = 17
 
@@ -108,7 +109,7 @@ class LoraFile:
 class Lora:
     """A LoRA as published: one file, or a HIGH + LOW pair for a mixture of experts.
 
-    `kind` names the Wan-Nano model whose LoRA stands in for it.
+    `kind` names the Wan-Nano model whose LoRA stands in for it; empty where there is none.
     """
 
     key: str
@@ -191,6 +192,14 @@ LORAS: Final[Mapping[str, Lora]] = {
             kind="i2v-clip",
             note="Experimental: sharper than Wan 2.2's own Lightning to many eyes, but trained for Wan 2.1.",
         ),
+        Lora(
+            "relight-2.2-animate",
+            "Wan-Animate relighting",
+            _KIJAI,
+            (LoraFile("LoRAs/Wan22_relight/WanAnimate_relight_lora_fp16.safetensors", 128),),
+            kind="",
+            note="Makes the character's light that of the scene.",
+        ),
     )
 }
 
@@ -247,6 +256,7 @@ _5B = Architecture(4_999_787_712, 30, 3072, 14336, spatial=16, channels=48)
 _VACE_1_3B = Architecture(2_153_972_032, 30, 1536, 8960, control_layers=15)
 _S2V_14B = Architecture(16_300_000_000, 40, 5120, 13824)
 _ANIMATE_14B = Architecture(17_274_816_884, 40, 5120, 13824, clip=True, channels=36)
+_ANIMATE_2_14B = Architecture(16_394_878_784, 40, 5120, 13824, clip=True, channels=36)
 _VACE_FUN_14B = Architecture(17_337_592_896, 40, 5120, 13824, experts=2, control_layers=8)
 _VACE_14B = Architecture(17_337_592_896, 40, 5120, 13824, control_layers=8)
 
@@ -286,6 +296,8 @@ class FrameLaw:
     @property
     def words(self) -> str:
         """Such as 4k+1."""
+        if self.step == 1:
+            return "any number"
         return f"{self.step}k+{self.rest}" if self.rest else f"{self.step}k"
 
     @property
@@ -316,15 +328,39 @@ class FrameLaw:
 
 CLIP_LAW: Final = FrameLaw()
 """Most models': 4k+1, of which 1 is a still."""
+ANY_LAW: Final = FrameLaw(step=1, rest=0)
+"""Of a model that makes its video in segments and trims the last one: any number."""
+
+
+@dataclass(frozen=True)
+class SegmentLaw:
+    """How a model makes a long video: segments of `frames`, each of which begins with the last ones of that before.
+
+    How many are `carried` over may be chosen; the first is the default. Wan-Nano's segments have `nano` frames.
+    """
+
+    frames: int
+    carried: tuple[int, ...] = (1,)
+    nano: int = NANO_FRAMES
+
+    def length(self, weights: Weights) -> int:
+        """Frames of a segment."""
+        return self.nano if weights == "nano" else self.frames
+
+    def count(self, num_frames: int, carried: int, weights: Weights) -> int:
+        """Segments of a video; the last one may reach beyond its end."""
+        return max(-(-(num_frames - carried) // (self.length(weights) - carried)), 1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
     """One set of weights as Wan-AI (or, where said, the community) publishes it.
 
-    `kind` names the Wan-Nano model that stands in for it; `upstream_steps` is what upstream itself samples
-    with; a preset that a checkpoint lacks is simply not in `presets`. `revision` is the commit of the repository
-    that is taken; None takes what is there today.
+    `kind` names the Wan-Nano model that stands in for it, and is empty where there is none; `upstream_steps` is what
+    upstream itself samples with; a preset that a checkpoint lacks is simply not in `presets`. `revision` is the
+    commit of the repository that is taken; None takes what is there today. `law` and `seconds` are for the whole
+    video, which is made in one piece unless there are `segments`. `pipeline` is the class that runs it in place of
+    its mode's; `animates` is what it can do with a character: animate it, or replace somebody by it.
     """
 
     key: str
@@ -346,6 +382,10 @@ class Checkpoint:
     published: Published = FP32
     revision: str | None = None
     law: FrameLaw = CLIP_LAW
+    segments: SegmentLaw | None = None
+    seconds: float = MAX_SECONDS
+    pipeline: str = ""
+    animates: tuple[str, ...] = ()
     negative_prompt: str = NEGATIVE_PROMPT
 
     @property
@@ -353,6 +393,10 @@ class Checkpoint:
         """All that a request may choose: those of its presets, and `other_loras` in their place."""
         own = [key for preset in self.presets.values() for key in preset.loras]
         return tuple(dict.fromkeys([*own, *self.other_loras]))
+
+    def attachable(self, weights: Weights) -> list[str]:
+        """Those of `loras` that there are files of: Wan-Nano does not stand in for every one."""
+        return [key for key in self.loras if weights == "wan" or LORAS[key].kind]
 
     @property
     def moe(self) -> bool:
@@ -366,15 +410,20 @@ class Checkpoint:
 
     @property
     def max_frames(self) -> int:
-        """The longest on offer: about MAX_SECONDS."""
-        return self.law.nearest(MAX_SECONDS * self.fps)
+        """The longest on offer: about `seconds`."""
+        return self.law.nearest(self.seconds * self.fps)
+
+    @property
+    def sampled(self) -> FrameLaw:
+        """The law of what is sampled at once."""
+        return CLIP_LAW if self.segments else self.law
 
     def sizes(self, weights: Weights) -> tuple[Resolution, ...]:
         """The resolutions on offer under `weights`."""
         return NANO_RESOLUTIONS if weights == "nano" else self.resolutions
 
     def default_frames(self, weights: Weights) -> int:
-        """Frames a clip has unless asked otherwise."""
+        """Frames a clip has unless asked otherwise; those of one segment where it is made of several."""
         return NANO_FRAMES if weights == "nano" else self.num_frames
 
     def steps(self, preset: PresetName, weights: Weights) -> int:
@@ -490,7 +539,23 @@ CHECKPOINTS: Final[Mapping[str, Checkpoint]] = {
             key="wan2.2-animate-14b", name="Wan 2.2 Animate-14B", generation="2.2",
             repo="Wan-AI/Wan2.2-Animate-14B-Diffusers", kind="animate", architecture=_ANIMATE_14B,
             resolutions=R480 + R720, fps=30, num_frames=77, upstream_steps=20, gpu_size="xlarge", published=BF16,
-            presets={"quality": _quality(1.0, 5.0, steps=20)},
+            law=ANY_LAW, segments=SegmentLaw(77, carried=(1, 5)), seconds=20, animates=("animate", "replace"),
+            presets={"quality": _quality(1.0, 5.0, steps=20)}, other_loras=("relight-2.2-animate",),
+        ),
+        Checkpoint(
+            key="wan2.2-animate-2-14b", name="Wan 2.2 Animate-2-14B", generation="2.2",
+            repo="Wan-AI/Wan2.2-Animate-2-14B-Diffusers", kind="", architecture=_ANIMATE_2_14B,
+            resolutions=R_ANIMATE_2, fps=24, num_frames=81, upstream_steps=40, gpu_size="xlarge", published=BF16,
+            law=ANY_LAW, segments=SegmentLaw(81), seconds=20, animates=("animate",),
+            pipeline="WanAnimate2ModularPipeline", presets={"quality": _quality(3.0, 5.0, steps=40)},
+        ),
+        Checkpoint(
+            key="wan2.2-animate-2-14b-distilled", name="Wan 2.2 Animate-2-14B Distilled", generation="2.2",
+            repo="Wan-AI/Wan2.2-Animate-2-14B-Distilled-Diffusers", kind="", architecture=_ANIMATE_2_14B,
+            resolutions=R_ANIMATE_2, fps=24, num_frames=81, upstream_steps=10, gpu_size="xlarge", published=BF16,
+            law=ANY_LAW, segments=SegmentLaw(81), seconds=20, animates=("animate",),
+            pipeline="WanAnimate2DistilledModularPipeline",
+            presets={"fast": Preset(10, 1.0, 5.0)},
         ),
         Checkpoint(
             key="fastwan2.1-t2v-1.3b", name="FastWan 2.1 T2V-1.3B", generation="2.1",
@@ -525,8 +590,8 @@ CHECKPOINTS: Final[Mapping[str, Checkpoint]] = {
 class Annotator:
     """A model that turns a source video into a control video or a mask; downloaded only when asked for.
 
-    `files` are the parts of the repository that are needed (all of it when empty); `package` is what must be
-    installed beside our own dependencies.
+    `files` are the parts of the repository that are needed (all of it when empty; `*` for all of a folder's);
+    `package` is what must be installed beside our own dependencies.
     """
 
     key: str
@@ -553,6 +618,14 @@ ANNOTATORS: Final[Mapping[str, Annotator]] = {
         Annotator(
             "raft-large", "RAFT Large (optical flow)", "download.pytorch.org/models", 21,
             package="torchvision", files=("raft_large_C_T_SKHT_V2-ff5fadd5.pth",), licence="BSD-3-Clause",
+        ),
+        Annotator(
+            "vitpose", "YOLOv10 and ViTPose-H (Animate's whole-body pose)", "Wan-AI/Wan2.2-Animate-14B", 2640,
+            package="onnxruntime",
+            files=(
+                "process_checkpoint/det/yolov10m.onnx",
+                "process_checkpoint/pose2d/vitpose_h_wholebody.onnx/*",  # end2end.onnx and its data beside it
+            ),
         ),
         Annotator("sam2", "SAM 2.1 Hiera Small (mask tracking)", "facebook/sam2.1-hiera-small", 184),
         Annotator(

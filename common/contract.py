@@ -179,8 +179,8 @@ class Plan(Model):
 
     `segments` are sampled one after the other (one, for most modes); `values` is what belongs to the mode alone,
     such as VACE's `conditioning_scale`. `seed` was drawn by whoever planned first. `gpu_duration` is the time that
-    ZeroGPU is asked for, in seconds, and `gpu_seconds` what it takes of a visitor's day for that; `expected_seconds`
-    is how long this backend should take, `clip_seconds` the length of the clip.
+    ZeroGPU is asked for, in seconds, once for each segment, and `gpu_seconds` what all of that takes of a visitor's
+    day; `expected_seconds` is how long this backend should take, `clip_seconds` the length of the clip.
     `loras` are (key, weight) pairs. `placement` is None where the job does not fit the machine.
     """
 
@@ -213,11 +213,25 @@ class Plan(Model):
 
 
 class Prepared(Model):
-    """What `/prepare` made of a request: the control as the model will be given it, for looking at first."""
+    """What `/prepare` made of a request, as the model will be given it, for looking at first: a mode says what."""
+
+
+class Control(Prepared):
+    """VACE's."""
 
     video: MediaHandle
     mask: MediaHandle
     reference_images: list[MediaHandle] = Field(default_factory=lambda: list[MediaHandle]())
+    notices: list[str] = Field(default_factory=lambda: list[str]())
+
+
+class Performance(Prepared):
+    """Animate's: what was read of the driving video. Background and mask are there where somebody is replaced."""
+
+    pose_video: MediaHandle
+    face_video: MediaHandle
+    background_video: MediaHandle | None = None
+    mask_video: MediaHandle | None = None
     notices: list[str] = Field(default_factory=lambda: list[str]())
 
 

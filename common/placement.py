@@ -8,7 +8,7 @@ downloaded for it.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final, Literal
@@ -92,7 +92,9 @@ def possible(
 ) -> list[tuple[Resolution, int]]:
     """Each size that a machine can make, with its most frames up to those asked for; the largest size first."""
     law, found = checkpoint.law, list[tuple[Resolution, int]]()
-    counts = range(law.least, law.below(job.shape.num_frames) + 1, law.step)
+    counts: Sequence[int] = range(law.least, law.below(job.shape.num_frames) + 1, law.step)
+    if checkpoint.segments:  # they are all as long
+        counts = [job.shape.num_frames]
     for size in _from_the_largest(checkpoint, weights):
 
         def too_many(frames: int, size: Resolution = size) -> bool:
@@ -151,7 +153,8 @@ def _loaded(checkpoint: Checkpoint, backend: Backend) -> tuple[bool, bool] | Non
 @lru_cache(maxsize=1024)
 def _form(checkpoint: Checkpoint, machine: str) -> tuple[bool, bool] | None:
     backend = Backend.model_validate_json(machine)
-    for frames in range(checkpoint.default_frames("wan"), 0, -checkpoint.law.step):
+    longest = checkpoint.default_frames("wan")
+    for frames in [longest] if checkpoint.segments else range(longest, 0, -checkpoint.law.step):
         for size in _from_the_largest(checkpoint, "wan"):
             largest = Job(Shape(size.width, size.height, frames), reads_media=True)
             for choice in _choices(checkpoint, backend):

@@ -77,10 +77,10 @@ def add_api(runner: Runner, gate: Gate) -> None:
                 values = await _let_in(gate, mode, _named(mode, args))
                 async with aclosing(runner.prepare(values)) as items:
                     async for item in items:
-                        yield _control(item)
+                        yield _shown(mode, item)
             except Exception as error:
                 told = explain(error)
-                yield _control(ending(told, ""))
+                yield _shown(mode, ending(told, ""))
                 raise told from None
 
     video_and_event = tuple[gr.FileData | None, dict]
@@ -100,23 +100,27 @@ def add_api(runner: Runner, gate: Gate) -> None:
         api_name="plan",
         queue=False,
     )
-    if mode.prepares:
-        control = tuple[gr.FileData | None, gr.FileData | None, list[gr.FileData], list[str], dict | None]
+    if mode.prepared:
+        fields = mode.prepared.model_fields
+        kinds = [_wire_type(f.annotation, gr.FileData | None) for f in fields.values()]
+        names = ", ".join(name.replace("_", " ") for name in fields)
         about = (
-            "Control video, mask, references and notices, as the model would be given them. Yields progress; the "
-            "last has them all and no event."
+            f"{names.capitalize()}, as the model would be given them. Yields progress; the last has them all and no "
+            "event."
         )
-        api(_typed(prepare, mode, control, about), api_name="prepare", **GPU_QUEUE)
+        api(_typed(prepare, mode, tuple[*kinds, dict | None], about), api_name="prepare", **GPU_QUEUE)
     manifest.__annotations__["return"] = dict
     manifest.__doc__ = "What this Space is: checkpoints, weights, backend, versions, fields."
     api(manifest, api_name="manifest", queue=False)
 
 
-def _control(item: Event | Prepared) -> tuple[Any, ...]:
+def _shown(mode: Mode, item: Event | Prepared) -> tuple[Any, ...]:
     """An answer of `/prepare`."""
     if isinstance(item, Prepared):
         return (*item.model_dump(mode="json").values(), None)
-    return None, None, [], [], item.model_dump(mode="json")
+    assert mode.prepared is not None
+    nothing = ([] if get_origin(f.annotation) is list else None for f in mode.prepared.model_fields.values())
+    return (*nothing, item.model_dump(mode="json"))
 
 
 def add_admin(service: Administered) -> None:
@@ -183,19 +187,19 @@ def _typed(
     return function
 
 
-def _wire_type(annotation: Any) -> Any:
-    """A request field's type as Gradio should announce it: a handle is a file, so that clients upload it.
+def _wire_type(annotation: Any, file: Any = gr.FileData | str) -> Any:
+    """A field's type as Gradio should announce it: a handle is a file, so that clients upload it.
 
     Or a URL as text: of an MCP client's file Gradio makes a handle only where no other type is allowed, and then
     it fetches the file itself, which this machine's own address does not survive.
     """
     if annotation is MediaHandle:
-        return gr.FileData | str
+        return file
     origin = get_origin(annotation)
     if origin in (Union, UnionType):
-        return Union[tuple(_wire_type(a) for a in get_args(annotation))]  # noqa: UP007
+        return Union[tuple(_wire_type(a, file) for a in get_args(annotation))]  # noqa: UP007
     if origin is list:
-        return list[_wire_type(get_args(annotation)[0])]
+        return list[_wire_type(get_args(annotation)[0], file)]
     return annotation
 
 

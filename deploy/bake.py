@@ -13,6 +13,7 @@ from huggingface_hub import hf_hub_download
 
 from common.catalog import CHECKPOINTS, Checkpoint
 from common.errors import InputError
+from common.runtime.model import index
 from common.runtime.model.weights import ORIGIN
 from deploy.errors import Missing
 from deploy.hub import Hub
@@ -92,7 +93,7 @@ def _commit(hub: Hub, row: Checkpoint, begun: str) -> str:
 def todo(there: Sequence[str], have: set[str]) -> list[str]:
     """Files still to be written, the index of the pipeline last: with it the repack is complete."""
     wanted = [p for p in there if not p.endswith(SKIP) and p not in have]
-    return sorted(wanted, key=lambda p: p == "model_index.json")
+    return sorted(wanted, key=lambda p: p in index.NAMES)
 
 
 def _one(hub: Hub, source: str, commit: str, target: str, path: str, folder: Path, form: Form) -> None:

@@ -154,8 +154,8 @@ class FederatedRunner:
                 yield await self._shown_here(item, status.place) if isinstance(item, Prepared) else item
 
     async def _shown_here(self, made: Prepared, place: Place) -> Prepared:
-        video, mask = [await self._known_here(clip, place, None) for clip in (made.video, made.mask)]
-        return made.model_copy(update={"video": video, "mask": mask})
+        clips = {name: value for name, value in made if isinstance(value, MediaHandle)}
+        return made.model_copy(update={n: await self._known_here(c, place, None) for n, c in clips.items()})
 
     def _remote(self, status: Status) -> RemoteRunner:
         place, url, studio = status.place, str(status.url), self.studio
@@ -234,7 +234,7 @@ def _carries(manifest: Manifest, checkpoint: str) -> bool:
 def assumed(mode: Mode) -> Manifest:
     """A manifest for a mode that has not answered yet, from the catalog and this router's WAN_WEIGHTS."""
     settings = SpaceSettings.from_env({"WAN_WEIGHTS": os.environ.get("WAN_WEIGHTS", "")})
-    rows = mode.rows()
+    rows = mode.offered(settings.weights)
     return Manifest(
         git_sha="",
         mode=mode.key,

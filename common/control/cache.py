@@ -11,12 +11,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import av
-import numpy as np
 from av.error import FFmpegError
 from PIL import Image
 
 from common.annotate.frames import Check, Control, Frames, unchecked, watched
+from common.media import lossless
 
 VERSION = 2  # raise when a maker draws differently
 
@@ -34,8 +33,8 @@ def load(folder: Path, check: Check = unchecked) -> Control | None:
             os.utime(file)  # all of them the youngest now: a sweep takes files, not folders
         facts = json.loads((folder / "control.json").read_text())
         control = Control(
-            _read(folder / "video.mkv", check),
-            _read(folder / "mask.mkv", check),
+            _frames(folder / "video.mkv", check),
+            _frames(folder / "mask.mkv", check),
             [Image.open(folder / f"reference-{i}.png").convert("RGB") for i in range(facts["references"])],
             list(facts["notices"]),
             bool(facts["kept"]),
@@ -50,8 +49,8 @@ def save(control: Control, folder: Path, fps: int, check: Check = unchecked) -> 
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=".making-", dir=folder.parent))
     try:
-        _write(control.video, fps, work / "video.mkv", check)
-        _write(control.mask, fps, work / "mask.mkv", check)
+        lossless.write(watched(control.video, check), fps, work / "video.mkv")
+        lossless.write(watched(control.mask, check), fps, work / "mask.mkv")
         for index, image in enumerate(control.references):
             image.save(work / f"reference-{index}.png")
         facts = {
@@ -69,21 +68,5 @@ def save(control: Control, folder: Path, fps: int, check: Check = unchecked) -> 
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _write(frames: Frames, fps: int, path: Path, check: Check) -> None:
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("ffv1", rate=fps)
-        stream.width, stream.height = frames[0].size
-        stream.pix_fmt = "bgr0"  # FFV1 keeps RGB as it is; yuv would not
-        for image in watched(frames, check):
-            frame = av.VideoFrame.from_ndarray(np.asarray(image.convert("RGB")), format="rgb24")
-            container.mux(stream.encode(frame.reformat(format="bgr0")))
-        container.mux(stream.encode())
-
-
-def _read(path: Path, check: Check) -> Frames:
-    with av.open(str(path)) as container:
-        frames: Frames = []
-        for frame in container.decode(video=0):
-            check()
-            frames.append(frame.to_image())
-        return frames
+def _frames(path: Path, check: Check) -> Frames:
+    return list(watched(lossless.read(path), check))

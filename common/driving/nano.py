@@ -134,7 +134,7 @@ def _floor(frames: Sequence[Picture]) -> Picture:
     floor = np.median(edges, 0)
     if (_off(edges, floor) < _NOT_FLOOR).mean() < _PLAIN:
         raise _not_ours()
-    return floor
+    return floor.astype(np.float32)
 
 
 def _off(pixels: Picture, floor: Picture) -> Picture:

@@ -30,6 +30,7 @@ from common.contract import (
     ModeKey,
     Placement,
     Plan,
+    Prepared,
     Request,
     Segment,
 )
@@ -81,8 +82,10 @@ class Mode(Generic[Asked]):
     nano_examples: ClassVar[tuple[Example, ...]] = ()
     most_references: ClassVar[int] = 0
     """Pictures beside the clip that the model reads along with it."""
-    prepares: ClassVar[bool] = False
-    """Makes control media first, which `/prepare` shows."""
+    prepared: ClassVar[type[Prepared] | None] = None
+    """What `/prepare` shows of the media that are made first, where a mode makes any."""
+    default_prompt: ClassVar[str] = ""
+    """What an empty prompt stands for; where there is none, a prompt must be given."""
 
     request_type: type[Asked]
     """The pydantic class of this mode's requests."""
@@ -115,6 +118,10 @@ class Mode(Generic[Asked]):
         """Pictures that take a latent frame each, beside those of the clip."""
         return 0
 
+    def segments(self, request: Asked, checkpoint: Checkpoint, weights: Weights, num_frames: int) -> list[int]:
+        """Frames of each part that is sampled by itself, in their order."""
+        return [num_frames]
+
     def strength(self, request: Asked) -> float | None:
         """How much of a clip changes, for a mode that starts from one."""
         return None
@@ -128,6 +135,10 @@ class Mode(Generic[Asked]):
     def rows(self, allowed: Sequence[str] | None = None) -> list[Checkpoint]:
         """This mode's checkpoints in menu order, narrowed to those that a Space carries."""
         return [CHECKPOINTS[k] for k in self.checkpoints if allowed is None or k in allowed]
+
+    def offered(self, weights: Weights, allowed: Sequence[str] | None = None) -> list[Checkpoint]:
+        """Those of `rows` that there are weights of: Wan-Nano does not stand in for every checkpoint."""
+        return [row for row in self.rows(allowed) if weights == "wan" or row.kind]
 
     def generations(self) -> list[str]:
         """Generations that have a checkpoint for this mode, in the order of the menu."""
@@ -182,8 +193,9 @@ class Mode(Generic[Asked]):
         those that a Space carries.
         """
         backend = backend or Backend()
-        checkpoint = self._checkpoint(request.checkpoint, allowed)
-        rules.prompt(request.prompt)
+        checkpoint = self._checkpoint(request.checkpoint, allowed, weights)
+        if not self.default_prompt:
+            rules.prompt(request.prompt)
         for slot in self.slots:
             if slot.required and getattr(request, slot.name) in (None, []):
                 raise InputError(slot.name, "is required", hint=f"give {slot.label.lower()}")
@@ -206,8 +218,10 @@ class Mode(Generic[Asked]):
         notices += self._crops(request, size)
         notices += _common_notices(request, checkpoint, preset, num_frames, cfg, weights)
         notices += unguided + rules.small_notices(size, checkpoint, weights)
-        loras = self.loras(request, checkpoint, preset)
-        shape = Shape(size.width, size.height, num_frames, self.references(request))
+        there = checkpoint.attachable(weights)
+        loras = [key for key in self.loras(request, checkpoint, preset) if key in there]
+        lengths = self.segments(request, checkpoint, weights, num_frames)
+        shape = Shape(size.width, size.height, max(lengths), self.references(request))
         job = self.job(shape)
         placed = placement.place(checkpoint, weights, backend, job)
         if placed is None:
@@ -216,12 +230,12 @@ class Mode(Generic[Asked]):
             notices.append(f"To fit {backend.name}: {'; '.join(placed.why)}.")
 
         work = cost.Work(
-            size.width, size.height, num_frames,
+            size.width, size.height, shape.num_frames,
             forwards=cost.forwards(self.denoising_steps(request, steps), cfg),
             encodes=self.encodes(request, checkpoint), references=self.references(request), lora=bool(loras),
         )  # fmt: skip
 
-        def takes(machine: Backend, there: Placement | None) -> float:
+        def takes(machine: Backend, there: Placement | None) -> float:  # for each segment
             seconds = cost.seconds(checkpoint, weights, cost.profile(machine), work, there)
             return seconds + cost.transfer(cost.profile(machine), there.weight_bytes if there else 0)
 
@@ -231,7 +245,7 @@ class Mode(Generic[Asked]):
             lent = placement.zerogpu(checkpoint.gpu_size)
             held = placement.place(checkpoint, weights, lent, job)
         duration = cost.duration(takes(lent, held))
-        billed = cost.billed(duration, lent.gpu_size or checkpoint.gpu_size)
+        billed = len(lengths) * cost.billed(duration, lent.gpu_size or checkpoint.gpu_size)
         if backend.gpu_size and (over := cost.over(billed)):
             notices.append(
                 f"This takes {billed} GPU seconds, more than a {over[0]} has in a day ({over[1]})."
@@ -252,7 +266,7 @@ class Mode(Generic[Asked]):
             flow_shift=shift,
             strength=self.strength(request),
             values=self.values(request),
-            segments=[Segment(frames=num_frames, steps=steps, expected_seconds=round(expected, 2))],
+            segments=[Segment(frames=n, steps=steps, expected_seconds=round(expected, 2)) for n in lengths],
             seed=drawn(request.seed),
             # Empty is a wish too: nothing to steer away from.
             negative_prompt=checkpoint.negative_prompt
@@ -263,7 +277,7 @@ class Mode(Generic[Asked]):
             gpu_duration=duration,
             gpu_seconds=billed,
             gpu_size=backend.gpu_size,
-            expected_seconds=round(expected, 2),
+            expected_seconds=round(len(lengths) * expected, 2),
             clip_seconds=round(num_frames / checkpoint.fps, 3),
             notices=notices,
         )
@@ -273,6 +287,10 @@ class Mode(Generic[Asked]):
         allowed = [info.key for info in manifest.checkpoints]
         request = self.parse({name: value for name, value in values.items() if value is not None})
         return self.plan(request, manifest.backend, weights=manifest.weights, allowed=allowed)
+
+    def said(self, request: Asked) -> str:
+        """The prompt that is in effect."""
+        return request.prompt.strip() or self.default_prompt
 
     def job(self, shape: Shape) -> placement.Job:
         """What has to fit."""
@@ -288,8 +306,8 @@ class Mode(Generic[Asked]):
         ]
         return list(dict.fromkeys(text for text in said if text))
 
-    def _checkpoint(self, key: str | None, allowed: Sequence[str] | None) -> Checkpoint:
-        rows = self.rows(allowed)
+    def _checkpoint(self, key: str | None, allowed: Sequence[str] | None, weights: Weights) -> Checkpoint:
+        rows = self.offered(weights, allowed)
         if not rows:
             raise InputError("checkpoint", f"has no choice for {self.key} here")
         if not key:
@@ -384,7 +402,7 @@ def _common_notices(
     if request.negative_prompt and request.negative_prompt != checkpoint.negative_prompt and cfg <= 1:
         notices.append("The negative prompt has no effect at guidance scale 1; use Quality or raise it.")
     trained = checkpoint.default_frames(weights)
-    if num_frames > trained:
+    if num_frames > trained and not checkpoint.segments:
         notices.append(
             f"{num_frames} frames is beyond the {trained} that the model was trained on; motion may drift."
         )

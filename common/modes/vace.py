@@ -79,7 +79,7 @@ class VACE(Mode[Request]):
     about = "Control, inpaint, outpaint, extend and compose with one model."
     checkpoints = ("wan2.1-vace-14b", "wan2.1-vace-1.3b")
     most_references = MAX_REFERENCES
-    prepares = True
+    prepared = contract.Control
     community = ("wan2.2-vace-fun-14b",)
     """On offer only where a Space names it in WAN_CHECKPOINTS."""
     slots = (

@@ -297,7 +297,8 @@ class RemoteRunner:
         *made, raw = output
         if raw is not None:
             return _event(self.mode, raw)
-        return _received(self.mode, Prepared, dict(zip(Prepared.model_fields, made, strict=False)))
+        kind = self.mode.prepared or Prepared
+        return _received(self.mode, kind, dict(zip(kind.model_fields, made, strict=False)))
 
     def _answers(self) -> bool:
         try:

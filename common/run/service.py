@@ -18,13 +18,15 @@ class Ready(Generic[Asked]):
     """A job whose media were opened, once: all that is needed to make its video, wherever the GPU is.
 
     `request` has its handles measured, `plan` knows how long its clips are, `inputs` are the pipeline's own
-    arguments. It is pickled on its way to a ZeroGPU worker.
+    arguments. It is pickled on its way to a ZeroGPU worker. `segment` says which part of the plan is to be made,
+    where each is a call of its own.
     """
 
     request: Asked
     plan: Plan
     inputs: dict[str, Any] = field(default_factory=lambda: dict[str, Any]())
     parents: tuple[Parent, ...] = ()
+    segment: int = 0
 
 
 class Service(Protocol):

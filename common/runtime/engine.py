@@ -62,7 +62,7 @@ class Engine(ABC, Generic[Asked]):
     """The pipeline's class in diffusers, by name: importing it takes seconds."""
 
     def __init__(self, settings: SpaceSettings) -> None:
-        rows = self.mode.rows(settings.checkpoints)
+        rows = self.mode.offered(settings.weights, settings.checkpoints)
         if not rows:
             raise InputError("WAN_CHECKPOINTS", f"has no checkpoint for {self.mode.key}")
         self.settings = settings
@@ -81,7 +81,8 @@ class Engine(ABC, Generic[Asked]):
 
     def make(self, pipe: Any, ready: Ready[Asked], steps: int, job: Job) -> NDArray[np.uint8]:
         """The frames [frames, height, width, 3] of a job: here a mode may bring a loop of its own."""
-        return generate.make(pipe, ready.request.prompt, ready.plan, ready.inputs, steps, job)
+        prompt = self.mode.said(ready.request)
+        return generate.make(pipe, prompt, ready.plan, ready.inputs, steps, job, ready.segment)
 
     @property
     def admin(self) -> str:
@@ -151,7 +152,8 @@ class Engine(ABC, Generic[Asked]):
         """The body of the GPU function. Closing it stops the job within a step."""
         try:
             made = yield from work(partial(self._work, ready), Job())
-            yield str(made.path), made.done
+            if made is not None:
+                yield str(made.path), made.done
         except StudioError as error:
             yield None, error
         except Exception as error:
@@ -241,7 +243,10 @@ class Engine(ABC, Generic[Asked]):
             if isinstance(carried, Generator):
                 carried.close()
 
-    def _work(self, ready: Ready[Asked], job: Job) -> Made:
+    def _work(self, ready: Ready[Asked], job: Job) -> Made | None:
+        return self._written(ready, self._sampled(ready, job), job)
+
+    def _sampled(self, ready: Ready[Asked], job: Job) -> NDArray[np.uint8]:
         request, plan = ready.request, ready.plan
         checkpoint = CHECKPOINTS[plan.checkpoint]
         job.stage("load", f"Loading {checkpoint.name}")
@@ -251,7 +256,10 @@ class Engine(ABC, Generic[Asked]):
         job.check()
         lora.apply(pipe, plan, checkpoint, self.settings.weights, job.note, offline=offline)
         steps = self.mode.denoising_steps(request, plan.num_inference_steps)
-        frames = self.make(pipe, ready, steps, job)
+        return self.make(pipe, ready, steps, job)
+
+    def _written(self, ready: Ready[Asked], frames: NDArray[np.uint8], job: Job) -> Made:
+        plan = ready.plan
         job.stage("save", "Writing the video")
         lineage = self._lineage(ready)
         # In a folder that nobody can guess: who can name a result may use it.
@@ -304,7 +312,7 @@ class Engine(ABC, Generic[Asked]):
             selfcheck.before_loading(self.backend.device, say)
             folder = weights.resolve(checkpoint, kind, say)
             waiting = settle.waiting(placed)
-            pipe = load.build(self.pipeline, folder, self.backend, self.seat.residency, waiting, kind, other)
+            pipe = load.build(pipeline, folder, self.backend, self.seat.residency, waiting, kind, other)
             if other is None:
                 if waiting:
                     self._attach_all(pipe, checkpoint, say)
@@ -314,10 +322,11 @@ class Engine(ABC, Generic[Asked]):
             self._revisions[key] = weights.revision(folder, kind)
             return pipe
 
-        return self.seat.residency.get(self._key(key, placed), self.pipeline, build)
+        pipeline = CHECKPOINTS[key].pipeline or self.pipeline
+        return self.seat.residency.get(self._key(key, placed), pipeline, build)
 
     def _attach_all(self, pipe: Any, checkpoint: Checkpoint, say: weights.Say) -> None:
-        for key in checkpoint.loras:
+        for key in checkpoint.attachable(self.settings.weights):
             lora.attach(pipe, key, checkpoint, self.settings.weights, say)
 
     def _measured(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -111,6 +111,24 @@ class Reader:
         start = max(total - most, 0) if from_end else 0
         numbers = [clip.nearest(k / fps) for k in range(start, min(start + most, total))]
         return [each(frame) for frame in clip.pictures(numbers, need)]
+
+    def by_number(
+        self,
+        handle: MediaHandle,
+        field: str,
+        fps: int,
+        *,
+        need: Size | None = None,
+        each: Callable[[Frame], Frame] = lambda frame: frame,
+    ) -> Callable[[Sequence[int]], Iterator[Frame]]:
+        """Reads frames at `fps` by their rising numbers, decoded as they are asked for: long clips are not held."""
+        clip = self._clip(handle, field)
+
+        def read(numbers: Sequence[int]) -> Iterator[Frame]:
+            for frame in clip.pictures([clip.nearest(n / fps) for n in numbers], need):
+                yield each(frame)
+
+        return read
 
     def _clip(self, handle: MediaHandle, field: str) -> Clip:
         path = files.local_file(handle, field)

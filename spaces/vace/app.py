@@ -17,7 +17,7 @@ from PIL import Image
 
 import spaces  # the ZeroGPU package; it must come before torch
 from common.cache import results
-from common.contract import MediaHandle, Plan, Prepared
+from common.contract import Control, MediaHandle, Plan
 from common.control import cache
 from common.control.makers import Material, make
 from common.control.put_back import put_back
@@ -69,7 +69,7 @@ class VACEEngine(Engine[Request]):
         frames = super().make(pipe, replace(ready, inputs=given), steps, job)
         return put_back(frames, given["video"], given["mask"]) if whole else frames
 
-    def prepare(self, request: Request, plan: Plan) -> Generator[Update, None, Prepared]:
+    def prepare(self, request: Request, plan: Plan) -> Generator[Update, None, Control]:
         """Control video, mask and references, made in the job's turn as `generate` makes them."""
         return (yield from self.turn(request, plan, self._shown))
 
@@ -106,7 +106,7 @@ class VACEEngine(Engine[Request]):
             check=reader.check,
         )  # fmt: skip
 
-    def _shown(self, ready: Ready[Request], job: Job) -> Generator[Update, None, Prepared]:
+    def _shown(self, ready: Ready[Request], job: Job) -> Generator[Update, None, Control]:
         return (yield from work(partial(written, ready), job))
 
 
@@ -124,7 +124,7 @@ def kept_in(request: Request, plan: Plan) -> Path:
     return results() / "prepared" / key
 
 
-def written(ready: Ready[Request], job: Job) -> Prepared:
+def written(ready: Ready[Request], job: Job) -> Control:
     """What `/prepare` hands out: the control as files."""
     folder = kept_in(ready.request, ready.plan)
     shown: dict[str, MediaHandle] = {}
@@ -136,7 +136,7 @@ def written(ready: Ready[Request], job: Job) -> Prepared:
         shown[name] = MediaHandle(path=str(path), mime="video/mp4")
     pictures = [folder / f"reference-{i}.png" for i in range(len(ready.inputs["reference_images"] or []))]
     references = [MediaHandle(path=str(p), mime="image/png") for p in pictures]
-    return Prepared(**shown, reference_images=references, notices=job.notices)
+    return Control(**shown, reference_images=references, notices=job.notices)
 
 
 service = VACEEngine(SpaceSettings.from_env())

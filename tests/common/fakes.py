@@ -37,7 +37,7 @@ from common.space import build_space
 
 
 def manifest(mode: Mode, *, backend: Backend | None = None, weights: str = "nano") -> Manifest:
-    rows = mode.rows()
+    rows = mode.offered("nano" if weights == "nano" else "wan")
     return Manifest(
         git_sha="test",
         mode=mode.key,

@@ -13,6 +13,7 @@ from typing import Any
 
 from common.catalog import Checkpoint, Weights
 from common.errors import WeightsError
+from common.runtime.model import index
 
 FULL_SIZE: dict[str, dict[str, Any]] = {
     "text_encoder": {"d_model": 4096, "num_layers": 24},
@@ -64,16 +65,18 @@ def check(folder: Path, checkpoint: Checkpoint, weights: Weights, repo: str = ""
 class _Repository:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.index = self._read("model_index.json")
+        self.name = index.name_in(folder)
+        self.index = self._read(self.name)
+        self._classes = index.parts(self.index)
 
     def config(self, part: str) -> Mapping[str, Any]:
         """A part's config; empty where there is none, so that the first rule of it fails."""
         return self._read(f"{part}/{'scheduler_config' if part == 'scheduler' else 'config'}.json")
 
     def kind(self, part: str) -> str | None:
-        """A part's class, by model_index.json."""
-        entry = self.index.get(part)
-        return entry[1] if isinstance(entry, list) and len(entry) == 2 else None  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        """A part's class, by the index; of a scheduler by its own config, where the index takes any."""
+        found = self._classes.get(part, ["", None])[1]
+        return self.config(part).get("_class_name") if found == "SchedulerMixin" else found
 
     def _read(self, name: str) -> Mapping[str, Any]:
         try:
@@ -97,11 +100,11 @@ def _rules(repository: _Repository, checkpoint: Checkpoint, weights: Weights) ->
 
 
 def _pipeline(repository: _Repository, checkpoint: Checkpoint) -> Iterator[_Rule]:
-    index, a = repository.index, checkpoint.architecture
-    part = "model_index.json"
+    found, a = repository.index, checkpoint.architecture
+    part = repository.name
     yield _Rule(part, "transformer_2", a.experts == 2, repository.kind("transformer_2") is not None)
-    yield _Rule(part, "boundary_ratio", checkpoint.moe, index.get("boundary_ratio") is not None)
-    yield _Rule(part, "expand_timesteps", a.spatial == 16, bool(index.get("expand_timesteps")))
+    yield _Rule(part, "boundary_ratio", checkpoint.moe, found.get("boundary_ratio") is not None)
+    yield _Rule(part, "expand_timesteps", a.spatial == 16, bool(found.get("expand_timesteps")))
     yield _Rule(part, "image_encoder", a.clip, repository.kind("image_encoder") is not None)
 
 
@@ -118,8 +121,12 @@ def _transformer(
     repository: _Repository, part: str, checkpoint: Checkpoint, weights: Weights
 ) -> Iterator[_Rule]:
     config, a = repository.config(part), checkpoint.architecture
+    if checkpoint.pipeline:
+        yield from _own_transformer(repository, part, checkpoint)
+        return
     controls: list[int] = config.get("vace_layers") or []
     kind = "WanVACETransformer3DModel" if a.control_layers else "WanTransformer3DModel"
+    kind = "WanAnimateTransformer3DModel" if checkpoint.animates else kind
     yield _Rule(part, "class", kind, repository.kind(part))
     expected = {"in_channels": a.channels, "out_channels": a.latent_channels, "patch_size": [1, 2, 2]}
     if weights == "wan":
@@ -136,6 +143,18 @@ def _transformer(
     yield _Rule(part, "pos_embed_seq_len", two, config.get("pos_embed_seq_len") is not None)
     text = repository.config("text_encoder").get("d_model")
     yield _Rule(part, "text_dim (as wide as the text encoder)", text, config.get("text_dim"))
+
+
+def _own_transformer(repository: _Repository, part: str, checkpoint: Checkpoint) -> Iterator[_Rule]:
+    """Wan-Animate-2's, whose config has the words of upstream's."""
+    config, a = repository.config(part), checkpoint.architecture
+    yield _Rule(part, "class", "WanAnimate2Transformer3DModel", repository.kind(part))
+    expected = {
+        "in_dim": a.channels, "out_dim": a.latent_channels, "patch_size": [1, 2, 2], "dim": a.dim, "ffn_dim": a.ffn,
+        "num_layers": a.layers, "use_img_emb": a.clip, "text_dim": repository.config("text_encoder").get("d_model"),
+    }  # fmt: skip
+    for name, value in expected.items():
+        yield _Rule(part, name, value, config.get(name))
 
 
 def _vae(repository: _Repository, checkpoint: Checkpoint, weights: Weights) -> Iterator[_Rule]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import json
 import threading
 from collections.abc import Hashable
 from functools import partial
@@ -21,7 +20,7 @@ from common.contract import Backend
 from common.errors import GpuError, WeightsError
 from common.runtime.device.backend import dtype_of, out_of_memory
 from common.runtime.device.residency import Residency
-from common.runtime.model import cpu_conv, identity
+from common.runtime.model import cpu_conv, identity, index
 from common.runtime.model.move import move
 
 SHARED = ("text_encoder", "tokenizer", "vae", "image_encoder", "image_processor")
@@ -53,16 +52,18 @@ def build(
     The parts `waiting` stay in the machine's own memory, until `settle` has given them their form. `other` is a
     pipeline of the same folder, whose transformers this one has too, with all that was done to them.
     """
-    index = json.loads((folder / "model_index.json").read_text())
+    content, classes = index.read(folder)
     made = pipeline_class(pipeline)
     arguments: dict[str, Any] = {}
-    names = inspect.signature(made.__init__).parameters
-    entries: dict[str, list[str]] = {n: e for n in names if isinstance(e := index.get(n), list) and e[0]}
+    # A modular pipeline is made of blocks first, which say what parts they need.
+    modular = made() if "blocks" in inspect.signature(made.__init__).parameters else None
+    names = modular.pretrained_component_names if modular else [*inspect.signature(made.__init__).parameters]
+    entries = {name: classes[name] for name in names if name in classes}
     keys = {n: _key(folder / n, e, n in waiting, weights) for n, e in entries.items() if n in SHARED}
     if other is None and weights == "wan":
         residency.keep([*keys.values()])
     for name in names:
-        entry = index.get(name)
+        entry = content.get(name)
         if other is not None and name in TRANSFORMERS:
             arguments[name] = getattr(other, name, None)
         elif isinstance(entry, list):
@@ -75,10 +76,14 @@ def build(
     missing = {"tokenizer", "text_encoder", "transformer", "vae", "scheduler"} - arguments.keys()
     if missing:
         raise WeightsError(f"{folder} lacks {', '.join(sorted(missing))}; it is not a Wan pipeline")
-    if "image_processor" in inspect.signature(made.__init__).parameters:
-        arguments.setdefault("image_processor", None)
-        arguments.setdefault("image_encoder", None)
-    pipe = made(**arguments)
+    if modular:
+        modular.update_components(**arguments)
+        pipe = modular
+    else:
+        if "image_processor" in names:
+            arguments.setdefault("image_processor", None)
+            arguments.setdefault("image_encoder", None)
+        pipe = made(**arguments)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 

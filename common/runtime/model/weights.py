@@ -15,7 +15,7 @@ import nano
 from common import cost, hub
 from common.catalog import Checkpoint, Lora, Target, Weights
 from common.errors import WeightsError
-from common.runtime.model import configs, whole
+from common.runtime.model import configs, index, whole
 from nano import sums
 
 Say = Callable[[str], None] | None
@@ -139,10 +139,10 @@ def _download(checkpoint: Checkpoint, say: Say) -> Path:
         files = hub.ask(repo, commit)
         there = sum(n for path, n in files.items() if path.startswith(tuple(f"{p}/" for p in COMPONENTS)))
         # The small files first: a repository that changed is no reason to fill the disk.
-        small = hub.folder(repo, ["model_index.json", *(f"{part}/*.json" for part in COMPONENTS)], commit)
+        small = hub.folder(repo, [*index.NAMES, *(f"{part}/*.json" for part in COMPONENTS)], commit)
         configs.check(small, checkpoint, "wan", repo)
         _check_space(there or size, Path(constants.HF_HUB_CACHE), checkpoint)
-        folder = hub.folder(repo, ["model_index.json", *(f"{part}/*" for part in COMPONENTS)], commit)
+        folder = hub.folder(repo, [*index.NAMES, *(f"{part}/*" for part in COMPONENTS)], commit)
     if not _is_whole(folder, checkpoint):
         raise WeightsError(f"The download of {repo} in {folder} is incomplete; start again to go on with it")
     configs.check(folder, checkpoint, "wan", repo)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common.runtime.model import index
+
 MODELS = ("text_encoder", "transformer", "transformer_2", "vae", "image_encoder")
 _HEADER_BYTES = 100_000_000
 """More than safetensors itself reads."""
@@ -30,11 +32,10 @@ def fault(folder: Path) -> Fault | None:
     A safetensors file says itself how long it is, so that a cut one is known without the Hub.
     """
     try:
-        if not (folder / "model_index.json").is_file():
-            return Fault("model_index.json is not there", missing=True)
-        index = _read(folder, "model_index.json")
-        parts = [k for k, v in index.items() if isinstance(v, list) and v[:1] not in ([], [None])]
-        for part in parts:
+        name = index.name_in(folder)
+        if not (folder / name).is_file():
+            return Fault(f"{name} is not there", missing=True)
+        for part in index.parts(_read(folder, name)):
             _check_part(folder, part)
     except _Found as found:
         return found.fault
@@ -44,7 +45,7 @@ def fault(folder: Path) -> Fault | None:
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether every component that model_index.json names is there, with all of its files, none of them cut."""
+    """Whether every component that its index names is there, with all of its files, none of them cut."""
     return fault(folder) is None
 
 

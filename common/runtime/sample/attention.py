@@ -7,8 +7,11 @@ no product has more than `memory.SCORES` of them, and softmax and sums are in fl
 
 from __future__ import annotations
 
+import importlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
@@ -110,3 +113,31 @@ def _hide(scores: Tensor, mask: Tensor | None, is_causal: bool, rows: slice, col
         scores.masked_fill_(
             torch.arange(columns.start, columns.stop, device=scores.device) > seen, -torch.inf
         )
+
+
+@contextmanager
+def compiled_flex(device: str) -> Iterator[None]:
+    """On CUDA, torch's flex attention is compiled in it: as it is, it makes all scores at once.
+
+    Compiled by itself, not with the blocks around it: those would be compiled anew for LoRAs and offloaded blocks.
+    Its code is made for one size, of which torch keeps eight and then goes back to all scores, without a word.
+    """
+    if device != "cuda":
+        yield
+        return
+    module: Any = importlib.import_module("torch.nn.attention.flex_attention")
+    dynamo: Any = importlib.import_module("torch._dynamo")
+    plain = module.flex_attention
+    module.flex_attention = _compiled()
+    try:
+        with dynamo.config.patch(recompile_limit=64):
+            yield
+    finally:
+        module.flex_attention = plain
+
+
+@cache
+def _compiled() -> Callable[..., Any]:
+    from torch.nn.attention.flex_attention import flex_attention
+
+    return torch.compile(flex_attention, dynamic=False)

@@ -24,27 +24,34 @@ log = logging.getLogger(__name__)
 
 
 def make(
-    pipe: Any, prompt: str, plan: Plan, inputs: dict[str, Any], steps: int, job: Job
+    pipe: Any, prompt: str, plan: Plan, inputs: dict[str, Any], steps: int, job: Job, segment: int = 0
 ) -> NDArray[np.uint8]:
-    """The frames [frames, height, width, 3] of a plan.
+    """The frames [frames, height, width, 3] of a plan, or of one of its segments, which has a seed of its own.
 
     Scheduler, seed and guidance are set anew on each call: workers are reused in whatever state they are.
     """
+    with working(pipe, plan, segment):
+        return _make(pipe, prompt, plan, inputs, steps, job, segment)
+
+
+@contextmanager
+def working(pipe: Any, plan: Plan, segment: int = 0) -> Iterator[None]:
+    """Without gradients, with attention as the plan has it; a full memory becomes an error with a way out."""
     try:
         with torch.no_grad(), stages.attending(plan.placement, pipe.transformer.device.type):
-            return _make(pipe, prompt, plan, inputs, steps, job)
+            yield
     except RuntimeError as error:
         if not out_of_memory(error):
             raise
         free_memory(pipe.transformer.device.type)
         raise GpuError(
-            f"Out of GPU memory at {plan.width}x{plan.height}, {plan.num_frames} frames; "
+            f"Out of GPU memory at {plan.width}x{plan.height}, {plan.segments[segment].frames} frames; "
             "try fewer frames or a smaller size"
         ) from error
 
 
 def _make(
-    pipe: Any, prompt: str, plan: Plan, inputs: dict[str, Any], steps: int, job: Job
+    pipe: Any, prompt: str, plan: Plan, inputs: dict[str, Any], steps: int, job: Job, segment: int
 ) -> NDArray[np.uint8]:
     job.stage("encode", "Reading the prompt")
     placed = plan.placement
@@ -65,9 +72,9 @@ def _make(
         optional["num_frames"] = plan.num_frames
     if plan.guidance_scale_2 is not None:
         optional["guidance_scale_2"] = plan.guidance_scale_2
-    job.stage("denoise", f"Denoising, {steps} steps")
+    denoising(job, plan, steps, segment)
     # On the CPU always: a ZeroGPU worker has no CUDA generator, and seeds mean the same everywhere.
-    generator = torch.Generator("cpu").manual_seed(plan.seed)
+    generator = torch.Generator("cpu").manual_seed(plan.seed + segment)
     with _scheduler(pipe, plan, generator), stages.sampling(pipe, placed):
         output = pipe(
             prompt_embeds=embeds,
@@ -79,7 +86,7 @@ def _make(
             generator=generator,
             output_type="pt",
             max_sequence_length=MAX_PROMPT_TOKENS,
-            callback_on_step_end=_Watch(job, plan, steps),
+            callback_on_step_end=Watch(job, plan, steps, segment),
             **optional,
             **inputs,
         )
@@ -88,6 +95,12 @@ def _make(
         raise StudioError("The model produced invalid numbers; try another seed or fewer frames")
     job.check()
     return (frames * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+
+
+def denoising(job: Job, plan: Plan, steps: int, segment: int) -> None:
+    """Begins the stage."""
+    which = f" segment {segment + 1} of {len(plan.segments)}" if len(plan.segments) > 1 else ""
+    job.stage("denoise", f"Denoising{which}, {steps} steps")
 
 
 @contextmanager
@@ -124,40 +137,49 @@ def fresh_scheduler(old: Any, flow_shift: float) -> Any:
     )
 
 
-class _Watch:
+class Watch:
     """diffusers' step callback: tells progress and preview, and stops by an exception.
 
-    `pipe._interrupt` would skip the steps but still decode.
+    `pipe._interrupt` would skip the steps but still decode. What the model believes so far is `denoised` of the
+    tensors, or else what UniPC remembers.
     """
 
-    def __init__(self, job: Job, plan: Plan, steps: int) -> None:
+    def __init__(self, job: Job, plan: Plan, steps: int, segment: int = 0) -> None:
         self.job, self.plan, self.steps = job, plan, steps
+        self.before, self.total = segment * steps, len(plan.segments) * steps
+        several = len(plan.segments) > 1
+        self.segment, self.segments = (segment + 1, len(plan.segments)) if several else (None, None)
         self.started = time.monotonic()
         self.done = 0
         self.can_preview = True
 
     def __call__(self, pipe: Any, index: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         self.job.check()
-        self.done += 1  # counted here: Animate restarts `index` with every segment
+        self.done += 1
         each = (time.monotonic() - self.started) / self.done
-        left = max(self.steps - self.done, 0)
+        index = self.before + self.done
+        eta = round(each * max(self.total - index, 0), 2)
         self.job.say(
-            Step(index=self.done, total=self.steps, eta_seconds=round(each * left, 2), t=self.job.seconds())
-        )
+            Step(
+                index=index, total=self.total, eta_seconds=eta, segment=self.segment, segments=self.segments,
+                t=self.job.seconds(),
+            )
+        )  # fmt: skip
         if self.can_preview:
-            self._preview(pipe)
+            self._preview(pipe, tensors)
         if self.done == self.steps:
             self.job.stage("decode", "Decoding the frames")
             free_memory(pipe.transformer.device.type)  # what the steps left behind is kept for more of them
         self.job.check()
         return tensors
 
-    def _preview(self, pipe: Any) -> None:
+    def _preview(self, pipe: Any, tensors: dict[str, Any]) -> None:
         try:
-            latents = pipe.scheduler.model_outputs[-1]
-            # VACE puts a latent frame for each reference before those of the clip.
-            latents = latents[:, :, -CHECKPOINTS[self.plan.checkpoint].law.latent(self.plan.num_frames) :]
-            picture = preview.render(pipe.vae, latents, self.plan.clip_seconds)
+            latents = tensors["denoised"] if "denoised" in tensors else pipe.scheduler.model_outputs[-1]
+            # VACE and Animate put a latent frame for each reference before those of the clip.
+            frames = self.plan.segments[0].frames
+            latents = latents[:, :, -CHECKPOINTS[self.plan.checkpoint].sampled.latent(frames) :]
+            picture = preview.render(pipe.vae, latents, frames / self.plan.fps)
         except Exception:  # a preview must never cost the job
             log.warning("preview failed", exc_info=True)
             self.can_preview = False

@@ -1,0 +1,1 @@
+"""Pipelines that diffusers lacks, or has in another shape than a job needs."""

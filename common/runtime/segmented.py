@@ -1,0 +1,84 @@
+"""An engine for long videos: one call of the GPU function a segment, each kept: a job goes on where another ended."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Generator
+from dataclasses import replace
+
+import numpy as np
+
+from common import cache
+from common.contract import Notice
+from common.modes.base import Asked
+from common.run.service import Ready, Update
+from common.runtime.engine import Engine
+from common.runtime.job import Job, Made, work
+from common.runtime.sample.segments import Frames, Kept
+
+VERSION = 1  # raise when the same plan makes other frames
+_NOT_SEEN = {
+    "notices", "placement", "segments", "expected_seconds", "gpu_seconds", "gpu_duration", "gpu_size",
+}  # fmt: skip
+"""What of a plan no frame follows from."""
+_NOT_SEEN = {
+    "notices", "placement", "segments", "expected_seconds", "gpu_seconds", "gpu_duration", "gpu_size",
+}  # fmt: skip
+"""What of a plan no frame follows from."""
+
+
+class SegmentedEngine(Engine[Asked]):
+    """Makes the segments of a plan one after the other, and the video of all of them.
+
+    On ZeroGPU each is a reservation of its own: a long video asks for no day's quota at once, and loses one at most.
+    """
+
+    @abstractmethod
+    def carried(self, ready: Ready[Asked]) -> int:
+        """How many frames of the segment before a segment begins with."""
+
+    @abstractmethod
+    def made_from(self, ready: Ready[Asked]) -> str:
+        """Names all that the frames follow from, beside the plan: equal for equal inputs."""
+
+    def kept(self, ready: Ready[Asked]) -> Kept:
+        """Where the segments of a job lie."""
+        plan = ready.plan.model_dump_json(exclude=_NOT_SEEN)
+        made = [str(VERSION), plan, self.mode.said(ready.request), self.made_from(ready)]
+        key = hashlib.sha256("\0".join(made).encode()).hexdigest()[:24]
+        return Kept(cache.results() / "segments" / key, len(ready.plan.segments))
+
+    def tail(self, ready: Ready[Asked]) -> Frames | None:
+        """What a segment goes on from: the last frames of the one before, None for the first."""
+        if ready.segment == 0:
+            return None
+        before = self.kept(ready).read(ready.segment - 1)
+        assert before is not None  # it was made, or found, before this one was asked for
+        return before[-self.carried(ready) :]
+
+    def _made(self, ready: Ready[Asked], job: Job) -> Generator[Update, None, None]:
+        kept, count = self.kept(ready), len(ready.plan.segments)
+        with cache.holding(str(path) for path in kept.paths):
+            missing = [index for index in range(count) if not kept.has(index)]
+            if len(missing) < count:
+                found = count - len(missing)
+                text = f"{found} of {count} segments were there from before; the job goes on from them."
+                yield None, Notice(text=text, t=job.seconds())
+            for index in missing:
+                yield from super()._made(replace(ready, segment=index), job)
+            made = yield from work(lambda job: self._joined(ready, kept, job), job)
+        kept.clear()
+        yield str(made.path), made.done
+
+    def _work(self, ready: Ready[Asked], job: Job) -> None:
+        frames = self._sampled(ready, job)
+        self.kept(ready).write(ready.segment, frames)
+
+    def _joined(self, ready: Ready[Asked], kept: Kept, job: Job) -> Made:
+        parts: list[Frames] = []
+        for index in range(kept.count):
+            part = kept.read(index)
+            assert part is not None  # held: no sweep takes it
+            parts.append(part if index == 0 else part[self.carried(ready) :])
+        return self._written(ready, np.concatenate(parts)[: ready.plan.num_frames], job)
