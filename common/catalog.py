@@ -593,8 +593,8 @@ CHECKPOINTS: Final[Mapping[str, Checkpoint]] = {
 class Annotator:
     """A model that turns a source video into a control video or a mask; downloaded only when asked for.
 
-    `files` are the parts of the repository that are needed (all of it when empty); `package` is what must be
-    installed beside our own dependencies.
+    `files` are the parts of the repository that are needed (all of it when empty; `*` for all of a folder's);
+    `package` is what must be installed beside our own dependencies.
     """
 
     key: str
@@ -621,6 +621,14 @@ ANNOTATORS: Final[Mapping[str, Annotator]] = {
         Annotator(
             "raft-large", "RAFT Large (optical flow)", "download.pytorch.org/models", 21,
             package="torchvision", files=("raft_large_C_T_SKHT_V2-ff5fadd5.pth",), licence="BSD-3-Clause",
+        ),
+        Annotator(
+            "vitpose", "YOLOv10 and ViTPose-H (Animate's whole-body pose)", "Wan-AI/Wan2.2-Animate-14B", 2640,
+            package="onnxruntime",
+            files=(
+                "process_checkpoint/det/yolov10m.onnx",
+                "process_checkpoint/pose2d/vitpose_h_wholebody.onnx/*",  # end2end.onnx and its data beside it
+            ),
         ),
         Annotator("sam2", "SAM 2.1 Hiera Small (mask tracking)", "facebook/sam2.1-hiera-small", 184),
         Annotator(

@@ -187,7 +187,7 @@ class _Page:
             gr.HTML('<span class="chips-label">Send to</span>', elem_classes="chips-title")
             for meaning in chaining.meanings(key):
                 chip = gr.Button(
-                    f"{meaning.target.upper()} · {meaning.label}",
+                    f"{shell.short(meaning.target)} · {meaning.label}",
                     size="sm",
                     elem_classes=["chip", meaning.target],
                 )

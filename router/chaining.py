@@ -45,6 +45,12 @@ _MEANINGS: Final[Mapping[ModeKey, tuple[Meaning, ...]]] = {
         Meaning("vace", "video", "repaint a part", also=(("submode", "inpainting_mask"),)),
         Meaning("vace", "video", "go on from its end", also=(("submode", "firstclip"),)),
     ),
+    "animate": (
+        Meaning("animate", "video", "drive a character with it"),
+        Meaning("animate", "image", "its last frame as the character", "last"),
+        Meaning("animate", "image", "its first frame as the character", "first"),
+        Meaning("animate", "image", "the frame under the playhead as the character", "playhead"),
+    ),
 }
 
 
@@ -68,5 +74,6 @@ def values_of(meaning: Meaning, video: MediaHandle, playhead: float) -> list[Any
 def meanings(source: ModeKey) -> list[Meaning]:
     """What a result of `source` may become, in its own mode too, in the order of the sidebar."""
     everything = [m for key in MODES for m in _MEANINGS.get(key, ())]
-    # A clip made from a picture has that picture as its first frame: starting there again leads nowhere.
-    return [m for m in everything if (m.target, m.slot, m.frame) != (source, "image", "first")]
+    # A clip of I2V has its picture as the first frame: starting there again leads nowhere.
+    nowhere = ("i2v", "image", "first") if source == "i2v" else ()
+    return [m for m in everything if (m.target, m.slot, m.frame) != nowhere]

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from pydantic import TypeAdapter, ValidationError
 
 from common.contract import Lineage, MediaHandle, ModeKey, Model
+from router.shell import short
 
 LAST = 24
 
@@ -75,6 +76,6 @@ def _cell(index: int, item: Item) -> str:
         'onmouseenter="this.play()" onmouseleave="this.pause()" '
         "onerror=\"this.closest('figure').classList.add('gone')\"></video>"
         '<p class="lost">This file is no longer kept.</p>'
-        f"<figcaption><b>{item.mode.upper()}</b> {escape(item.prompt[:60])}<br>"
+        f"<figcaption><b>{short(item.mode)}</b> {escape(item.prompt[:60])}<br>"
         f'{again}<a href="{source}" download target="_blank">save</a></figcaption></figure>'
     )

@@ -86,6 +86,7 @@ def refill(panel: Panel, lineage: Lineage) -> dict[Any, Any]:
         ),
         "duration": widgets.duration_update(checkpoint, plan.num_frames),
         "num_frames": plan.num_frames,
+        "whole_clip": "num_frames" not in lineage.request,
         **widgets.preset_updates(plan),
         "seed": plan.seed,
         "randomize": False,

@@ -7,6 +7,7 @@ from html import escape
 from common.contract import CONTRACT_VERSION
 from common.modes.all import MODES
 from router.health import Status, Watcher
+from router.shell import short
 from router.transfer import Traffic
 
 
@@ -49,4 +50,4 @@ def _api(status: Status) -> str:
     place = status.place
     url = f"{place.mode}/" if place.mount else status.url  # mounts lie under the Studio's own address
     address = escape(f"{url.rstrip('/')}/?view=api", quote=True)
-    return f' <a href="{address}" target="_blank" rel="noopener">API of {place.mode.upper()}</a>'
+    return f' <a href="{address}" target="_blank" rel="noopener">API of {short(place.mode)}</a>'

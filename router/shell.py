@@ -44,16 +44,17 @@ def nav(wish: str, watcher: Watcher) -> str:
     rows: list[str] = []
     for key in cast("tuple[ModeKey, ...]", get_args(ModeKey)):
         mode = MODES.get(key)
-        name = mode.title if mode and mode.title != _short(key) else ""
+        name = mode.title if mode and mode.title != short(key) else ""
         why = gating.reason(key, wish, watcher)
         # A built mode that is only down stays open to look at; one without code does not.
-        rows.append(_row(key, _short(key), name, why, shut=mode is None))
+        rows.append(_row(key, short(key), name, why, shut=mode is None))
     rows.append('<hr class="nav-line">')
     rows += [_row(page, name, "", "") for page, name in EXTRA_PAGES.items()]
     return f'<nav class="nav" aria-label="Modes">{"".join(rows)}</nav>'
 
 
-def _short(key: str) -> str:
+def short(key: str) -> str:
+    """A mode's name where there is little room."""
     return {"animate": "Animate"}.get(key, key.upper())
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from common.annotate.frames import Frame, array
 from common.annotate.models import loaded
+from common.annotate.sessions import opened
 
 Floats = NDArray[np.float32]
 
@@ -101,13 +102,4 @@ def decoded(x: Floats, y: Floats) -> tuple[Floats, Floats]:
 
 
 def _load(folder: Path, device: str) -> tuple[Any, Any]:
-    import onnxruntime  # pyright: ignore[reportMissingImports] - an extra, asked for by models.py
-
-    wanted = {"cuda": ["CUDAExecutionProvider"], "mps": ["CoreMLExecutionProvider"]}.get(device, [])
-    providers = [p for p in wanted if p in onnxruntime.get_available_providers()]
-    names = ("yolox_l.onnx", "dw-ll_ucoco_384.onnx")
-    detector, poser = (
-        onnxruntime.InferenceSession(str(folder / n), providers=[*providers, "CPUExecutionProvider"])
-        for n in names
-    )
-    return detector, poser
+    return opened(folder / "yolox_l.onnx", device), opened(folder / "dw-ll_ucoco_384.onnx", device)

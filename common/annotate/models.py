@@ -19,33 +19,40 @@ from common.errors import MissingDependency, WeightsError
 
 Say = Callable[[str], None]
 FOLDER = "WAN_ANNOTATORS"
+PLAIN = "give a control video of your own (sub-mode `plain`)"
+"""The way out of VACE where a model cannot be had."""
+_WHOLE = 0.9
+"""How much of a folder's megabytes, which are rounded, must be here."""
 
 
-def need_package(row: Annotator) -> None:
+def need_package(row: Annotator, instead: str = PLAIN) -> None:
     """Raises MissingDependency naming what to install."""
     if row.package and importlib.util.find_spec(row.package) is None:
         # A torchvision of another build than torch cannot be imported, and then transformers cannot either.
         care = " from where your torch came from (its --index-url)" if row.package == "torchvision" else ""
         raise MissingDependency(
             f"{row.name} needs the package {row.package}; install it with `pip install {row.package}`{care}, "
-            "or give a control video of your own (sub-mode `plain`)"
+            f"or {instead}"
         )
 
 
-def find(key: str, *, download: bool, say: Say = lambda _: None) -> Path:
-    """The folder with an annotator's files; WeightsError when they are not here and may not be fetched."""
+def find(key: str, *, download: bool, say: Say = lambda _: None, instead: str = PLAIN) -> Path:
+    """The folder with an annotator's files; WeightsError when they are not here and may not be fetched.
+
+    `instead` is what can be done without the model.
+    """
     row = ANNOTATORS[key]
-    need_package(row)
+    need_package(row, instead)
     if (own := _own_folder(key)) is not None:
         return own
     if row.repo.startswith("download.pytorch.org"):
-        return _from_torch(row, download, say)
+        return _from_torch(row, download, say, instead)
     if (cached := _cached(row)) is not None:
         return cached
     if not download:
-        raise _missing(row)
+        raise _missing(row, instead)
     say(f"Downloading {row.name}, about {row.megabytes} MB, from {hub.page(row.repo)}.")
-    otherwise = f"put its files into ${FOLDER}/{key}/, or give a control video of your own (sub-mode `plain`)"
+    otherwise = f"put its files into ${FOLDER}/{key}/, or {instead}"
     with hub.explained(row.name, row.repo, otherwise):
         hub.ask(row.repo)
         return hub.folder(row.repo, row.files)
@@ -59,11 +66,17 @@ def _own_folder(key: str) -> Path | None:
 
 def _cached(row: Annotator) -> Path | None:
     folder = hub.cached(row.repo)
-    wanted = row.files or ("config.json",)
-    return folder if folder is not None and all((folder / name).exists() for name in wanted) else None
+    if folder is None:
+        return None
+    found = [[file for file in folder.glob(name) if file.exists()] for name in row.files or ("config.json",)]
+    if any("*" in name for name in row.files):
+        # Nobody knows the names of a folder's files; a download that broke off left only some of them.
+        megabytes = sum(file.stat().st_size for files in found for file in files) / 1e6
+        return folder if megabytes >= _WHOLE * row.megabytes else None
+    return folder if all(found) else None
 
 
-def _from_torch(row: Annotator, download: bool, say: Say) -> Path:
+def _from_torch(row: Annotator, download: bool, say: Say, instead: str) -> Path:
     import torch
 
     folder = Path(torch.hub.get_dir()) / "checkpoints"
@@ -71,7 +84,7 @@ def _from_torch(row: Annotator, download: bool, say: Say) -> Path:
     if target.exists():
         return folder
     if not download:
-        raise _missing(row)
+        raise _missing(row, instead)
     say(f"Downloading {row.name}, about {row.megabytes} MB, from https://{row.repo}.")
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -84,11 +97,11 @@ def _from_torch(row: Annotator, download: bool, say: Say) -> Path:
     return folder
 
 
-def _missing(row: Annotator) -> WeightsError:
+def _missing(row: Annotator, instead: str) -> WeightsError:
     return WeightsError(
         f"{row.name} is not on this machine (about {row.megabytes} MB, {row.licence}, from {row.repo}); "
         f"start with --weights wan to let it be downloaded, put its files into ${FOLDER}/{row.key}/, or "
-        "give a control video of your own (sub-mode `plain`)"
+        f"{instead}"
     )
 
 

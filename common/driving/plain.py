@@ -7,7 +7,7 @@ from pathlib import Path
 
 from common.annotate.frames import Check, Frame
 from common.driving.kept import Driven, Shelf, chunks
-from common.driving.prepare import Read
+from common.driving.material import Read
 from common.media import lossless
 
 PART = "driving"
@@ -23,10 +23,9 @@ def keep(frames: Read, count: int, fps: int, size: tuple[int, int], folder: Path
             yield frame
 
     for index, numbers in enumerate(chunks(count)):
-
         def write(path: Path, numbers: range = numbers) -> None:
             lossless.write(counted(numbers), fps, path)
 
         files.append(shelf.find(PART, index) or shelf.keep(PART, index, ".mkv", write))
     check(count, count)
-    return Driven(folder, count, fps, *size, {PART: files})
+    return Driven(folder, count, fps, {PART: size}, {PART: files})

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from common.contract import ModeKey
+from common.panels.animate import AnimatePanel
 from common.panels.base import Panel
 from common.panels.flf2v import FLF2VPanel
 from common.panels.i2v import I2VPanel
@@ -19,4 +20,5 @@ PANELS: Final[Mapping[ModeKey, type[Panel]]] = {
     "flf2v": FLF2VPanel,
     "v2v": V2VPanel,
     "vace": VACEPanel,
+    "animate": AnimatePanel,
 }

@@ -10,16 +10,18 @@ from typing import Any, ClassVar
 
 import gradio as gr
 
-from common.catalog import CHECKPOINTS, Checkpoint
-from common.contract import Done, Manifest, MediaHandle, ModeKey, Plan
+from common.catalog import CHECKPOINTS, Checkpoint, Resolution
+from common.contract import Done, Manifest, MediaHandle, ModeKey, Plan, Prepared
 from common.errors import InputError, StudioError, received
-from common.modes.base import Example, Mode
+from common.modes.base import Example, Mode, drawn
 from common.panels import texts, widgets
 from common.panels.card import Card
 from common.panels.events import EACH, ONCE, QUIET
 from common.panels.handles import HandleVideo
 from common.panels.stopping import Stops, until
+from common.panels.unfinished import Unfinished
 from common.panels.widgets import Inputs
+from common.run.parts import Parts
 from common.run.runner import Runner, explain
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -72,6 +74,7 @@ class Panel:
         self.rank = rank
         self.inputs = Inputs(self.mode.key)
         self.stops = Stops()
+        self.unfinished = Unfinished()
 
     # ------------------------------------------------------------------ drawing
 
@@ -97,6 +100,7 @@ class Panel:
                     self.screen = gr.HTML(Card().screen(), elem_classes="overlay")
                 self.card = gr.HTML(Card().card(), elem_classes="card")
                 self.below = gr.Row(elem_classes="below")
+                self.draw_outputs()
                 self.draw_examples()
         self._wire()
         self.wire_more()
@@ -104,15 +108,19 @@ class Panel:
     def draw_inputs(self, shown: Plan) -> None:
         """The input column above Generate: slots, prompt, settings, Advanced."""
         self.draw_slots()
+        self.draw_prompt()
+        widgets.settings(self.inputs, self.mode, self._rows(self.initial), self.initial.weights, shown)
+        widgets.advanced(self.inputs, shown, opened=self.advanced_open, more=self.draw_advanced)
+
+    def draw_prompt(self, lines: int = 4) -> None:
+        """The prompt."""
         self.inputs.add(
             "prompt",
             gr.Textbox(
-                label=self.mode.prompt_label, lines=4, max_lines=10, placeholder=self._placeholder(),
+                label=self.mode.prompt_label, lines=lines, max_lines=10, placeholder=self._placeholder(),
                 elem_classes="prompt",
             ),
         )  # fmt: skip
-        widgets.settings(self.inputs, self.mode, self._rows(self.initial), self.initial.weights, shown)
-        widgets.advanced(self.inputs, shown, opened=self.advanced_open, more=self.draw_advanced)
 
     def _placeholder(self) -> str:
         nano = self.initial.weights == "nano"
@@ -126,6 +134,9 @@ class Panel:
 
     def draw_advanced(self) -> None:
         """What a subclass adds under Advanced."""
+
+    def draw_outputs(self) -> None:
+        """What a subclass shows below the video and where it can be sent."""
 
     def wire_more(self) -> None:
         """Events of what a subclass draws."""
@@ -250,8 +261,9 @@ class Panel:
         for name in (f"{self.aspect_from}_picture", f"{self.aspect_from}_seen"):
             if name in parts:
                 parts[name].change(
-                    self._suggest_resolution, [parts[name], parts["checkpoint"]], parts["resolution"], **QUIET
-                )
+                    self._suggest_resolution, [parts[name], parts["checkpoint"], parts["resolution"]],
+                    parts["resolution"], **QUIET,
+                )  # fmt: skip
         stage = [self.screen, self.card, self.go, self.stop]
         outputs = [self.video, *stage, parts["seed"]]
         # Drawn by the browser at once: with one job at a time, the server may not say a word for a while.
@@ -324,22 +336,30 @@ class Panel:
             "num_frames": length,
         }
 
-    async def _suggest_resolution(self, picture: MediaHandle | None, key: str) -> Any:
+    async def _suggest_resolution(self, picture: MediaHandle | None, key: str, now: str = "") -> Any:
         size = widgets.picture_size(picture)
         if size is None:
             return gr.skip()
         sizes = _chosen(key).sizes((await self.runner.manifest(key)).weights)
-        return widgets.nearest_resolution(sizes, *size).size
+        return widgets.nearest_resolution(self.alike(sizes, now), *size).size
+
+    def alike(self, sizes: Sequence[Resolution], now: str) -> Sequence[Resolution]:
+        """Those of `sizes` that a picture may choose among while the page shows `now`."""
+        return sizes
 
     async def _generate(
         self, request: gr.Request, job: str, had_video: bool, *raw: Any
     ) -> AsyncGenerator[list[Any], None]:
         told = await self._told(raw)
         card, video, seed = Card.clicked(had_video=had_video, told=told), None, gr.skip()
-        stop = self.stops.begin(job)
+        stop, visitor = self.stops.begin(job), getattr(request, "session_hash", None)
+        asked, drew = None, 0
         try:
-            values = self.values(raw)
-            stream = self.runner.stream(values, dict(request.headers), job)
+            asked = self.values(raw)
+            earlier, parts = self.unfinished.of(visitor, asked)
+            card = card.going_on(parts)
+            drew = drawn(asked.get("seed")) if earlier is None else earlier
+            stream = self.runner.stream({**asked, "seed": drew}, dict(request.headers), job)
             async with aclosing(until(stop, stream)) as updates:
                 async for found, event in updates:
                     before, card = card, card.after(event)
@@ -356,10 +376,30 @@ class Panel:
             card = card.failed(self.in_words(explain(error)))
         finally:
             self.stops.end(job)
+        if asked is not None:
+            self.unfinished.ended(visitor, asked, drew, Parts() if video else card.parts)
+        if card.parts.kept and not video:
+            seed = drew
         yield [
             gr.skip() if video is None else video, card.screen(), card.card(),
             *_buttons(busy=False), seed,
         ]  # fmt: skip
+
+    async def prepared(
+        self, values: Mapping[str, Any], headers: Mapping[str, str]
+    ) -> AsyncGenerator[str | Prepared, None]:
+        """What a mode makes of its media first: on the way the card, at the end what was made."""
+        card, made = Card.clicked(), None
+        async with aclosing(self.runner.prepare(values, headers)) as items:
+            async for item in items:
+                if isinstance(item, Prepared):
+                    made = item
+                else:
+                    card = card.after(item)
+                    yield card.card()
+        if made is None:
+            raise StudioError(f"{self.mode.title} ended without anything to show")
+        yield made
 
     async def _told(self, raw: tuple[Any, ...]) -> Sequence[str]:
         """The notices that the label gives for these values."""

@@ -8,13 +8,14 @@ while a job runs.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from html import escape
 from typing import Literal
 
 from common.contract import Done, Event, Failed, Heartbeat, Notice, Preview, Queued, Stage, Step, Stopped
 from common.errors import Cancelled, StudioError
 from common.panels import texts
+from common.run.parts import Parts
 
 State = Literal["empty", "waiting", "running", "done", "stopped", "failed"]
 
@@ -41,11 +42,16 @@ class Card:
     had_video: bool = False
     told: tuple[str, ...] = ()
     """Notices that stand under Generate already."""
+    parts: Parts = field(default_factory=Parts)
 
     @classmethod
     def clicked(cls, *, had_video: bool = False, told: Sequence[str] = ()) -> Card:
         """The card between the click and the first event."""
         return cls(state="waiting", text="Starting", had_video=had_video, told=tuple(told))
+
+    def going_on(self, parts: Parts) -> Card:
+        """The card of a job of which some segments are there from before."""
+        return replace(self, parts=parts)
 
     @classmethod
     def stopping(cls) -> Card:
@@ -61,7 +67,7 @@ class Card:
         """The card once this event has happened; nothing happens to a job that is over."""
         if self.ended:
             return self
-        now = replace(self, elapsed=event.t)
+        now = replace(self, elapsed=event.t, parts=self.parts.after(event))
         match event:
             case Queued():
                 ahead = f", {event.position} ahead" if event.position else ""
@@ -70,9 +76,9 @@ class Card:
                 far = f" · {event.done} of {event.total}" if event.total else ""
                 return replace(now, state="running", text=event.text + far)
             case Step():
-                segment = f" · part {event.segment} of {event.segments}" if event.segments else ""
+                segment = f"Segment {event.segment} of {event.segments} · step" if event.segments else "Step"
                 return replace(
-                    now, state="running", text=f"Step {event.index} of {event.total}{segment}",
+                    now, state="running", text=f"{segment} {event.index} of {event.total}",
                     index=event.index, total=event.total, eta=event.eta_seconds,
                 )  # fmt: skip
             case Preview():
@@ -133,6 +139,8 @@ class Card:
                 body = f'<p class="line dim result">{self.text}</p>'
             case _:
                 body = self._running()
+        if self.state in ("stopped", "failed") and self.parts.kept:
+            body += f'<p class="line kept">{self.parts.words}; Generate again goes on from there.</p>'
         notes = "".join(f'<p class="notice">{escape(n)}</p>' for n in self.notices)
         return f'<div class="progress {self.state}" aria-live="polite">{body}{notes}</div>'
 

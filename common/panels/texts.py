@@ -42,7 +42,8 @@ def bill(plan: Plan) -> str:
     """How the seconds come about that a job takes of a visitor's day on ZeroGPU; empty elsewhere."""
     if plan.gpu_size is None:
         return ""
-    text = f"Billed as {plan.gpu_seconds} GPU seconds of your day: up to {plan.gpu_duration} s of work"
+    calls = f" in each of {len(plan.segments)} calls" if len(plan.segments) > 1 else ""
+    text = f"Billed as {plan.gpu_seconds} GPU seconds of your day: up to {plan.gpu_duration} s of work{calls}"
     text += " on a whole card, counted twice" if plan.gpu_size == "xlarge" else ", and half as much again"
     return f"{text}."
 
@@ -51,7 +52,8 @@ def label(plan: Plan, backend: Backend, todo: Sequence[str] = ()) -> str:
     """The line under Generate; `todo` names required inputs that are still empty."""
     head = f'<span class="eta">{escape(reservation(plan, backend))}</span>'
     clip = "still" if plan.num_frames == 1 else f"{plan.clip_seconds:.1f} s"
-    facts = f"{plan.width}×{plan.height} · {clip} · {plan.num_inference_steps} steps"
+    segments = f" × {len(plan.segments)} segments" if len(plan.segments) > 1 else ""
+    facts = f"{plan.width}×{plan.height} · {clip} · {plan.num_inference_steps} steps{segments}"
     rows = [f'<p class="line">{head}<span class="dim">{facts}</span></p>']
     if todo:
         rows.append(f'<p class="todo">{escape("Still needed: " + ", ".join(todo))}</p>')
@@ -101,7 +103,7 @@ def result(done: Done) -> str:
         plan.preset,
         f"{plan.width}×{plan.height}",
         "still" if plan.num_frames == 1 else f"{plan.num_frames} frames at {plan.fps} fps",
-        f"{plan.num_inference_steps} steps",
+        f"{plan.num_inference_steps} steps" + (f" × {n} segments" if (n := len(plan.segments)) > 1 else ""),
         f"made in {done.seconds:.1f} s",
     ]
     if done.lineage.parents:

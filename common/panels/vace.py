@@ -11,12 +11,10 @@ from typing import Any
 import gradio as gr
 
 from common.catalog import ANNOTATORS, Weights
-from common.contract import Control, MediaHandle, Plan, Prepared
-from common.errors import StudioError
+from common.contract import Control, MediaHandle, Plan
 from common.modes.submodes import FAMILIES, MASK_SOURCES, MAX_REFERENCES, SUBMODES, SubMode, family
 from common.panels import mask, widgets
 from common.panels.base import Panel
-from common.panels.card import Card
 from common.panels.events import QUIET
 from common.panels.handles import HandleVideo
 from common.panels.numbers import Slider
@@ -210,18 +208,15 @@ class VACEPanel(Panel):
 
     async def _prepare(self, request: gr.Request, *raw: Any) -> AsyncGenerator[list[Any], None]:
         values = {"prompt": "-", **{n: v for n, v in self.values(raw).items() if n != "prompt"}}
-        card, made = Card.clicked(), None
+        made = None
         try:
-            async with aclosing(self.runner.prepare(values, dict(request.headers))) as items:
+            async with aclosing(self.prepared(values, dict(request.headers))) as items:
                 async for item in items:
-                    if isinstance(item, Prepared):
-                        assert isinstance(item, Control)  # what this mode prepares
+                    if isinstance(item, Control):
                         made = item
                     else:
-                        card = card.after(item)
-                        yield [card.card(), gr.skip(), gr.skip(), gr.skip()]
-            if made is None:
-                raise StudioError("VACE ended without a control")
+                        yield [item, gr.skip(), gr.skip(), gr.skip()]
+            assert made is not None  # what this mode prepares
         except Exception as error:
             text = escape(self.in_words(explain(error)).text)
             yield [f'<p class="notice" role="alert">{text}</p>', gr.update(visible=False), None, None]

@@ -76,7 +76,7 @@ NO_FILE = MediaHandle(path="-")
 
 
 def seconds_of(num_frames: int, fps: int) -> float:
-    """A clip's length to the tenth: fine enough to tell any two that a model makes apart."""
+    """A clip's length to the tenth: fine enough to tell any two apart that a model makes in one piece."""
     return round(num_frames / fps, 1)
 
 
@@ -242,8 +242,16 @@ def _picture(inputs: Inputs, slot: MediaSlot, *, show_label: bool = True) -> Han
 # ------------------------------------------------------------------ settings
 
 
-def settings(inputs: Inputs, mode: Mode, rows: Sequence[Checkpoint], weights: Weights, shown: Plan) -> None:
-    """Checkpoint, preset, resolution and duration: what most people change."""
+def settings(
+    inputs: Inputs,
+    mode: Mode,
+    rows: Sequence[Checkpoint],
+    weights: Weights,
+    shown: Plan,
+    *,
+    size: str = "Resolution",
+) -> None:
+    """Checkpoint, preset, resolution (by the name of `size`) and duration: what most people change."""
     checkpoint = next(row for row in rows if row.key == shown.checkpoint)
     inputs.add(
         "checkpoint",
@@ -261,7 +269,7 @@ def settings(inputs: Inputs, mode: Mode, rows: Sequence[Checkpoint], weights: We
             "resolution",
             gr.Dropdown(
                 resolution_choices(checkpoint, weights), value=f"{shown.width}x{shown.height}",
-                label="Resolution", filterable=False, min_width=150,
+                label=size, filterable=False, min_width=150,
             ),
         )  # fmt: skip
     if "num_frames" in mode.request_type.model_fields:
@@ -357,7 +365,7 @@ def checkpoint_choices(rows: Sequence[Checkpoint]) -> list[tuple[str, str]]:
 def missing(mode: Mode, values: Mapping[str, Any]) -> dict[str, Any]:
     """Required inputs that are still empty, with stand-ins that let the plan be made all the same."""
     empty: dict[str, Any] = {}
-    if not str(values.get("prompt") or "").strip():
+    if not mode.default_prompt and not str(values.get("prompt") or "").strip():
         empty["prompt"] = "-"
     for slot in mode.slots:
         if slot.required and not values.get(slot.name):

@@ -13,17 +13,23 @@ from common.run.runner import Progress, given
 
 
 class FakeRunner:
-    """Follows a script of updates.
+    """Follows a script of updates; `prepare` one of its own.
 
-    An exception in the script is raised at its place. `asked` keeps the values of every stream, `closed`
+    An exception in a script is raised at its place. `asked` keeps the values of every stream, `closed`
     counts the streams that ended before their script did.
     """
 
     def __init__(
-        self, mode: Mode, manifest: Manifest, script: Sequence[Progress | Exception], pause: float = 0.0
+        self,
+        mode: Mode,
+        manifest: Manifest,
+        script: Sequence[Progress | Exception],
+        pause: float = 0.0,
+        prepared: Sequence[Event | Prepared | Exception] = (),
     ) -> None:
         self.mode = mode
         self.script = script
+        self.prepared = prepared
         self.pause = pause
         self.asked: list[dict[str, Any]] = []
         self.closed = 0
@@ -38,8 +44,12 @@ class FakeRunner:
     async def prepare(
         self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None
     ) -> AsyncGenerator[Event | Prepared, None]:
-        raise UnavailableError(f"{self.mode.title} makes no control media")
-        yield
+        for item in self.prepared:
+            if isinstance(item, Exception):
+                raise item
+            yield item
+        if not self.prepared:
+            raise UnavailableError(f"{self.mode.title} makes no control media")
 
     async def stream(
         self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None, job: str | None = None

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from nano.judge.acts import Act, acts, outside, perform
 from nano.judge.cases import Case, Clip, add_lightning, as_array, box_mask, cases, edges, load, pil, run
 from nano.judge.measure import look, psnr
 from nano.kinds import KINDS, kind_named
@@ -262,6 +263,56 @@ def check_ti2v(kind: str, tests: list[Case], tally: Tally, device: str, batch: i
     tally.values.update({f"image-{name}": value for name, value in picture.values.items()})
 
 
+def check_animate(kind: str, tests: list[Case], tally: Tally, device: str, batch: int) -> None:
+    """The character goes the driving shape's way, alone and in the driving clip's scene, and over a joint."""
+    del batch
+    pipe = load(kind, device)
+    count, seed = len(tests), tests[0].seed
+    for name, kept, frames, carried, size in (
+        ("animate", False, 17, 1, (128, 128)),
+        ("replace", True, 17, 1, (128, 128)),
+        ("joined", False, 33, 1, (128, 192)),
+        ("joined-replace", True, 29, 5, (192, 128)),
+    ):
+        for act in acts(count, seed, kept=kept, size=size, frames=frames):
+            clip = perform(pipe, act, kept=kept, carried=carried)
+            _performed(tally, name, act, clip, kept)
+            if name == "animate":
+                held = replace(act, driving=np.repeat(act.driving[:1], frames, 0))
+                tally.add(
+                    "held-pose/iou", _overlap(look(perform(pipe, held, kept=kept)).masks, act.case.cover)
+                )
+
+
+def _performed(tally: Tally, name: str, act: Act, clip: Clip, kept: bool) -> None:
+    seen, true = look(clip), act.case.cover
+    tally.add(f"{name}/iou", _overlap(seen.masks, true))
+    tally.add(f"{name}/iou-over-0.6", _overlap(seen.masks, true) >= 0.6)
+    for word in ("colour", "shape"):
+        tally.add(f"{name}/{word}", getattr(seen, word) == act.case.wanted[word])
+    tally.add(
+        f"{name}/identity", all(getattr(seen, word) == act.case.wanted[word] for word in ("colour", "shape"))
+    )
+    tally.words(name, act.case, clip, ("background", "motion"))
+    if kept:
+        away = outside(act)
+        score = psnr(clip[away], act.driving[away])
+        tally.add(f"{name}/kept-psnr", score)
+        tally.add(f"{name}/kept-over-26dB", score >= 26)
+    if len(clip) > 17:
+        tally.add(f"{name}/second-iou", _overlap(seen.masks[17:], true[17:]))
+        there = look(act.case.clip)
+        step = np.hypot(
+            *(np.diff(p[16:18])[0] - np.diff(q[16:18])[0] for p, q in ((seen.x, there.x), (seen.y, there.y)))
+        )
+        tally.add(f"{name}/no-jump", step < 0.08)
+
+
+def _overlap(masks: Any, cover: Clip) -> float:
+    true = cover > 0.5
+    return float((masks & true).sum() / max((masks | true).sum(), 1))
+
+
 CHECKS: dict[str, Callable[[str, list[Case], Tally, str, int], None]] = {
     "dense": check_text,
     "layouts": check_layouts,
@@ -272,6 +323,7 @@ CHECKS: dict[str, Callable[[str, list[Case], Tally, str, int], None]] = {
     "flf2v": check_ends,
     "vace": check_vace,
     "v2v": check_v2v,
+    "animate": check_animate,
 }
 
 

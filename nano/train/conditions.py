@@ -12,6 +12,7 @@ from torch import Tensor
 
 from nano.kinds import CLIP, Kind
 from nano.train.controls import depth_video, edge_video, gray_video, random_masks, side_masks, track_video
+from nano.train.performances import Performance, performance
 from nano.train.whole_clip import WholeClip
 from nano.train.world import Scenes, random_scenes, render
 from nano.words import COLOURS, SHAPES
@@ -25,6 +26,14 @@ LAYOUTS = (
     (128, 128, 33, 0.05),
     (128, 128, 1, 0.05),
 )
+PERFORMED = (
+    (128, 128, 17, 0.50),
+    (128, 192, 17, 0.17),
+    (192, 128, 17, 0.17),
+    (128, 128, 9, 0.08),
+    (128, 128, 5, 0.08),
+)
+"""The same for segments of a performance."""
 
 
 @dataclass
@@ -209,7 +218,7 @@ def fill_shelves(
     """Renders and encodes `count` samples for a kind."""
     whole = WholeClip(vae)
     shelves: list[Shelf] = []
-    for height, width, frames, share in LAYOUTS:
+    for height, width, frames, share in PERFORMED if kind.name == "animate" else LAYOUTS:
         tasks = VACE_TASKS if kind.name == "vace" else ("",)
         if frames == 1 and kind.name not in ("dense", "moe", "ti2v"):
             continue
@@ -235,6 +244,8 @@ def _samples(
     task: str,
     device: str,
 ) -> Shelf:
+    if kind.name == "animate":
+        return _performed(kind, whole, clip_model, performance(batch, frames, height, width, device), device)
     scenes = random_scenes(batch, width / height, device=device)
     draw = beside_another if task == "half" else render
     clip, cover = draw(scenes, frames, height, width)
@@ -254,6 +265,42 @@ def _samples(
                 weight = torch.cat([torch.ones_like(weight[:, :, :1]), weight], 2)
     half = {name: value.half() for name, value in extra.items()}
     return Shelf(scenes, latents.half(), weight.half(), half)
+
+
+def _performed(kind: Kind, whole: WholeClip, clip_model: Any, shown: Performance, device: str) -> Shelf:
+    with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+        reference = whole.standard(shown.reference[:, :, None])
+        clean = whole.standard(shown.clip)
+        weight = latent_weight(shown.cover, clean)
+        extra = {
+            "condition": torch.cat(
+                [
+                    torch.cat([torch.ones_like(reference[:, :4]), reference], 1),
+                    carried_condition(whole, shown),
+                ],
+                2,
+            ),
+            "picture": see(clip_model, shown.picture)[:, None],
+            "pose": whole.standard(shown.pose),
+            "face": shown.faces(kind.transformer["motion_encoder_size"]),
+        }
+    # The reference comes out first and is thrown away.
+    weight = torch.cat([torch.full_like(weight[:, :, :1], 0.3), weight], 2)
+    half = {name: value.half() for name, value in extra.items()}
+    return Shelf(shown.scenes, torch.cat([reference, clean], 2).half(), weight.half(), half)
+
+
+def carried_condition(whole: WholeClip, shown: Performance) -> Tensor:
+    """Mask and latents of what a segment is given, as WanAnimatePipeline builds them."""
+    latents = whole.standard(shown.given)
+    count, _, frames, height, width = shown.given.shape
+    height, width = height // 8, width // 8
+    kept = F.interpolate(shown.kept[:, 0], size=(height, width), mode="nearest")
+    first = torch.arange(frames, device=kept.device) < shown.carried[:, None]
+    kept = torch.maximum(kept, first[:, :, None, None].to(kept.dtype))
+    kept = torch.cat([kept[:, :1].expand(-1, 4, -1, -1), kept[:, 1:]], 1)
+    cells = kept.view(count, -1, 4, height, width).transpose(1, 2)
+    return torch.cat([cells, latents], 1)
 
 
 def _joined(parts: list[Shelf]) -> Shelf:

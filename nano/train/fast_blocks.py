@@ -38,7 +38,9 @@ def _fix_directions(encoder: Any) -> None:
     encoder.motion_synthesis_weight.requires_grad_(False)
     with torch.no_grad():
         encoder.register_buffer(
-            "directions", torch.linalg.qr(encoder.motion_synthesis_weight.float() + 1e-8)[0].T, persistent=False
+            "directions",
+            torch.linalg.qr(encoder.motion_synthesis_weight.float() + 1e-8)[0].T,
+            persistent=False,
         )
     encoder.forward = types.MethodType(_motion, encoder)
 

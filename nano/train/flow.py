@@ -13,7 +13,6 @@ from common.catalog import CHECKPOINTS, Preset
 from nano.kinds import Kind
 from nano.train.conditions import Shelf
 from nano.train.fast_blocks import short_context
-from nano.train.texts import END, LENGTH, SPACE, UNKNOWN
 
 # The checkpoint whose settings a kind is trained towards and judged with.
 _STANDS_FOR = {
@@ -24,6 +23,7 @@ _STANDS_FOR = {
     "flf2v": "wan2.1-flf2v-14b-720p",
     "ti2v": "wan2.2-ti2v-5b",
     "vace": "wan2.1-vace-14b",
+    "animate": "wan2.2-animate-14b",
 }
 FAST = CHECKPOINTS["wan2.1-t2v-14b"].presets["fast"]
 """4 steps, guidance 1, shift 5: the same for every kind with a Lightning LoRA."""
@@ -52,13 +52,6 @@ def random_sigmas(count: int, low: float, high: float, device: Any) -> Tensor:
     return shift * u / (1 + (shift - 1) * u)
 
 
-def negative_ids(count: int, device: Any) -> Tensor:
-    """The Studio's long Chinese negative prompt as nano's tokenizer reads it: one unknown word."""
-    ids = torch.zeros(count, LENGTH, dtype=torch.long, device=device)
-    ids[:, 0], ids[:, 1], ids[:, 2] = SPACE, UNKNOWN, END
-    return ids
-
-
 def velocity(
     transformer: Any,
     kind: Kind,
@@ -70,6 +63,7 @@ def velocity(
 ) -> Tensor:
     """Runs a transformer the way its pipeline does; `first` marks ti2v samples whose first frame is given."""
     extra: dict[str, Tensor] = {}
+    whole: dict[str, int] = {}
     timestep, kept = sigma * 1000, transformer.patch_embedding.weight.dtype
     if "condition" in shelf.extra:
         noisy = torch.cat([noisy, shelf.extra["condition"]], 1)
@@ -77,6 +71,10 @@ def velocity(
         extra["encoder_hidden_states_image"] = shelf.extra["picture"].flatten(0, 1)
     if "control" in shelf.extra:
         extra["control_hidden_states"] = shelf.extra["control"]
+    if "pose" in shelf.extra:
+        extra["pose_hidden_states"] = shelf.extra["pose"]
+        extra["face_pixel_values"] = shelf.extra["face"]
+        whole["motion_encode_batch_size"] = shelf.extra["face"].shape[0] * shelf.extra["face"].shape[2]
     if kind.name == "ti2v":
         frames, height, width = noisy.shape[-3:]
         every = timestep[:, None].expand(-1, frames * height * width // 4)
@@ -88,6 +86,7 @@ def velocity(
         encoder_hidden_states=short_context(text.to(kept)),
         return_dict=False,
         **{name: value.to(kept) for name, value in extra.items()},
+        **whole,
     )[0].float()
 
 

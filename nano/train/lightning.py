@@ -18,11 +18,11 @@ from nano.kinds import Kind, kind_named
 from nano.train import lora_file
 from nano.train.conditions import Shelf, fill_shelves
 from nano.train.fast_blocks import prepare_for_training
-from nano.train.flow import FAST, negative_ids, noise_range, quality, velocity
+from nano.train.flow import FAST, noise_range, quality, velocity
 from nano.train.sampling import sample, scheduler
 from nano.train.schedule import Budget, learning_rate
 from nano.train.steps import Batch, GraphedStep, Master
-from nano.train.texts import embed, tokens
+from nano.train.texts import embed, negative_ids, tokens
 from nano.train.transformer import Frozen, load_transformer
 
 

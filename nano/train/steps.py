@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from nano.train.conditions import Shelf
-from nano.train.texts import embed, tokens
+from nano.train.texts import embed, negative_ids, tokens
 from nano.train.world import Scenes
 
 AHEAD = 24  # batches whose captions are encoded at once
@@ -74,8 +74,17 @@ class Batch:
 class Feeder:
     """Batches of one shelf, with captions encoded many batches ahead."""
 
-    def __init__(self, shelf: Shelf, text_encoder: Any, batch: int, vague: float) -> None:
+    def __init__(
+        self,
+        shelf: Shelf,
+        text_encoder: Any,
+        batch: int,
+        vague: float,
+        blank: float = 0.12,
+        chinese: float = 0.0,
+    ) -> None:
         self.shelf, self.text_encoder, self.vague = shelf, text_encoder, vague
+        self.blank, self.chinese = blank, chinese
         per_clip = shelf.latents[0, 0].numel()
         self.count = max(2, min(int(batch * 1280 / per_clip), 2 * batch))
         self.ready: list[tuple[Tensor, Tensor]] = []
@@ -85,7 +94,9 @@ class Feeder:
         if not self.ready:
             device = self.shelf.latents.device
             pick = torch.randint(len(self.shelf.scenes), (AHEAD * self.count,), device=device)
-            ids, _ = tokens(self.shelf.scenes[pick], blank=0.12, drop=self.vague, vague=self.vague)
+            ids, _ = tokens(self.shelf.scenes[pick], blank=self.blank, drop=self.vague, vague=self.vague)
+            ours = torch.rand(len(ids), 1, device=device) < self.chinese
+            ids = torch.where(ours, negative_ids(len(ids), device), ids)
             text = torch.cat([embed(self.text_encoder, part) for part in ids.split(4096)])
             self.ready = list(zip(pick.split(self.count), text.split(self.count), strict=True))
         index, text = self.ready.pop()

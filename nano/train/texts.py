@@ -111,6 +111,13 @@ def tokens(
     return slots, told
 
 
+def negative_ids(count: int, device: torch.device | str) -> Tensor:
+    """The Studio's own Chinese prompts as nano's tokenizer reads them: one unknown word."""
+    ids = torch.zeros(count, LENGTH, dtype=torch.long, device=device)
+    ids[:, 0], ids[:, 1], ids[:, 2] = SPACE, UNKNOWN, END
+    return ids
+
+
 def embed(encoder: torch.nn.Module, ids: Tensor) -> Tensor:
     """What the pipelines pass to a transformer, cut to LENGTH: zeros after the end of the text."""
     mask = torch.arange(ids.shape[1], device=ids.device) <= (ids == END).int().argmax(1, keepdim=True)

@@ -9,6 +9,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from nano.outlines import OUTLINES
 from nano.words import BACKGROUNDS, COLOURS, MOTIONS, SHAPES
 
 COLOUR_RGB = (
@@ -92,7 +93,11 @@ def random_scenes(
     return Scenes(colour, shape, motion, background, size, radius, x, y)
 
 
-def paths(scenes: Scenes, frames: int, aspect: float = 1.0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+Way = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Centre x, y, radius and angle, each [batch, frames], in half-heights from the picture's centre."""
+
+
+def paths(scenes: Scenes, frames: int, aspect: float = 1.0) -> Way:
     """Centre x, y, radius and angle of each scene, [batch, frames]."""
     t = torch.linspace(0, 1, frames, device=scenes.x.device)[None] if frames > 1 else scenes.x.new_zeros(1, 1)
     motion, radius = scenes.motion[:, None], scenes.radius[:, None]
@@ -118,16 +123,7 @@ def distance(shape: Tensor, x: Tensor, y: Tensor, radius: Tensor, angle: Tensor)
     """Signed distance (roughly) to each scene's outline at offsets x, y from its centre."""
     c, s = torch.cos(angle), torch.sin(angle)
     x, y = x * c + y * s, -x * s + y * c
-    away = torch.sqrt(x * x + y * y + 1e-8)
-    circle = away - radius
-    square = torch.maximum(x.abs(), y.abs()) - 0.86 * radius
-    triangle = torch.maximum(x.abs() * (3**0.5 / 2) - y * 0.5, y) - 0.58 * radius
-    fifth = 2 * math.pi / 5
-    turn = torch.remainder(torch.atan2(y, x) + math.pi / 2 + fifth / 2, fifth) - fifth / 2
-    tip, inner = 1.15, 0.55
-    dx, dy = inner * math.cos(fifth / 2) - tip, inner * math.sin(fifth / 2)
-    length = math.hypot(dx, dy)
-    star = ((away * torch.cos(turn) - tip * radius) * dy - away * torch.sin(turn.abs()) * dx) / length
+    circle, square, triangle, star = (outline(torch, x, y, radius) for outline in OUTLINES)
     choice = shape.view(-1, *([1] * (x.ndim - 1)))
     return torch.where(
         choice == 0, circle, torch.where(choice == 1, square, torch.where(choice == 2, triangle, star))
@@ -140,10 +136,12 @@ def render(
     height: int,
     width: int,
     crop: tuple[Tensor, Tensor, int, int] | None = None,
+    way: Way | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Clips [batch, 3, frames, h, w] in −1…1 and the shapes' coverage [batch, 1, frames, h, w].
 
-    `crop` is (top, left, h, w) with one top and left per scene: only that window is drawn.
+    `crop` is (top, left, h, w) with one top and left per scene: only that window is drawn. They go the `way`
+    that is given, else their own.
     """
     device, count = scenes.x.device, len(scenes)
     aspect = width / height
@@ -155,7 +153,8 @@ def render(
     column = ((left[:, None] + torch.arange(columns, device=device)) / (width - 1) * 2 - 1) * aspect
     row, column = row[:, None, :, None], column[:, None, None, :]
 
-    x, y, radius, angle = (p[:, :, None, None] for p in paths(scenes, frames, aspect))
+    way = paths(scenes, frames, aspect) if way is None else way
+    x, y, radius, angle = (p[:, :, None, None] for p in way)
     colours = torch.tensor(COLOUR_RGB, device=device)[scenes.colour][:, :, None, None, None]
     backdrop = torch.tensor(BACKGROUND_RGB, device=device)[scenes.background][:, :, None, None, None]
 

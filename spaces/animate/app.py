@@ -26,7 +26,8 @@ from common.contract import MediaHandle, Performance, Plan
 from common.driving import plain
 from common.driving.kept import Driven
 from common.driving.makers import MAKERS, Means
-from common.driving.prepare import VERSION, Material, Read, prepare
+from common.driving.material import Material, Read
+from common.driving.prepare import VERSION, prepare
 from common.media import pictures
 from common.modes.animate import MODE, Request, reads_pose, wanted
 from common.panels.animate import AnimatePanel

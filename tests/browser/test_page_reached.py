@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from common.modes.all import MODES
+from router.shell import short
 
 HELD = """() => {
     const ask = window.fetch, gone = new Promise((resolve) => { window.letGo = resolve; });
@@ -126,7 +127,7 @@ def test_settings_leads_to_the_api_of_every_mode_and_no_link_to_an_empty_one(vis
     expect(page.locator("footer")).to_be_visible()
     expect(page.locator("footer .show-api")).to_have_count(0)
     for mode in MODES:
-        link = page.get_by_role("link", name=f"API of {mode.upper()}", exact=True)
+        link = page.get_by_role("link", name=f"API of {short(mode)}", exact=True)
         expect(link).to_have_attribute("href", f"{mode}/?view=api")
     with page.expect_popup() as opened:
         page.get_by_role("link", name="API of VACE").click()

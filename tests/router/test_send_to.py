@@ -39,4 +39,27 @@ def test_a_clip_goes_on_in_its_own_mode() -> None:
 
 def test_every_mode_so_far_can_be_sent_to() -> None:
     targets = {m.target for key in MODES for m in chaining.meanings(key)}
-    assert targets >= {"i2v", "flf2v", "v2v", "vace"}
+    assert targets >= {"i2v", "flf2v", "v2v", "vace", "animate"}
+
+
+@pytest.mark.parametrize("source", MODES)
+def test_any_result_drives_a_character_or_is_one(source) -> None:
+    sent = {(m.slot, m.frame) for m in chaining.meanings(source) if m.target == "animate"}
+    assert sent == {("video", None), ("image", "last"), ("image", "first"), ("image", "playhead")}
+
+
+def test_an_animated_character_goes_on() -> None:
+    sent = {(m.target, m.slot) for m in chaining.meanings("animate")}
+    assert sent >= {("vace", "video"), ("v2v", "video"), ("i2v", "image"), ("animate", "video")}
+
+
+def test_a_frame_for_the_character_is_taken_out_by_the_mode_itself() -> None:
+    meaning = next(m for m in chaining.meanings("t2v") if (m.target, m.frame) == ("animate", "playhead"))
+    sent = dict(zip(chaining.inputs_of(meaning), chaining.values_of(meaning, CLIP, 1.25), strict=True))
+    assert sent == {"image_source": "clip", "image_clip": CLIP, "image_moment": "at", "image_second": 1.25}
+    with gr.Blocks():
+        panel = PANELS["animate"](FakeRunner(MODES["animate"], manifest(MODES["animate"]), []), manifest(MODES["animate"]))
+        panel.draw()
+    page = {name: part.value for name, part in panel.inputs.components.items()} | sent
+    asked = panel.values(tuple(page.values()))
+    assert (asked["image"], asked["image_from"]) == (CLIP, 1.25)

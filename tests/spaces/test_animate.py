@@ -1,4 +1,4 @@
-"""Animate through its engine, with Wan-Nano: both modes, several segments, what a stop leaves and what goes on from it."""
+"""Animate through its engine, with Wan-Nano: both modes, several segments, what a stop leaves to go on from."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from common.contract import Notice, Stage, Step
-from common.errors import InputError
-from common.modes.animate import MODE
 from tests.spaces import media_for_modes as media
 
 EXAMPLES = Path(__file__).parents[2] / "common/examples"

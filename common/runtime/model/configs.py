@@ -121,8 +121,12 @@ def _transformer(
     repository: _Repository, part: str, checkpoint: Checkpoint, weights: Weights
 ) -> Iterator[_Rule]:
     config, a = repository.config(part), checkpoint.architecture
+    if checkpoint.pipeline:
+        yield from _own_transformer(repository, part, checkpoint)
+        return
     controls: list[int] = config.get("vace_layers") or []
     kind = "WanVACETransformer3DModel" if a.control_layers else "WanTransformer3DModel"
+    kind = "WanAnimateTransformer3DModel" if checkpoint.animates else kind
     yield _Rule(part, "class", kind, repository.kind(part))
     expected = {"in_channels": a.channels, "out_channels": a.latent_channels, "patch_size": [1, 2, 2]}
     if weights == "wan":
@@ -139,6 +143,18 @@ def _transformer(
     yield _Rule(part, "pos_embed_seq_len", two, config.get("pos_embed_seq_len") is not None)
     text = repository.config("text_encoder").get("d_model")
     yield _Rule(part, "text_dim (as wide as the text encoder)", text, config.get("text_dim"))
+
+
+def _own_transformer(repository: _Repository, part: str, checkpoint: Checkpoint) -> Iterator[_Rule]:
+    """Wan-Animate-2's, whose config has the words of upstream's."""
+    config, a = repository.config(part), checkpoint.architecture
+    yield _Rule(part, "class", "WanAnimate2Transformer3DModel", repository.kind(part))
+    expected = {
+        "in_dim": a.channels, "out_dim": a.latent_channels, "patch_size": [1, 2, 2], "dim": a.dim, "ffn_dim": a.ffn,
+        "num_layers": a.layers, "use_img_emb": a.clip, "text_dim": repository.config("text_encoder").get("d_model"),
+    }  # fmt: skip
+    for name, value in expected.items():
+        yield _Rule(part, name, value, config.get(name))
 
 
 def _vae(repository: _Repository, checkpoint: Checkpoint, weights: Weights) -> Iterator[_Rule]:

@@ -14,7 +14,12 @@ TORCHVISION = Path(sys.prefix) / "torchvision"  # `make setup` puts it beside th
 
 
 @pytest.mark.parametrize(
-    "name", ["test_raft_is_fed_as_torchvision_feeds_it", "test_sam2_follows_as_with_its_own_processor"]
+    "name",
+    [
+        "test_raft_is_fed_as_torchvision_feeds_it",
+        "test_sam2_follows_as_with_its_own_processor",
+        "test_sam2_follows_points_of_several_frames_as_with_its_own_processor",
+    ],
 )
 def test_beside_torchvision(name: str) -> None:
     assert TORCHVISION.is_dir(), f"{TORCHVISION} is missing; run `make setup`"

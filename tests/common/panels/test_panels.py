@@ -94,11 +94,19 @@ def test_an_image_slot_takes_a_picture_or_a_frame_of_a_clip() -> None:
     assert (at["image"], at["image_from"]) == (clip, 0.4)
 
 
-@pytest.mark.parametrize("key", ["wan2.1-t2v-14b", "wan2.2-ti2v-5b", "wan2.2-animate-14b"])
+@pytest.mark.parametrize("key", ["wan2.1-t2v-14b", "wan2.2-ti2v-5b"])
 def test_duration_and_frames_agree_both_ways(key: str) -> None:
     row = CHECKPOINTS[key]
     for frames in range(1, row.max_frames + 1, 4):
         assert widgets.frames_for(widgets.seconds_of(frames, row.fps), row) == frames
+
+
+@pytest.mark.parametrize("key", ["wan2.2-animate-14b", "wan2.2-animate-2-14b"])
+def test_each_tenth_of_a_second_is_a_number_of_frames_where_any_number_is_made(key: str) -> None:
+    row = CHECKPOINTS[key]
+    for tenths in range(1, 201):
+        frames = widgets.frames_for(tenths / 10, row)
+        assert widgets.seconds_of(frames, row.fps) == tenths / 10
 
 
 def test_aspect_of_the_picture_suggests_the_resolution() -> None:

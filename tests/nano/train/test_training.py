@@ -132,6 +132,87 @@ def test_image_conditions_are_the_pipelines(last):
     assert (seen - clip_pixels(clip[:, :, 0])).abs().mean() < 0.02
 
 
+def performances(count: int, frames: int, **more):
+    """Some that are replaced and some that are animated, with carried frames and without."""
+    from nano.train.performances import performance
+
+    torch.manual_seed(5)
+    random.seed(5)
+    return performance(count, frames, 64, 96, "cpu")
+
+
+def test_what_a_segment_is_given_is_the_pipelines():
+    from nano.train.conditions import carried_condition
+    from nano.train.whole_clip import WholeClip
+
+    pipe = pipeline("WanAnimatePipeline", "animate")
+    shown = performances(12, 9)
+    with torch.no_grad():
+        whole = WholeClip(pipe.vae)
+        mine = carried_condition(whole, shown)
+        whole.restore()
+        for index in range(12):
+            one = slice(index, index + 1)
+            given, kept, carried = shown.given[one], shown.kept[one], int(shown.carried[index])
+            scene = {}
+            if shown.replaced[index]:
+                scene = {"background_video": given, "mask_video": 1 - kept, "task": "replace"}
+            theirs = pipe.prepare_prev_segment_cond_latents(
+                given[:, :, :carried] if carried else None,
+                **scene,
+                segment_frame_length=9,
+                start_frame=8 if carried else 0,
+                height=64,
+                width=96,
+                prev_segment_cond_frames=carried or 1,
+                device="cpu",
+            )
+            assert torch.allclose(mine[one], theirs, atol=1e-3)
+    assert {(bool(r), int(c)) for r, c in zip(shown.replaced, shown.carried, strict=True)} == {
+        (r, c) for r in (False, True) for c in (0, 1, 5)
+    }
+
+
+def test_a_reference_is_fitted_as_the_pipeline_fits_it():
+    from PIL import Image
+
+    from nano.train.performances import letterboxed
+
+    pipe = pipeline("WanAnimatePipeline", "animate")
+    picture = F.interpolate(torch.rand(1, 3, 6, 6), size=(96, 160), mode="bicubic").clamp(0, 1) * 2 - 1
+    pixels = Image.fromarray(((picture[0].permute(1, 2, 0) + 1) * 127.5).round().byte().numpy())
+    theirs = pipe.vae_image_processor.preprocess(pixels, height=128, width=128, resize_mode="fill")
+    mine = letterboxed(picture, 128, 128)
+    assert (mine - theirs).abs().mean() < 0.02
+    assert (mine[:, :, :20] == -1).all() and (theirs[:, :, :20] == -1).all()
+
+
+def test_performances_are_drawn_as_the_tracker_draws_them():
+    import numpy as np
+
+    from nano.figure import drawn
+    from nano.train.performances import figures, in_pixels
+
+    shown = performances(3, 5)
+    pictures = figures(shown.way, 64, 96)
+    pixels = in_pixels(shown.way, 64, 96)
+    for index in range(3):
+        for frame in range(5):
+            x, y, radius, angle = (float(p[index, frame]) for p in pixels)
+            one = drawn(x, y, radius, angle, (96, 64)).astype(np.float32) / 127.5 - 1
+            assert np.abs(one - pictures[index, :, frame].permute(1, 2, 0).numpy()).max() < 0.01
+
+
+def test_a_performer_and_its_successor_are_in_the_box():
+    shown = performances(12, 5)
+    clip, driving = shown.clip[shown.replaced], shown.driving[shown.replaced]
+    kept = shown.kept[shown.replaced]
+    assert ((clip - driving).abs() * kept).max() == 0
+    assert (shown.cover[shown.replaced] * kept).max() < 0.1
+    other = shown.kept[~shown.replaced]
+    assert (other == 0).all()
+
+
 def test_random_noise_levels_stay_in_an_experts_range():
     from nano.train.flow import noise_range, random_sigmas
 
