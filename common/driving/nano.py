@@ -114,7 +114,7 @@ def _small(frame: Frame) -> Picture:
     scale = _SHORT / min(frame.size)
     size = round(frame.width * scale), round(frame.height * scale)
     pixels = cv2.resize(array(frame), size, interpolation=cv2.INTER_AREA)
-    return pixels.astype(np.float32) / WHITE
+    return pixels.astype(np.float32) / np.float32(WHITE)
 
 
 def _in_frame(fit: Fit, size: tuple[int, int]) -> Sighting:

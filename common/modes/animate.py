@@ -83,6 +83,8 @@ class Animate(Mode[Request]):
         field = "video" if request.video is not None else "pose_video"
         clip = request.video or request.pose_video
         asked, have = request.num_frames, rules.clip_length(clip, checkpoint.fps)
+        if clip is not None and clip.mime.startswith("image/"):
+            have = 1
         if have is None:
             return checkpoint.default_frames(weights) if asked is None else asked
         if asked is None:
