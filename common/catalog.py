@@ -280,10 +280,10 @@ FP32: Final = Published(text_encoder=4)
 """Wan 2.1's repositories, by the sizes of T2V-1.3B, T2V-14B and I2V-480P; the others, FastWan 2.1's too, are taken
 to be like them."""
 FP32_EXPERTS: Final = Published()
-"""Wan 2.2's: A14B by its sizes, TI2V-5B by the account of who repacked it (transformer fp32, UMT5 bf16). FastWan 2.2
-has UMT5 in bf16 as well; its transformer is taken to be fp32."""
+"""Wan 2.2's: A14B and Animate by their sizes (Animate's page says 82.3 GB), TI2V-5B by the account of who repacked it
+(transformer fp32, UMT5 bf16). FastWan 2.2 has UMT5 in bf16 as well; its transformer is taken to be fp32."""
 BF16: Final = Published(transformer=2)
-"""Taken to be: nobody here has seen the sizes."""
+"""Taken to be: nobody here has seen the sizes, but for Animate-2's (by those who list its files)."""
 
 
 @dataclass(frozen=True)
@@ -541,8 +541,9 @@ CHECKPOINTS: Final[Mapping[str, Checkpoint]] = {
         Checkpoint(
             key="wan2.2-animate-14b", name="Wan 2.2 Animate-14B", generation="2.2",
             repo="Wan-AI/Wan2.2-Animate-14B-Diffusers", kind="animate", architecture=_ANIMATE_14B,
-            resolutions=R480 + R720, fps=30, num_frames=77, upstream_steps=20, gpu_size="xlarge", published=BF16,
+            resolutions=R480 + R720, fps=30, num_frames=77, upstream_steps=20, gpu_size="xlarge",
             law=ANY_LAW, segments=SegmentLaw(77, carried=(1, 5)), seconds=20, animates=("animate", "replace"),
+            published=FP32_EXPERTS,
             presets={"quality": _quality(1.0, 5.0, steps=20)}, other_loras=("relight-2.2-animate",),
         ),
         Checkpoint(

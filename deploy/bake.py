@@ -125,7 +125,9 @@ def _send(hub: Hub, target: str, path: str, file: Path, form: Form) -> None:
 
 def keep() -> Sequence[str]:
     """Modules of a transformer that diffusers keeps in fp32: cast, they would not be what the repository holds."""
-    return importlib.import_module("diffusers").WanTransformer3DModel._keep_in_fp32_modules or ()
+    diffusers: Any = importlib.import_module("diffusers")
+    kinds = (diffusers.WanTransformer3DModel, diffusers.WanAnimateTransformer3DModel)
+    return list(dict.fromkeys(name for kind in kinds for name in kind._keep_in_fp32_modules or ()))
 
 
 def cast(source: Path, target: Path, kept: Sequence[str] = ()) -> Path:
