@@ -85,7 +85,9 @@ def forward_flops(
     s, t = tokens(architecture, width, height, num_frames, references), MAX_PROMPT_TOKENS
     layers, d, f = architecture.layers + architecture.control_layers, architecture.dim, architecture.ffn
     each = 2 * s * (6 * d * d + 2 * d * f) + 4 * t * d * d + 4 * s * d * (s + t)
-    return layers * each + architecture.face_adapters * 4 * s * d * d
+    # Faces are encoded in every forward, by small convolutions: counted as the operations that take as long.
+    faces = num_frames * _number("flops_in_time_of_a_face") if architecture.face_adapters else 0
+    return layers * each + architecture.face_adapters * 4 * s * d * d + faces
 
 
 def forwards(steps: int, guidance_scale: float) -> int:
@@ -106,9 +108,11 @@ def seconds(
         each *= _number("unfused_lora_factor") if work.lora else 1
         each *= _number("cached_video_factor") if a.caches_video else 1
     reads = 1 if a.caches_video else 0  # of the driving video
+    # A process compiles its attention once for each size; ZeroGPU's may be new with each call.
+    compiles = _number("compile_seconds") if a.caches_video and profile.startswith("zerogpu") else 0
     vae = vae_seconds(a, rate, *size, placed, "decode")
     vae += work.encodes * vae_seconds(a, rate, *size, placed, "encode")
-    return rate.fixed_seconds + (work.forwards + reads) * each + vae
+    return rate.fixed_seconds + compiles + (work.forwards + reads) * each + vae
 
 
 def vae_seconds(

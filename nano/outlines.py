@@ -34,3 +34,5 @@ OUTLINES: tuple[Callable[[Any, Any, Any, Any], Any], ...] = (circle, square, tri
 """In the order of the words."""
 TURNS = (0.0, math.pi / 2, 2 * math.pi / 3, 2 * math.pi / 5)
 """How far each turns until it looks as before; a circle never looks otherwise."""
+AREAS = (3.142, 2.958, 1.748, 1.859)
+"""What each covers with a radius of 1."""

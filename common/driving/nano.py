@@ -17,17 +17,16 @@ from nano.outlines import OUTLINES, TURNS
 
 Picture = NDArray[np.float32]
 
-_SHORT = (
-    64  # pixels of the shorter side that is looked at: enough for half a pixel of the 128 that nano draws
-)
+_SHORT = 64  # pixels of the shorter side that is looked at: enough for half a pixel of nano's 128
 _SHADES = 0.5, 1.18  # of the background: from its shadow to the light towards the top
 _NOT_FLOOR = 0.13
 _PLAIN = 0.6  # least share of the border that is background
-_ALIKE = 0.7  # least overlap of what is seen and the shape that it is taken for
+_ALIKE = 0.75  # least overlap of what is seen and the shape that it is taken for
 _LEAST = 0.0012  # of the picture: less is a speck
 _ANOTHER = 0.3  # of the largest: a second shape, and no shadow or speck
-_LOOKS = 3  # frames that decide which shape it is
-_LOST = 0.15  # of the shape: a fit so far off is made anew
+_LOOKS = 5  # frames that decide which shape it is
+_SURE, _LOST = 0.04, 0.15  # of the shape: a fit so far off is tried from other angles, and made anew
+_TURN = 0.2  # radians in which a turn may begin or end between two frames
 _GROWN = 1.1
 _FACE_SIZE = 512
 
@@ -65,9 +64,10 @@ class Nano:
         if shape is None:
             raise _not_ours()
         sightings: list[Sighting | None] = []
+        before: Fit | None = None
         last: Fit | None = None
         for frame, mask in zip(watched(frames, check), masks, strict=True):
-            last = None if mask is None else _followed(shape, mask, last)
+            before, last = last, None if mask is None else _followed(shape, mask, last, before)
             sightings.append(None if last is None else _in_frame(last, frame.size))
         return sightings
 
@@ -114,7 +114,7 @@ def _small(frame: Frame) -> Picture:
     scale = _SHORT / min(frame.size)
     size = round(frame.width * scale), round(frame.height * scale)
     pixels = cv2.resize(array(frame), size, interpolation=cv2.INTER_AREA)
-    return pixels.astype(np.float32) / WHITE
+    return pixels.astype(np.float32) / np.float32(WHITE)
 
 
 def _in_frame(fit: Fit, size: tuple[int, int]) -> Sighting:
@@ -172,18 +172,22 @@ def _shape(masks: Sequence[Bool]) -> int | None:
     return best if alike >= _ALIKE else None
 
 
-def _followed(shape: int, mask: Bool, last: Fit | None) -> Fit:
+def _followed(shape: int, mask: Bool, last: Fit | None, before: Fit | None) -> Fit:
     """The shape in the next frame, where it turns on from the angle that it had."""
     if last is None:
         return best_fit(shape, mask)
-    now = fitted(shape, mask, last)
+    turning = last.angle - before.angle if before else 0.0
+    now = fitted(shape, mask, last._replace(angle=last.angle + turning))
+    if now.error > _SURE and TURNS[shape]:
+        either = (last._replace(angle=last.angle + turning + by) for by in (-_TURN, _TURN))
+        now = min(now, *(fitted(shape, mask, start) for start in either), key=lambda fit: fit.error)
     if now.error <= _LOST:
         return now
     anew = best_fit(shape, mask)
     if anew.error >= now.error:
         return now
     turn = TURNS[shape]
-    whole = round((last.angle - anew.angle) / turn) * turn if turn else 0.0
+    whole = round((last.angle + turning - anew.angle) / turn) * turn if turn else 0.0
     return anew._replace(angle=anew.angle + whole)
 
 

@@ -9,13 +9,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from nano.outlines import OUTLINES, TURNS
+from nano.outlines import AREAS, OUTLINES, TURNS
 
 Bool = NDArray[np.bool_]
 Floats = NDArray[np.floating]
 
-_TRIES = 3  # angles tried within one turn
-_STEPS = 8
+_TRIES = 4  # angles tried within one turn
+_STEPS = 12
+_EDGE = 2.2  # a pixel: as steep as a mask is after the blur
 _NUDGES = 0.3, 0.3, 0.02, 0.04  # for the slopes: pixels, pixels, share of the radius, radians
 
 
@@ -30,19 +31,20 @@ class Fit(NamedTuple):
 
 
 def cover(shape: int, at: Floats, size: tuple[int, int]) -> Floats:
-    """How much of each pixel a shape fills, as nano draws it; `at` has its radius as a logarithm."""
+    """How much of each pixel a shape fills; `at` has its radius as a logarithm."""
     x, y, size_of, angle = (float(value) for value in at)
     dx = np.arange(size[1], dtype=np.float32)[None, :] - x
     dy = np.arange(size[0], dtype=np.float32)[:, None] - y
     c, s = math.cos(angle), math.sin(angle)
     away = OUTLINES[shape](np, dx * c + dy * s, dy * c - dx * s, math.exp(size_of))
-    return 1 / (1 + np.exp(np.clip(away, -30, 30)))
+    return 1 / (1 + np.exp(np.clip(_EDGE * away, -30, 30)))
 
 
-def began(mask: Bool) -> Fit:
-    """Where a round shape of the mask's place and area would be."""
+def began(shape: int, mask: Bool) -> Fit:
+    """Where an upright shape of the mask's middle and area is."""
     rows, columns = np.nonzero(mask)
-    return Fit(float(columns.mean()), float(rows.mean()), math.sqrt(len(rows) / math.pi), 0.0, math.inf)
+    radius = math.sqrt(len(rows) / AREAS[shape])
+    return Fit(float(columns.mean()), float(rows.mean()), radius, 0.0, math.inf)
 
 
 def _window(mask: Bool) -> tuple[int, int, Bool]:
@@ -56,7 +58,7 @@ def _window(mask: Bool) -> tuple[int, int, Bool]:
 def fitted(shape: int, mask: Bool, start: Fit) -> Fit:
     """The shape's place by least squares, from a start nearby."""
     left, top, window = _window(mask)
-    seen = cv2.GaussianBlur(window.astype(np.float32), (3, 3), 0)
+    seen = cv2.GaussianBlur(window.astype(np.float32), (3, 3), 0.7)
     mass = max(float(seen.sum()), 1.0)
     now = np.array([start.x - left, start.y - top, math.log(max(start.radius, 1.0)), start.angle])
     free = 4 if TURNS[shape] else 3
@@ -82,14 +84,14 @@ def fitted(shape: int, mask: Bool, start: Fit) -> Fit:
                 break
             continue
         gained, now, miss, best, damping = best - score, moved, trial, score, damping / 3
-        if gained < 0.01 * score:
+        if gained < 0.002 * score:
             break
     return Fit(float(now[0]) + left, float(now[1]) + top, math.exp(now[2]), float(now[3]), best / mass)
 
 
 def best_fit(shape: int, mask: Bool) -> Fit:
     """The shape's place without a start: from several angles of one turn, the one nearest to upright."""
-    turn, at = TURNS[shape], began(mask)
+    turn, at = TURNS[shape], began(shape, mask)
     found = [
         fitted(shape, mask, at._replace(angle=turn * (k / _TRIES))) for k in range(_TRIES if turn else 1)
     ]

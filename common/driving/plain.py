@@ -23,7 +23,6 @@ def keep(frames: Read, count: int, fps: int, size: tuple[int, int], folder: Path
             yield frame
 
     for index, numbers in enumerate(chunks(count)):
-
         def write(path: Path, numbers: range = numbers) -> None:
             lossless.write(counted(numbers), fps, path)
 

@@ -26,9 +26,7 @@ class Request(contract.Request):
     prompt: str = Field("", description="What should be seen; may stay empty")
     image: MediaHandle | None = Field(None, description="The character: a picture, or a clip to take it from")
     image_from: ImageFrom = Field("first", description="Frame of a clip: first, last, or seconds")
-    video: MediaHandle | None = Field(
-        None, description="Driving video: who moves, and the scene to replace them in"
-    )
+    video: MediaHandle | None = Field(None, description="Driving video: who moves, and the scene to replace them in")
     animate_mode: Literal["animate", "replace"] = Field(
         "animate", description="`animate` the character, or `replace` who is in the video by it"
     )
@@ -38,14 +36,10 @@ class Request(contract.Request):
     preprocessor: Literal["auto", "vitpose", "mediapipe", "opencv", "nano"] = Field(
         "auto", description="Who finds pose, face and mask in the driving video"
     )
-    pose_video: MediaHandle | None = Field(
-        None, description="Your own pose video, in place of one that is made"
-    )
+    pose_video: MediaHandle | None = Field(None, description="Your own pose video, in place of one that is made")
     face_video: MediaHandle | None = Field(None, description="Your own face video (square, 512x512)")
     background_video: MediaHandle | None = Field(None, description="Your own background video (replace)")
-    mask_video: MediaHandle | None = Field(
-        None, description="Your own mask video: white is the character (replace)"
-    )
+    mask_video: MediaHandle | None = Field(None, description="Your own mask video: white is the character (replace)")
 
 
 class Animate(Mode[Request]):
@@ -89,6 +83,8 @@ class Animate(Mode[Request]):
         field = "video" if request.video is not None else "pose_video"
         clip = request.video or request.pose_video
         asked, have = request.num_frames, rules.clip_length(clip, checkpoint.fps)
+        if clip is not None and clip.mime.startswith("image/"):
+            have = 1
         if have is None:
             return checkpoint.default_frames(weights) if asked is None else asked
         if asked is None:
@@ -146,7 +142,9 @@ class Animate(Mode[Request]):
             )  # fmt: skip
         return self._notices(request, checkpoint, weights, length)
 
-    def _notices(self, request: Request, checkpoint: Checkpoint, weights: Weights, length: int) -> list[str]:
+    def _notices(
+        self, request: Request, checkpoint: Checkpoint, weights: Weights, length: int
+    ) -> list[str]:
         notices = rules.clip_notices("video", request.video, length, checkpoint)
         replaces = request.animate_mode == "replace"
         if request.retarget and (replaces or not reads_pose(checkpoint)):

@@ -118,9 +118,7 @@ class Mode(Generic[Asked]):
         """Pictures that take a latent frame each, beside those of the clip."""
         return 0
 
-    def segments(
-        self, request: Asked, checkpoint: Checkpoint, weights: Weights, num_frames: int
-    ) -> list[int]:
+    def segments(self, request: Asked, checkpoint: Checkpoint, weights: Weights, num_frames: int) -> list[int]:
         """Frames of each part that is sampled by itself, in their order."""
         return [num_frames]
 

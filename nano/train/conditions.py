@@ -284,8 +284,8 @@ def _performed(kind: Kind, whole: WholeClip, clip_model: Any, shown: Performance
             "pose": whole.standard(shown.pose),
             "face": shown.faces(kind.transformer["motion_encoder_size"]),
         }
-    # The reference comes out first and is thrown away.
-    weight = torch.cat([torch.full_like(weight[:, :, :1], 0.3), weight], 2)
+    # Place and colours are soon right: what takes long is the outline. The reference comes out first, for nobody.
+    weight = torch.cat([torch.full_like(weight[:, :, :1], 0.3), 2 * weight - 1], 2)
     half = {name: value.half() for name, value in extra.items()}
     return Shelf(shown.scenes, torch.cat([reference, clean], 2).half(), weight.half(), half)
 

@@ -45,6 +45,28 @@ def _fix_directions(encoder: Any) -> None:
     encoder.forward = types.MethodType(_motion, encoder)
 
 
+@torch.no_grad()
+def motions(transformer: Any, faces: Tensor) -> Tensor:
+    """What the motion encoder makes of faces [n, 3, t, h, w]: [n, d, t, 1, 1], with which `know_faces` goes on."""
+    rows = []
+    for part in faces.split(64):
+        flat = part.to(transformer.patch_embedding.weight.dtype).transpose(1, 2)
+        said = transformer.motion_encoder(flat.flatten(0, 1)).unflatten(0, flat.shape[:2])
+        rows.append(said.transpose(1, 2)[..., None, None].to(faces.dtype))
+    return torch.cat(rows)
+
+
+def know_faces(transformer: Any) -> None:
+    """The motion encoder learns no more, and is given what it said: it took half of a step."""
+    encoder = transformer.motion_encoder.requires_grad_(False)
+    encoder.forward = types.MethodType(_said, encoder)
+
+
+def _said(self: Any, motion: Tensor, channel_dim: int = 1) -> Tensor:
+    del self, channel_dim
+    return motion.flatten(1)
+
+
 def _motion(self: Any, faces: Tensor, channel_dim: int = 1) -> Tensor:
     for layer in (self.conv_in, *self.res_blocks, self.conv_out):
         faces = layer(faces, channel_dim)

@@ -25,6 +25,7 @@ class Master:
         self.names = [name for name, p in model.named_parameters() if p.requires_grad]
         self.live = [p for p in model.parameters() if p.requires_grad]
         self.weights = [p.detach().float().clone() for p in self.live]
+        self.fixed = {n: p.detach().clone() for n, p in model.named_parameters() if not p.requires_grad}
         if device == "cuda":
             model.to(torch.bfloat16)
         self.gradients = [torch.zeros_like(w) for w in self.weights]
@@ -59,8 +60,9 @@ class Master:
 
     @torch.no_grad()
     def result(self) -> dict[str, Tensor]:
-        """The averaged weights by name, in fp16 on the CPU."""
-        return {n: w.to("cpu", torch.float16) for n, w in zip(self.names, self.averaged, strict=True)}
+        """The averaged weights by name, in fp16 on the CPU, with those that did not learn."""
+        named = self.fixed | dict(zip(self.names, self.averaged, strict=True))
+        return {name: weight.to("cpu", torch.float16) for name, weight in named.items()}
 
 
 @dataclass

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from nano.kinds import Kind, kind_named
 from nano.train.conditions import Shelf, fill_shelves
-from nano.train.fast_blocks import prepare_for_training
+from nano.train.fast_blocks import know_faces, motions, prepare_for_training
 from nano.train.flow import flow_loss, noise_range
 from nano.train.inherit import inherit
 from nano.train.parts import new_transformer
@@ -78,10 +78,15 @@ def train(
     batch: int,
     rate: float,
     save_to: Path | None = None,
+    known_faces: bool = False,
     device: str = "cpu",
 ) -> tuple[dict[str, Tensor], list[float]]:
     """The loop; returns the averaged weights and the losses, each over 100 steps."""
     prepare_for_training(model)
+    if known_faces:
+        for shelf in shelves:
+            shelf.extra["face"] = motions(model, shelf.extra["face"])
+        know_faces(model)
     master = Master(model, rate, device)
     low, high = noise_range(kind, expert)
     vague = 0.25 if kind.name == "vace" else 0.06
@@ -120,7 +125,7 @@ def train(
 def save_transformer(kind: Kind, expert: str, weights: dict[str, Tensor], folder: Path) -> None:
     """Writes averaged weights as a diffusers transformer folder."""
     model = new_transformer(kind, expert)
-    model.load_state_dict(model.state_dict() | weights)  # what did not learn is as it was drawn
+    model.load_state_dict(weights)
     model.half().save_pretrained(folder, safe_serialization=True)
 
 
@@ -133,6 +138,9 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=20_000)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument(
+        "--known-faces", action="store_true", help="of one job of animate: its motion encoder learns no more"
+    )
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -166,6 +174,7 @@ def main() -> None:
             batch=args.batch,
             rate=args.rate * (0.6 if source else 1.0),
             save_to=target,
+            known_faces=args.known_faces,
             device=device,
         )
         save_transformer(kind, expert, weights, target)

@@ -47,3 +47,14 @@ def test_memory_of_a_lora_is_that_of_its_file() -> None:
     dense = CHECKPOINTS["wan2.1-t2v-14b"].architecture
     assert memory.lora(dense, 128) / 1e9 == pytest.approx(1.23, rel=0.02)
     assert memory.lora(dense, 64) * 2 == memory.lora(dense, 128)
+
+
+def test_memory_of_what_animate_holds_beside_a_forward() -> None:
+    first, second = (CHECKPOINTS[f"wan2.2-animate-{n}14b"].architecture for n in ("", "2-"))
+    # 21 latent frames of 40x50 tokens, two bytes for each of 5,120 numbers, keys and values of 40 layers.
+    assert memory.cache(second, Shape(640, 800, 81)) == 21 * 40 * 50 * 2 * 5120 * 2 * 40
+    assert memory.cache(first, Shape(640, 800, 81)) == 0
+    # Float32: the driving video's three colours; or pose, scene and mask, and faces of 512x512 in bf16 as well.
+    assert memory.given(second, Shape(640, 800, 81)) == 640 * 800 * 81 * 3 * 4
+    assert memory.given(first, Shape(832, 480, 77)) == 832 * 480 * 77 * 7 * 4 + 512 * 512 * 77 * 3 * 6
+    assert memory.given(CHECKPOINTS["wan2.1-vace-14b"].architecture, Shape(832, 480, 81)) == 0

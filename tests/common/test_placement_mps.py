@@ -126,3 +126,16 @@ def test_placement_on_a_mac_has_no_8_bits_and_moves_nothing() -> None:
 
 def test_placement_leaves_a_mac_some_of_its_memory() -> None:
     assert usable(mac(107)) == pytest.approx(99.65e9)
+
+
+@pytest.mark.parametrize(
+    "backend", [mac(10_000), Backend(device="cpu", name="a large CPU", memory_bytes=10**16)]
+)
+def test_placement_of_attention_that_is_compiled_for_cuda_is_none_elsewhere(backend: Backend) -> None:
+    """As it is, it would make 3 x 10**11 scores at once."""
+    key = "wan2.2-animate-2-14b"
+    asked = job(key, 640, 800)
+    assert place(CHECKPOINTS[key], "wan", backend, asked) is None
+    assert possible(CHECKPOINTS[key], "wan", backend, asked) == []
+    said = shortage(CHECKPOINTS[key], "wan", backend, asked)
+    assert said.startswith("Wan 2.2 Animate-2-14B runs on CUDA alone") and backend.name in said

@@ -118,4 +118,5 @@ def test_what_cannot_be_done_is_said_with_the_way_out(client, tmp_path) -> None:
             out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         out.mux(stream.encode())
     assert "must show one of nano's shapes" in refused(video=handle_file(photo))
-    assert "is not a readable clip" in refused(video=handle_file(str(EXAMPLES.parent / "catalog.py")))
+    assert "must be at least 2" in refused(video=SHORT["image"]), "a picture"
+    assert "is not a readable" in refused(video=handle_file(str(EXAMPLES.parent / "catalog.py")))

@@ -26,7 +26,10 @@ FULL_SIZE: dict[str, dict[str, Any]] = {
 _VAE_DEFAULTS = {"in_channels": 3, "out_channels": 3, "scale_factor_spatial": 8, "scale_factor_temporal": 4}
 """Keys that diffusers had no need of for Wan 2.1, whose configs lack them."""
 
-_SCHEDULERS = ("UniPCMultistepScheduler", "FlowMatchEulerDiscreteScheduler")
+_EULER = "FlowMatchEulerDiscreteScheduler"
+_SCHEDULERS = ("UniPCMultistepScheduler", _EULER)
+_OWN_SCHEDULERS = ("DPMSolverMultistepScheduler", _EULER)
+"""Of Wan-Animate-2, which is sampled by what its repository names."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ class _Repository:
 
 def _rules(repository: _Repository, checkpoint: Checkpoint, weights: Weights) -> Iterator[_Rule]:
     yield from _pipeline(repository, checkpoint)
-    yield from _scheduler(repository)
+    yield from _scheduler(repository, checkpoint)
     for part in ("transformer", "transformer_2")[: checkpoint.architecture.experts]:
         yield from _transformer(repository, part, checkpoint, weights)
     yield from _vae(repository, checkpoint, weights)
@@ -108,11 +111,12 @@ def _pipeline(repository: _Repository, checkpoint: Checkpoint) -> Iterator[_Rule
     yield _Rule(part, "image_encoder", a.clip, repository.kind("image_encoder") is not None)
 
 
-def _scheduler(repository: _Repository) -> Iterator[_Rule]:
+def _scheduler(repository: _Repository, checkpoint: Checkpoint) -> Iterator[_Rule]:
     config = repository.config("scheduler")
-    yield _Rule("scheduler", "class", _SCHEDULERS, repository.kind("scheduler"))
+    known = _OWN_SCHEDULERS if checkpoint.pipeline else _SCHEDULERS
+    yield _Rule("scheduler", "class", known, repository.kind("scheduler"))
     yield _Rule("scheduler", "num_train_timesteps", 1000, config.get("num_train_timesteps", 1000))
-    if repository.kind("scheduler") == _SCHEDULERS[0]:
+    if repository.kind("scheduler") != _EULER:
         yield _Rule("scheduler", "prediction_type", "flow_prediction", config.get("prediction_type"))
         yield _Rule("scheduler", "use_flow_sigmas", True, config.get("use_flow_sigmas"))
 

@@ -21,7 +21,7 @@ def going_on(pipe: Any, tail: Frames | None) -> Iterator[None]:
         yield
         return
     own = pipe.prepare_prev_segment_cond_latents
-    device = pipe.transformer.device
+    device = pipe._execution_device  # the transformer's own may be where its blocks wait
     video = torch.from_numpy(tail).to(device).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
 
     def prepare(_: None, *, start_frame: int, **more: Any) -> torch.Tensor:

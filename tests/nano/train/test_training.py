@@ -47,7 +47,7 @@ def test_the_whole_clip_vae_is_the_chunked_vae(name, frames):
 @pytest.mark.parametrize("name", nano.KINDS)
 def test_the_fast_blocks_are_the_real_ones(name):
     from nano.kinds import CLIP_DIM, CLIP_TOKENS
-    from nano.train.fast_blocks import prepare_for_training, short_context
+    from nano.train.fast_blocks import know_faces, motions, prepare_for_training, short_context
     from nano.train.parts import new_transformer
     from nano.train.texts import LENGTH
 
@@ -74,6 +74,11 @@ def test_the_fast_blocks_are_the_real_ones(name):
         padded = F.pad(text, (0, 0, 0, 512 - LENGTH))
         real = model(encoder_hidden_states=padded, **inputs)[0]
         fast = prepare_for_training(model)(encoder_hidden_states=short_context(text), **inputs)[0]
+        if name == "animate":
+            inputs["face_pixel_values"] = motions(model, extra["face_pixel_values"])
+            know_faces(model)
+            known = model(encoder_hidden_states=short_context(text), **inputs)[0]
+            assert torch.allclose(real, known, atol=1e-4)
     assert torch.allclose(real, fast, atol=1e-4)
 
 

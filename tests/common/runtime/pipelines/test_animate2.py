@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ from common.catalog import CHECKPOINTS
 from common.contract import Backend, Placement, Plan
 from common.errors import Cancelled, WeightsError
 from common.runtime.device.residency import Residency
-from common.runtime.model import index, load, whole
+from common.runtime.model import configs, index, load, whole
 from common.runtime.pipelines import animate2
 from common.runtime.sample import stages
+from tests.common.runtime.model.tiny_rows import change
 from tests.common.runtime.pipelines import tiny_animate2
 
 CPU = Backend(device="cpu", name="a CPU", memory_bytes=0)
@@ -251,6 +253,21 @@ def test_a_repository_is_loaded_by_its_modular_index_and_checked_for_what_is_mis
     file.write_text(json.dumps(content))
     with pytest.raises(WeightsError, match="lacks vae; it is not a Wan pipeline"):
         load.build("WanAnimate2ModularPipeline", folder, CPU, Residency("cpu"))
+
+
+def test_configs_are_held_against_the_catalog(folders, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(configs, "FULL_SIZE", {})
+    for key, folder in (("wan2.2-animate-2-14b", "base"), ("wan2.2-animate-2-14b-distilled", "distilled")):
+        row = CHECKPOINTS[key]
+        with pytest.raises(WeightsError, match="transformer has dim 48, expected 5120"):
+            configs.check(folders[folder], row, "wan")
+        layers = json.loads((folders[folder] / "transformer/config.json").read_text())["num_layers"]
+        row = replace(row, architecture=replace(row.architecture, dim=48, ffn=64, layers=layers))
+        configs.check(folders[folder], row, "wan")
+    tiny_animate2.make(tmp_path / "m", distilled=True, hints_alone=True)
+    change(tmp_path / "m/scheduler/scheduler_config.json", _class_name="UniPCMultistepScheduler")
+    with pytest.raises(WeightsError, match=r"scheduler has class UniPC\w+, expected DPM\w+ or FlowMatch"):
+        configs.check(tmp_path / "m", row, "wan")
 
 
 def test_parts_are_shared_with_other_pipelines(folders) -> None:
