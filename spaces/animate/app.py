@@ -90,6 +90,8 @@ class AnimateEngine(SegmentedEngine[Request]):
                 tail=self.tail(ready),
             )  # fmt: skip
         given: dict[str, Any] = {name: driven.frames(part_of(name), numbers) for name in wanted(request)}
+        side = pipe.transformer.config.motion_encoder_size  # the pipeline would log a warning a segment
+        given["face_video"] = [f.resize((side, side), Image.Resampling.LANCZOS) for f in given["face_video"]]
         given |= {
             "image": ready.inputs["image"],
             "mode": request.animate_mode,
