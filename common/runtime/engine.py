@@ -277,7 +277,7 @@ class Engine(ABC, Generic[Asked]):
         if plan.placement is not None:
             return
         weights, backend = self.settings.weights, self.backend
-        shape = Shape(plan.width, plan.height, plan.num_frames, self.mode.references(request))
+        shape = Shape(plan.width, plan.height, max(s.frames for s in plan.segments), self.mode.references(request))
 
         def fits(row: Checkpoint) -> bool:
             try:  # it may not have this size, or this length

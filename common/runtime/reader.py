@@ -121,11 +121,15 @@ class Reader:
         need: Size | None = None,
         each: Callable[[Frame], Frame] = lambda frame: frame,
     ) -> Callable[[Sequence[int]], Iterator[Frame]]:
-        """Reads frames at `fps` by their rising numbers, decoded as they are asked for: long clips are not held."""
+        """Reads frames at `fps` by their rising numbers, decoded as they are asked for: long clips are not held.
+
+        Those beyond the clip's end do not come.
+        """
         clip = self._clip(handle, field)
+        count = rules.clip_length(handle.model_copy(update={"frames": clip.count, "fps": clip.fps}), fps) or 1
 
         def read(numbers: Sequence[int]) -> Iterator[Frame]:
-            for frame in clip.pictures([clip.nearest(n / fps) for n in numbers], need):
+            for frame in clip.pictures([clip.nearest(n / fps) for n in numbers if n < count], need):
                 yield each(frame)
 
         return read

@@ -108,6 +108,8 @@ def test_what_cannot_be_done_is_said_with_the_way_out(client, tmp_path) -> None:
     assert "face_video as well" in refused(pose_video=clip)
     assert "must not exceed what video has" in refused(video=clip, num_frames=300)
     assert "checkpoint must be one that animate runs" in refused(video=clip, checkpoint="wan2.2-animate-2-14b")
+    short = handle_file(driving(tmp_path / "short.mp4", frames=6))
+    assert "pose_video must be as long as video" in refused(video=clip, pose_video=short)
     photo = media.clip(tmp_path / "noise.mp4")["path"]
     noise = np.random.default_rng(0).integers(0, 255, (6, 128, 128, 3), np.uint8)
     with av.open(photo, "w") as out:
