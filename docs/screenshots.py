@@ -44,6 +44,7 @@ def walk(page: Page, url: str) -> None:
     page.wait_for_selector(".nav [data-page=vace]:not(.off)")
     example(page, "flf2v")
     example(page, "vace")
+    performance(page)
     for name in ("gallery", "settings"):
         page.click(f".nav [data-page={name}]")
         shoot(page, name)
@@ -57,6 +58,21 @@ def example(page: Page, mode: str) -> None:
     page.click(f".page-{mode} .actions button:has-text('Generate')")
     page.wait_for_selector(f".page-{mode} .progress.done", timeout=WAIT)
     shoot(page, mode)
+
+
+def performance(page: Page) -> None:
+    """Animate with somebody replaced, and what was read of the driving video."""
+    page.click(".nav [data-page=animate]")
+    page.locator(".page-animate .examples button:visible").last.click()
+    page.wait_for_timeout(2500)
+    page.click("#animate-prepare")
+    page.wait_for_selector("#animate-mask-shown video", timeout=WAIT)
+    page.click(".page-animate .actions button:has-text('Generate')")
+    page.wait_for_selector(".page-animate .progress.done", timeout=WAIT)
+    shoot(page, "animate")
+    page.locator("#animate-outputs").scroll_into_view_if_needed()
+    page.wait_for_timeout(1200)
+    page.locator("#animate-outputs").screenshot(path=str(IMAGES / "animate-outputs.png"))
 
 
 def main(url: str) -> None:

@@ -46,10 +46,10 @@ _MEANINGS: Final[Mapping[ModeKey, tuple[Meaning, ...]]] = {
         Meaning("vace", "video", "go on from its end", also=(("submode", "firstclip"),)),
     ),
     "animate": (
-        Meaning("animate", "video", "drive a character with it"),
-        Meaning("animate", "image", "its last frame as the character", "last"),
-        Meaning("animate", "image", "its first frame as the character", "first"),
-        Meaning("animate", "image", "the frame under the playhead as the character", "playhead"),
+        Meaning("animate", "video", "drive a character"),
+        Meaning("animate", "image", "last frame as character", "last"),
+        Meaning("animate", "image", "first frame as character", "first"),
+        Meaning("animate", "image", "frame under the playhead as character", "playhead"),
     ),
 }
 

@@ -43,8 +43,8 @@ PREPROCESSORS = {
     "opencv": "OpenCV (head and shoulders; nothing to download)",
 }  # fmt: skip
 OWN_NOTE = (
-    '<p class="dim">In place of what is read of the driving video: download an intermediate video below the result, '
-    "change it, and give it back here.</p>"
+    '<p class="dim">In place of what is read of the driving video: download one from the processing outputs, change '
+    "it, and give it back here.</p>"
 )
 
 
@@ -125,7 +125,7 @@ class AnimatePanel(Panel):
         slots = {slot.name: slot for slot in self.mode.slots}
         with (
             self._group("own", shown=reads_pose(row)),
-            gr.Accordion("Own pose, face, background or mask video", open=False),
+            gr.Accordion("Intermediate videos of your own", open=False),
         ):
             gr.HTML(OWN_NOTE)
             for name in OWN:

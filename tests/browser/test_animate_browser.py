@@ -111,7 +111,7 @@ def test_own_videos_take_the_place_of_a_driving_video(visit: Any, address: str, 
     page = opened(visit, address)
     upload(page, "#animate-image-picture", Path(media.picture(tmp_path / "a.png")["path"]))
     expect(page.locator(".todo")).to_have_text("Still needed: driving video")
-    page.get_by_role("button", name="Own pose").click()
+    page.get_by_role("button", name="Intermediate videos of your own").click()
     expect(page.locator("#animate-mask_video")).to_be_hidden()
     fakes.clip(tmp_path / "pose.mp4", 128, 128, 20, 30)
     fakes.clip(tmp_path / "face.mp4", 128, 128, 20, 30)
@@ -129,10 +129,10 @@ def test_a_result_becomes_driving_video_and_a_frame_of_it_character(visit: Any, 
     panel.locator(".prompt textarea").fill("a red circle moving right on a black background")
     panel.get_by_role("button", name="Generate", exact=True).click()
     expect(panel.locator(".result-video video")).to_have_attribute("src", re.compile("mp4"))
-    panel.get_by_role("button", name="Animate · drive a character with it").click()
+    panel.get_by_role("button", name="Animate · drive a character").click()
     expect(animate.locator(".todo")).to_have_text("Still needed: character")
     page.locator(".nav [data-page=t2v]").click()
-    panel.get_by_role("button", name="Animate · its last frame as the character").click()
+    panel.get_by_role("button", name="Animate · last frame as character").click()
     expect(animate.locator("#animate-image-clip video")).to_be_visible()
     expect(animate.locator(".todo")).to_have_count(0)
     animate.get_by_role("button", name="Generate", exact=True).click()
@@ -158,7 +158,7 @@ def test_what_a_model_cannot_do_is_not_there(visit: Any, tmp_path: Path) -> None
         gone = [
             panel.get_by_text("Replace (keeps the scene)"), panel.get_by_text("Medium (720p)"),
             panel.locator("#animate-prepare"), panel.locator("#animate-outputs"),
-            panel.get_by_role("button", name="Own pose"),
+            panel.get_by_role("button", name="Intermediate videos of your own"),
         ]  # fmt: skip
         for part in gone:
             expect(part).to_be_visible()

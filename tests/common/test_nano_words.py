@@ -35,5 +35,5 @@ def test_unknown_words_are_named_with_those_that_are_known(prompt: str, words: s
 def test_known_words_and_every_example_and_placeholder_say_nothing() -> None:
     assert not said("A Red CIRCLE, slowly moving right on a black background.")
     for mode in MODES.values():
-        for prompt in [mode.nano_placeholder, *(e.values["prompt"] for e in mode.nano_examples)]:
+        for prompt in [mode.nano_placeholder, *(e.values.get("prompt", "") for e in mode.nano_examples)]:
             assert nano_words.notice(prompt) is None
