@@ -120,7 +120,7 @@ def _small(frame: Frame) -> Picture:
     scale = _SHORT / min(frame.size)
     size = round(frame.width * scale), round(frame.height * scale)
     pixels = cv2.resize(array(frame), size, interpolation=cv2.INTER_AREA)
-    return pixels.astype(np.float32) / WHITE
+    return pixels.astype(np.float32) / np.float32(WHITE)
 
 
 def _in_frame(fit: Fit, size: tuple[int, int]) -> Sighting:
@@ -149,7 +149,7 @@ def _floor(frames: Sequence[Picture]) -> Picture | None:
 def _off(pixels: Picture, floor: Picture) -> Picture:
     """How far pixels are from every shade of the background."""
     shade = np.clip(pixels @ floor / max(float(floor @ floor), 1e-4), *_SHADES)
-    return np.sqrt(((pixels - shade[..., None] * floor) ** 2).sum(-1))
+    return np.sqrt(((pixels - shade[..., None] * floor) ** 2).sum(-1)).astype(np.float32)
 
 
 def _parts(frame: Picture, floor: Picture) -> list[Bool]:
