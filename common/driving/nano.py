@@ -140,10 +140,8 @@ def _floor(frames: Sequence[Picture]) -> Picture | None:
             for side in (frame[:4], frame[-4:], frame[:, :4], frame[:, -4:])
         ]
     )
-    floor = np.median(edges, 0)
-    if (_off(edges, floor) < _NOT_FLOOR).mean() < _PLAIN:
-        raise _not_ours()
-    return floor.astype(np.float32)
+    floor = np.median(edges, 0).astype(np.float32)
+    return floor if (_off(edges, floor) < _NOT_FLOOR).mean() >= _PLAIN else None
 
 
 def _off(pixels: Picture, floor: Picture) -> Picture:

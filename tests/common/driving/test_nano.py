@@ -116,7 +116,7 @@ def test_what_is_not_of_nanos_world_is_refused_with_a_way_out():
     empty = Image.new("RGB", (192, 128), "gray")
     for frames in ([photograph] * 3, [empty] * 3):
         with pytest.raises(
-            InputError, match="nano's shapes on a plain background.*red circle.*--weights wan"
+            InputError, match=r"nano's shapes on a plain background.*red circle.*--weights wan"
         ):
             Nano().see(frames, unchecked)
     assert Nano().see([photograph], unchecked) == [None]  # a character may be anything
