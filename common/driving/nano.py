@@ -49,6 +49,7 @@ class Nano:
         del means  # it needs nothing of a machine
         self.notices: list[str] = []
 
+<<<<<<< HEAD
     def see(
         self, frames: Sequence[Frame], check: Check, after: Sighting | None = None
     ) -> list[Sighting | None]:
@@ -60,9 +61,19 @@ class Nano:
         if any(len(parts) > 1 for parts in found):
             self.note("The driving video shows more than one shape: the largest is followed.")
         masks = [parts[0] if parts else None for parts in found]
+=======
+    def see(self, frames: Sequence[Frame], check: Check) -> list[Sighting | None]:
+        """One sighting a frame, None where there is no shape; InputError for clips that are not nano's world.
+
+        A single picture may be the character's, which may look as it likes.
+        """
+        masks = self._masks(frames)
+>>>>>>> a-nano
         shape = _shape([mask for mask in masks if mask is not None])
         if shape is None:
-            raise _not_ours()
+            if len(frames) > 1:
+                raise _not_ours()
+            return [None for _ in frames]
         sightings: list[Sighting | None] = []
         before: Fit | None = None
         last: Fit | None = None
@@ -70,6 +81,15 @@ class Nano:
             before, last = last, None if mask is None else _followed(shape, mask, last, before)
             sightings.append(None if last is None else _in_frame(last, frame.size))
         return sightings
+
+    def _masks(self, frames: Sequence[Frame]) -> list[Bool | None]:
+        """What is no background in each frame; nothing at all where there is no plain background."""
+        small = [_small(frame) for frame in frames]
+        floor = _floor(small)
+        found = [[] if floor is None else _parts(s, floor) for s in small]
+        if any(len(parts) > 1 for parts in found):
+            self.note("The driving video shows more than one shape: the largest is followed.")
+        return [parts[0] if parts else None for parts in found]
 
     def note(self, text: str) -> None:
         """Something should be known; said once."""
@@ -125,8 +145,8 @@ def _in_frame(fit: Fit, size: tuple[int, int]) -> Sighting:
     )
 
 
-def _floor(frames: Sequence[Picture]) -> Picture:
-    """The background's colour: what the frames' edges mostly show. InputError where they show many."""
+def _floor(frames: Sequence[Picture]) -> Picture | None:
+    """The background's colour: what the frames' edges mostly show. None where they show many."""
     edges = np.concatenate(
         [
             side.reshape(-1, 3)
@@ -134,16 +154,14 @@ def _floor(frames: Sequence[Picture]) -> Picture:
             for side in (frame[:4], frame[-4:], frame[:, :4], frame[:, -4:])
         ]
     )
-    floor = np.median(edges, 0)
-    if (_off(edges, floor) < _NOT_FLOOR).mean() < _PLAIN:
-        raise _not_ours()
-    return floor.astype(np.float32)
+    floor = np.median(edges, 0).astype(np.float32)
+    return floor if (_off(edges, floor) < _NOT_FLOOR).mean() >= _PLAIN else None
 
 
 def _off(pixels: Picture, floor: Picture) -> Picture:
     """How far pixels are from every shade of the background."""
     shade = np.clip(pixels @ floor / max(float(floor @ floor), 1e-4), *_SHADES)
-    return np.sqrt(((pixels - shade[..., None] * floor) ** 2).sum(-1))
+    return np.sqrt(((pixels - shade[..., None] * floor) ** 2).sum(-1)).astype(np.float32)
 
 
 def _parts(frame: Picture, floor: Picture) -> list[Bool]:
@@ -163,9 +181,9 @@ def _shape(masks: Sequence[Bool]) -> int | None:
     """Which of nano's shapes the masks show; None for none of them."""
     inner = [m for m in masks if not (m[0].any() or m[-1].any() or m[:, 0].any() or m[:, -1].any())]
     known = inner or masks
-    looks = [known[i] for i in sorted({round(i) for i in np.linspace(0, len(known) - 1, _LOOKS)})]
-    if not looks:
+    if not known:
         return None
+    looks = [known[i] for i in sorted({round(i) for i in np.linspace(0, len(known) - 1, _LOOKS)})]
     fits = [[best_fit(shape, mask) for mask in looks] for shape in range(len(OUTLINES))]
     best = int(np.argmin([sum(fit.error for fit in some) for some in fits]))
     alike = np.median([overlap(best, mask, fit) for mask, fit in zip(looks, fits[best], strict=True)])

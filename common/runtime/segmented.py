@@ -23,10 +23,6 @@ _NOT_SEEN = {
     "notices", "placement", "segments", "expected_seconds", "gpu_seconds", "gpu_duration", "gpu_size",
 }  # fmt: skip
 """What of a plan no frame follows from."""
-_NOT_SEEN = {
-    "notices", "placement", "segments", "expected_seconds", "gpu_seconds", "gpu_duration", "gpu_size",
-}  # fmt: skip
-"""What of a plan no frame follows from."""
 
 
 class SegmentedEngine(Engine[Asked]):

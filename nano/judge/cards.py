@@ -82,8 +82,11 @@ PARTS: dict[str, tuple[str, str, str]] = {
     ),
     "animate": (
         "WanAnimateTransformer3DModel with CLIP, a pose and a face, 36 input channels, 1.82M parameters",
-        "not trained yet: random weights",
-        "nothing",
+        "`nano.train.transformer`: from i2v-clip, 6,971 steps in 326 s at a rate of 1.2e-3; then 10,529 steps in "
+        "375 s at 7.2e-4 and 7,580 in 270 s at 5.4e-4 on other samples (seeds 1 and 2), where the shape counts "
+        "5 times and the motion encoder learns no more; 45 "
+        "of 100 segments keep the driving clip's scene, 55 of 100 go on from carried frames",
+        "flow-matching loss 0.157, then, with that weight, 0.157 and 0.142",
     ),
     "lightning": (
         "LoRAs for 4 steps at guidance 1 in the key format of the lightx2v files: dense and MoE HIGH and LOW of "

@@ -72,6 +72,15 @@ def test_an_inverted_vace_mask_is_caught():
     assert got["inverted-mask/outside-over-26dB"] < got["inpaint/outside-over-26dB"]
 
 
+@pytest.mark.slow
+def test_a_character_goes_the_driving_shapes_way():
+    got = means("animate", 3)
+    for name in ("animate", "replace", "joined", "joined-replace"):
+        assert got[f"{name}/iou"] >= 0.6 and got[f"{name}/colour"] == 1.0
+    assert got["replace/kept-psnr"] >= 26 and got["joined-replace/kept-psnr"] >= 26
+    assert got["joined/second-iou"] >= 0.6 and got["joined/no-jump"] == 1.0
+
+
 SAYS_IT = {"background": 0.98, "colour": 0.95, "motion": 0.90, "shape": 0.85}
 FROM_A_PICTURE = {"first-frame-over-24dB": 0.99, "first-frame-nearest": 0.99, "motion": 0.90}
 TARGETS: dict[str, dict[str, float]] = {
@@ -105,6 +114,22 @@ TARGETS: dict[str, dict[str, float]] = {
         "half/kept-psnr": 26,
         "half/colour": 0.95,
         "half/shape": 0.85,
+    },
+    "animate": {
+        "animate/iou": 0.6,
+        "animate/identity": 0.90,
+        "animate/motion": 0.90,
+        "animate/background": 0.98,
+        "replace/iou": 0.6,
+        "replace/identity": 0.90,
+        "replace/kept-psnr": 26,
+        "replace/kept-over-26dB": 0.99,
+        "joined/second-iou": 0.6,
+        "joined/no-jump": 0.99,
+        "joined/identity": 0.90,
+        "joined-replace/second-iou": 0.6,
+        "joined-replace/no-jump": 0.99,
+        "joined-replace/kept-psnr": 26,
     },
 }
 
@@ -158,6 +183,10 @@ def test_v2v_keeps_less_of_the_track_with_more_strength():
 
 def test_an_inverted_mask_fails_the_full_check():
     assert full("vace")["inverted-mask/outside-over-26dB"] < 0.9
+
+
+def test_a_pose_that_stands_still_is_followed_too():
+    assert full("animate")["held-pose/iou"] < full("animate")["animate/iou"] - 0.2
 
 
 @pytest.mark.parametrize(
