@@ -49,29 +49,17 @@ class Nano:
         del means  # it needs nothing of a machine
         self.notices: list[str] = []
 
-<<<<<<< HEAD
     def see(
         self, frames: Sequence[Frame], check: Check, after: Sighting | None = None
     ) -> list[Sighting | None]:
-        """One sighting a frame, None where there is no shape; InputError for what is not nano's world."""
-        del after  # shapes of that world never change their size: the largest stays the same
-        small = [_small(frame) for frame in frames]
-        floor = _floor(small)
-        found = [_parts(s, floor) for s in small]
-        if any(len(parts) > 1 for parts in found):
-            self.note("The driving video shows more than one shape: the largest is followed.")
-        masks = [parts[0] if parts else None for parts in found]
-=======
-    def see(self, frames: Sequence[Frame], check: Check) -> list[Sighting | None]:
         """One sighting a frame, None where there is no shape; InputError for clips that are not nano's world.
 
         A single picture may be the character's, which may look as it likes.
         """
         masks = self._masks(frames)
->>>>>>> a-nano
         shape = _shape([mask for mask in masks if mask is not None])
         if shape is None:
-            if len(frames) > 1:
+            if len(frames) > 1 and after is None:  # it may have left the picture since
                 raise _not_ours()
             return [None for _ in frames]
         sightings: list[Sighting | None] = []
