@@ -39,12 +39,12 @@ def walk(page: Page, url: str) -> None:
     page.click(".page-i2v .actions button:has-text('Generate')")
     page.wait_for_selector(".page-i2v .progress.done", timeout=WAIT)
     shoot(page, "i2v")
+    performance(page)
     page.click(".studio-header .generation input")
     page.click("[role=option]:has-text('Wan 2.1')")
     page.wait_for_selector(".nav [data-page=vace]:not(.off)")
     example(page, "flf2v")
     example(page, "vace")
-    performance(page)
     for name in ("gallery", "settings"):
         page.click(f".nav [data-page={name}]")
         shoot(page, name)

@@ -12,6 +12,7 @@ import numpy as np
 
 from common import cache
 from common.contract import Notice
+from common.errors import StudioError
 from common.modes.base import Asked
 from common.run.service import Ready, Update
 from common.runtime.engine import Engine
@@ -54,9 +55,7 @@ class SegmentedEngine(Engine[Asked]):
         """What a segment goes on from: the last frames of the one before, None for the first."""
         if ready.segment == 0:
             return None
-        before = self.kept(ready).read(ready.segment - 1)
-        assert before is not None  # it was made, or found, before this one was asked for
-        return before[-self.carried(ready) :]
+        return _read(self.kept(ready), ready.segment - 1)[-self.carried(ready) :]
 
     def _made(self, ready: Ready[Asked], job: Job) -> Generator[Update, None, None]:
         kept, count = self.kept(ready), len(ready.plan.segments)
@@ -79,7 +78,16 @@ class SegmentedEngine(Engine[Asked]):
     def _joined(self, ready: Ready[Asked], kept: Kept, job: Job) -> Made:
         parts: list[Frames] = []
         for index in range(kept.count):
-            part = kept.read(index)
-            assert part is not None  # held: no sweep takes it
+            part = _read(kept, index)
             parts.append(part if index == 0 else part[self.carried(ready) :])
         return self._written(ready, np.concatenate(parts)[: ready.plan.num_frames], job)
+
+
+def _read(kept: Kept, index: int) -> Frames:
+    """A segment that was made, or found, before: no sweep of ours takes it, but another process may have ended it."""
+    if (frames := kept.read(index)) is None:
+        raise StudioError(
+            f"segment {index + 1} was deleted or damaged meanwhile; start again: the others are kept",
+            title="A finished segment is gone",
+        )
+    return frames
