@@ -93,7 +93,7 @@ class AnimatePanel(Panel):
     def _draw_look(self, row: Checkpoint) -> None:
         with self._group("look", shown=reads_pose(row)):
             gr.HTML(f'<p class="dim">⚠ {escape(READS)}</p>')
-            with gr.Row(elem_classes="actions"):
+            with gr.Row(elem_classes="looking"):
                 self.look = gr.Button("Preview the processing", size="sm", elem_id="animate-prepare", scale=3)
                 self._halt = gr.Button("Stop", variant="stop", size="sm", visible=False, scale=1)
             self.said = gr.HTML("")
