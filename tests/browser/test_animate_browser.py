@@ -25,6 +25,14 @@ def example(page: Any, name: str) -> None:
     expect(page.locator(".todo")).to_have_count(0)
 
 
+def steps(page: Any, count: int) -> None:
+    """Fewer than usual, set under Advanced, which stays open."""
+    page.get_by_role("button", name="Advanced").click()
+    page.get_by_label("number input for Steps").fill(str(count))
+    page.get_by_label("number input for Steps").press("Tab")
+    expect(page.locator("div.block.label")).to_contain_text(f"{count} steps")
+
+
 def pick(page: Any, name: str) -> None:
     page.locator("label:visible:has(input[type=radio])", has=page.get_by_text(name, exact=True)).last.click()
 
@@ -62,8 +70,9 @@ def test_a_finished_job_shows_what_it_was_made_from(visit: Any, address: str) ->
     example(page, "Star, driven")
     page.get_by_role("button", name="Processing outputs").click()
     expect(page.locator("#animate-outputs")).to_contain_text("is shown here")
+    steps(page, 4)
     page.get_by_role("button", name="Generate", exact=True).click()
-    expect(page.locator(".progress.done")).to_contain_text("20 steps × 2 segments")
+    expect(page.locator(".progress.done")).to_contain_text("4 steps × 2 segments")
     expect(page.locator(".progress.done")).to_contain_text("from image, video")
     for name in SHOWN[:2]:
         plays(clip(page, name), *((512, 512) if name == "face" else (128, 128)))
@@ -74,6 +83,7 @@ def test_a_finished_job_shows_what_it_was_made_from(visit: Any, address: str) ->
 def test_a_job_stopped_after_its_first_segment_goes_on_from_there(visit: Any, address: str) -> None:
     page = opened(visit, address)
     example(page, "Star, driven")
+    steps(page, 12)
     page.get_by_role("button", name="Generate", exact=True).click()
     strip = page.locator(".output > .card .progress, .progress").first
     expect(strip).to_contain_text(re.compile("(S|s)egment 2 of 2"))
@@ -81,7 +91,6 @@ def test_a_job_stopped_after_its_first_segment_goes_on_from_there(visit: Any, ad
     expect(page.locator(".progress.stopped")).to_contain_text(
         "1 of 2 segments is kept; Generate again goes on from there."
     )
-    page.get_by_role("button", name="Advanced").click()
     seed = page.get_by_label("number input for Seed").input_value()
     page.get_by_role("button", name="Generate", exact=True).click()
     expect(page.locator(".progress.done")).to_contain_text(f"seed {seed}")
