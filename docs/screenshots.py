@@ -70,9 +70,10 @@ def performance(page: Page) -> None:
     page.click(".page-animate .actions button:has-text('Generate')")
     page.wait_for_selector(".page-animate .progress.done", timeout=WAIT)
     shoot(page, "animate")
-    page.locator("#animate-outputs").scroll_into_view_if_needed()
+    page.set_viewport_size({"width": 1360, "height": 1800})  # all of it at once
     page.wait_for_timeout(1200)
     page.locator("#animate-outputs").screenshot(path=str(IMAGES / "animate-outputs.png"))
+    page.set_viewport_size({"width": 1360, "height": 900})
 
 
 def main(url: str) -> None:
