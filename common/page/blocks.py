@@ -31,8 +31,21 @@ class LeanSessions(OrderedDict[str, SessionState]):
     """
 
     def __setitem__(self, session: str, state: SessionState) -> None:
-        state.config_values.clear()
+        state.config_values = _Nothing()
         super().__setitem__(session, state)
+
+
+class _Nothing(dict[int, dict[str, Any]]):
+    """Keeps nothing of what it is told: every event of a page tells its outputs' configuration anew."""
+
+    def __contains__(self, key: object) -> bool:
+        return True
+
+    def __getitem__(self, key: int) -> dict[str, Any]:
+        return {}
+
+    def __setitem__(self, key: int, value: dict[str, Any]) -> None:
+        pass
 
 
 class StudioBlocks(gr.Blocks):

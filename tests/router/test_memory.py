@@ -15,15 +15,13 @@ from typing import Any
 import httpx
 import pytest
 
-from common.panels.all import PANELS
 from tests.security.attacker import Attacker
 from tests.studio import ROOT
 
 pytestmark = pytest.mark.slow
 WARM, MANY = 40, 100
-GROWTH = 12_000_000 * len(PANELS)
-"""Bytes over the second hundred: what Gradio keeps of a page, whose size goes with its panels, until the page is
-closed. An event list or a client kept per job or page would be more."""
+GROWTH = 60_000_000
+"""Bytes over the second hundred: an event list or a client kept per job or page would be more."""
 
 
 @pytest.fixture
