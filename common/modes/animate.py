@@ -74,8 +74,10 @@ class Animate(Mode[Request]):
                                         "animate_mode": "replace"}),
     )  # fmt: skip
 
-    def cropped(self, request: Request) -> tuple[str, ...]:
-        """The character is fitted whole, with black beside it; a face is square anyway."""
+    def cropped(self, request: Request, checkpoint: Checkpoint) -> tuple[str, ...]:
+        """The character is fitted whole, with black beside it; for Animate-2 the video. A face is square anyway."""
+        if not reads_pose(checkpoint):
+            return ("image",)
         return ("video", "pose_video", *SCENE)
 
     def frames(self, request: Request, checkpoint: Checkpoint, weights: Weights) -> int:
@@ -149,6 +151,8 @@ class Animate(Mode[Request]):
         replaces = request.animate_mode == "replace"
         if request.retarget and (replaces or not reads_pose(checkpoint)):
             notices.append("Retargeting fits a pose to a character that is animated; it has no effect here.")
+        elif request.retarget and weights == "nano":
+            notices.append("Wan-Nano's shapes have no bones to fit: retargeting changes nothing here.")
         if request.relight and not (replaces and RELIGHT in checkpoint.other_loras):
             notices.append("Relighting is for a character that replaces somebody; it has no effect here.")
         elif request.relight and weights == "nano" and not LORAS[RELIGHT].kind:

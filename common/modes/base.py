@@ -94,7 +94,7 @@ class Mode(Generic[Asked]):
         """Rules of this mode alone: raises InputError, returns notices. Reads no file."""
         return []
 
-    def cropped(self, request: Asked) -> tuple[str, ...]:
+    def cropped(self, request: Asked, checkpoint: Checkpoint) -> tuple[str, ...]:
         """The media slots whose centre is cut out where they have another shape than the video."""
         return tuple(slot.name for slot in self.slots)
 
@@ -215,7 +215,7 @@ class Mode(Generic[Asked]):
         rules.between("flow_shift", shift, *rules.FLOW_SHIFTS)
         rules.between("seed", request.seed, -1, MAX_SEED)
         notices += self.check(request, checkpoint, weights)
-        notices += self._crops(request, size)
+        notices += self._crops(request, checkpoint, size)
         notices += _common_notices(request, checkpoint, preset, num_frames, cfg, weights)
         notices += unguided + rules.small_notices(size, checkpoint, weights)
         there = checkpoint.attachable(weights)
@@ -296,13 +296,13 @@ class Mode(Generic[Asked]):
         """What has to fit."""
         return placement.Job(shape, reads_media=bool(self.slots))
 
-    def _crops(self, request: Asked, size: Resolution) -> list[str]:
+    def _crops(self, request: Asked, checkpoint: Checkpoint, size: Resolution) -> list[str]:
         """What is cut away of media that were measured."""
-        shape = (size.width, size.height)
+        shape, cropped = (size.width, size.height), self.cropped(request, checkpoint)
         said = [
             rules.crop_notice(slot.name, (handle.width, handle.height), shape)
             for slot, handle in self.media(request)
-            if slot.name in self.cropped(request) and handle.width and handle.height
+            if slot.name in cropped and handle.width and handle.height
         ]
         return list(dict.fromkeys(text for text in said if text))
 

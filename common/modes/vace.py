@@ -111,7 +111,7 @@ class VACE(Mode[Request]):
         keys = self.checkpoints if allowed is None else (*self.checkpoints, *self.community)
         return [CHECKPOINTS[k] for k in keys if allowed is None or k in allowed]
 
-    def cropped(self, request: Request) -> tuple[str, ...]:
+    def cropped(self, request: Request, checkpoint: Checkpoint) -> tuple[str, ...]:
         """Clips and frames that a sub-mode fits by cropping; a mask follows its clip, references are fitted whole."""
         submode = submode_of(request)
         if request.fit == "pad" or "fit" not in submode.takes:

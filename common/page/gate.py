@@ -1,8 +1,9 @@
 """The one gate for files: whatever enters an app is an upload, a result of this federation, or refused.
 
-An upload lies in this app's cache under the hash of its content, a result under a random name: who can name one
-has had it. A URL is fetched and becomes an upload, unless it is a result of one of our own places; those stay
-where they are. Nothing else on this machine can be named.
+An upload lies in this app's cache under the hash of its content, a result under a random name, and what was prepared
+of media under a hash of those and of what was asked: who can name one has had it. A URL is fetched and becomes an
+upload, unless it is a result of one of our own places; those stay where they are.
+Nothing else on this machine can be named.
 """
 
 from __future__ import annotations

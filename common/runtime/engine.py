@@ -33,7 +33,7 @@ from common.contract import (
 from common.errors import DiskError, InputError, StudioError, UnavailableError
 from common.media import files
 from common.media.lineage import read_lineage
-from common.media.write import write_video
+from common.media.write import write_pictures
 from common.memory import Shape
 from common.modes.base import PRESETS, Asked, MediaSlot, Mode
 from common.run.runner import explain
@@ -258,13 +258,13 @@ class Engine(ABC, Generic[Asked]):
         steps = self.mode.denoising_steps(request, plan.num_inference_steps)
         return self.make(pipe, ready, steps, job)
 
-    def _written(self, ready: Ready[Asked], frames: NDArray[np.uint8], job: Job) -> Made:
+    def _written(self, ready: Ready[Asked], frames: Iterable[NDArray[np.uint8]], job: Job) -> Made:
         plan = ready.plan
         job.stage("save", "Writing the video")
         lineage = self._lineage(ready)
         # In a folder that nobody can guess: who can name a result may use it.
         draft = cache.results() / secrets.token_hex(16) / f".{plan.mode}-{plan.seed}.mp4"
-        write_video(frames, plan.fps, draft, lineage)
+        write_pictures(frames, (plan.width, plan.height), plan.fps, draft, lineage)
         digest = files.sha256(draft)
         path = draft.replace(draft.with_name(f"{plan.mode}-{plan.seed}-{digest[:8]}.mp4"))
         done = Done(

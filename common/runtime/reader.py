@@ -62,7 +62,7 @@ class Reader:
         if files.is_video(handle):
             clip = self._clip(handle, field)
             width, height = clip.size
-            facts |= {"frames": clip.count, "fps": round(clip.fps, 3), "seconds": round(clip.seconds, 3)}
+            facts |= _figures(clip)
         else:
             width, height = pictures.picture_size(handle, field)
         return handle.model_copy(update={**facts, "width": width, "height": height})
@@ -106,8 +106,7 @@ class Reader:
         The first ones, or with `from_end` the last.
         """
         clip = self._clip(handle, field)
-        known = handle.model_copy(update={"frames": clip.count, "fps": clip.fps})
-        total = rules.clip_length(known, fps) or 1
+        total = _length(clip, handle, fps)
         start = max(total - most, 0) if from_end else 0
         numbers = [clip.nearest(k / fps) for k in range(start, min(start + most, total))]
         return [each(frame) for frame in clip.pictures(numbers, need)]
@@ -126,7 +125,7 @@ class Reader:
         Those beyond the clip's end do not come.
         """
         clip = self._clip(handle, field)
-        count = rules.clip_length(handle.model_copy(update={"frames": clip.count, "fps": clip.fps}), fps) or 1
+        count = _length(clip, handle, fps)
 
         def read(numbers: Sequence[int]) -> Iterator[Frame]:
             for frame in clip.pictures([clip.nearest(n / fps) for n in numbers if n < count], need):
@@ -139,3 +138,13 @@ class Reader:
         if path not in self._clips:
             self._clips[path] = Clip(path, field, files.shown_name(handle), self.watch)
         return self._clips[path]
+
+
+def _figures(clip: Clip) -> dict[str, object]:
+    """What a handle says of a clip."""
+    return {"frames": clip.count, "fps": round(clip.fps, 3), "seconds": round(clip.seconds, 3)}
+
+
+def _length(clip: Clip, handle: MediaHandle, fps: int) -> int:
+    """Frames of a clip at `fps`, as the plan has counted them: by the same rounded figures."""
+    return rules.clip_length(handle.model_copy(update=_figures(clip)), fps) or 1

@@ -28,6 +28,7 @@ from common.driving.kept import Driven
 from common.driving.makers import MAKERS, Means
 from common.driving.material import Material, Read
 from common.driving.prepare import VERSION, prepare
+from common.errors import InputError
 from common.media import pictures
 from common.modes.animate import MODE, Request, reads_pose, wanted
 from common.panels.animate import AnimatePanel
@@ -45,6 +46,8 @@ from common.space import build_space
 LOOKED_AT = 1280 * 720
 """Pixels of a frame in which a performer is looked for, at the most: hands and faces are small."""
 FACE = (512, 512)
+MAKERS_WORK_ON = "cpu"
+"""ZeroGPU's parent has nothing else, and elsewhere the model has been planned to fill the card."""
 
 
 class AnimateEngine(SegmentedEngine[Request]):
@@ -103,6 +106,12 @@ class AnimateEngine(SegmentedEngine[Request]):
 
     def prepare(self, request: Request, plan: Plan) -> Generator[Update, None, Performance]:
         """Pose, face, background and mask, made in the job's turn as `generate` makes them."""
+        row = CHECKPOINTS[plan.checkpoint]
+        if not reads_pose(row):
+            raise InputError(
+                "checkpoint", f"{row.name} has nothing to prepare: it looks at the driving video itself",
+                hint="try wan2.2-animate-14b",
+            )  # fmt: skip
         return (yield from self.turn(request, plan, self._shown))
 
     def driven(self, request: Request, plan: Plan, character: Image.Image, reader: Reader) -> Driven:
@@ -111,7 +120,7 @@ class AnimateEngine(SegmentedEngine[Request]):
         maker = None
         if any(name not in own for name in wanted(request)):
             download = self.settings.weights == "wan"
-            maker = MAKERS[self.maker(request)](Means(self.means, download, reader.note))
+            maker = MAKERS[self.maker(request)](Means(MAKERS_WORK_ON, download, reader.note))
         reader.stage("Reading the performance")
         size = (plan.width, plan.height)
         return prepare(
@@ -134,11 +143,6 @@ class AnimateEngine(SegmentedEngine[Request]):
                 check=reader.check,
             )
         )  # fmt: skip
-
-    @property
-    def means(self) -> str:
-        """Where makers work: ZeroGPU's parent has no GPU, and its GPU seconds are for the video."""
-        return "cpu" if self.backend.gpu_size else self.backend.device
 
     def maker(self, request: Request) -> str:
         """Who finds the performer: what the weights know, unless somebody chose."""
@@ -198,10 +202,9 @@ def fitted(frame: Image.Image, size: tuple[int, int]) -> Image.Image:
 def written(ready: Ready[Request], job: Job) -> Performance:
     """What `/prepare` hands out: the performance as clips."""
     driven: Driven = ready.inputs["driven"]
-    names = wanted(ready.request)
-    clips = {
-        name: MediaHandle(path=str(driven.clip(part_of(name))), mime="video/mp4") for name in names
-    }
+    job.stage("prepare", "Writing the clips")
+    paths = {name: driven.clip(part_of(name), job.check) for name in wanted(ready.request)}
+    clips = {name: MediaHandle(path=str(path), mime="video/mp4") for name, path in paths.items()}
     return Performance(**clips, notices=job.notices)
 
 

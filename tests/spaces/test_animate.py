@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from common.contract import Notice, Stage, Step
+from common.errors import InputError
 from tests.spaces import media_for_modes as media
 
 EXAMPLES = Path(__file__).parents[2] / "common/examples"
@@ -51,15 +52,24 @@ def test_it_is_as_long_as_the_driving_video_in_segments(jobs, animate_mode) -> N
 
 
 def test_a_stopped_job_keeps_its_segments_and_goes_on_to_the_same_frames(jobs) -> None:
-    whole, _ = finished(jobs(seed=11))
-    updates = jobs(seed=11)
+    asked = {"seed": 11, "num_inference_steps": 3}
+    whole, _ = finished(jobs(**asked))
+    updates = jobs(**asked)
     for _, event in updates:
         if isinstance(event, Step) and event.segment == 2:
             updates.close()
             break
-    frames, events = finished(jobs(seed=11))
-    assert [e.segment for e in events if isinstance(e, Step)] == [2], "the first is not made again"
+    frames, events = finished(jobs(**asked))
+    assert [e.segment for e in events if isinstance(e, Step)] == [2, 2, 2], "the first is not made again"
     assert any("1 of 2 segments" in e.text for e in events if isinstance(e, Notice))
     np.testing.assert_array_equal(frames, whole)
     _, events = finished(jobs(seed=12))
     assert [e.segment for e in events if isinstance(e, Step)] == [1, 2], "another seed is another video"
+
+
+def test_animate_2_has_nothing_to_prepare(service) -> None:
+    engine = service("animate")
+    request = engine.mode.parse(SHORT)
+    plan = engine.plan(request).model_copy(update={"checkpoint": "wan2.2-animate-2-14b"})
+    with pytest.raises(InputError, match="has nothing to prepare: it looks at the driving video itself"):
+        next(engine.prepare(request, plan))

@@ -46,7 +46,7 @@ def working(pipe: Any, plan: Plan, segment: int = 0) -> Iterator[None]:
         free_memory(pipe.transformer.device.type)
         raise GpuError(
             f"Out of GPU memory at {plan.width}x{plan.height}, {plan.segments[segment].frames} frames; "
-            "try fewer frames or a smaller size"
+            f"try {'fewer frames or ' if len(plan.segments) == 1 else ''}a smaller size"
         ) from error
 
 

@@ -173,3 +173,14 @@ def test_each_segment_is_reserved_and_billed_by_itself() -> None:
 def test_all_of_its_rows_are_of_2_2() -> None:
     assert MODE.generations() == ["2.2"]
     assert {CHECKPOINTS[key].gpu_size for key in MODE.checkpoints} == {"xlarge"}
+
+
+def test_what_is_cut_is_what_the_model_has_cut() -> None:
+    tall, wide = {"width": 400, "height": 900}, {"width": 1920, "height": 1080}
+    given = {"image": PICTURE | tall, "video": clip(77) | wide, "width": 640, "height": 800}
+
+    def cut(**values) -> list[str]:
+        return [text.split()[0] for text in plan(**given, **values).notices if "is lost" in text]
+
+    assert cut(checkpoint=V2) == ["image"], "it sees the whole video, with black beside it"
+    assert cut() == ["video"], "the character is fitted whole"

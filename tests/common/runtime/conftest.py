@@ -55,13 +55,13 @@ def t2v() -> Engine:
 def run(t2v: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Run]]:
     """`run(**values)`: a still of 2 steps unless told otherwise."""
     frames: list[np.ndarray] = []
-    write = engine_module.write_video
+    write = engine_module.write_pictures
 
     def keep(made: np.ndarray, *rest: Any) -> None:
         frames.append(made)
         write(made, *rest)
 
-    monkeypatch.setattr(engine_module, "write_video", keep)
+    monkeypatch.setattr(engine_module, "write_pictures", keep)
 
     def go(**values: Any) -> Run:
         defaults: dict[str, Any] = {

@@ -1,0 +1,41 @@
+"""The reader counts a clip as the plan did, whatever its frame rate."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from common.contract import MediaHandle
+from common.modes import rules
+from common.runtime.reader import Reader
+
+
+def clip(path: Path, frames: int, rate: Fraction) -> MediaHandle:
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=rate, options={"preset": "ultrafast"})
+        stream.width = stream.height = 16
+        stream.pix_fmt = "yuv420p"
+        for number in range(frames):
+            picture = np.full((16, 16, 3), number % 250, np.uint8)
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        out.mux(stream.encode())
+    return MediaHandle(path=str(path), mime="video/mp4")
+
+
+@pytest.mark.parametrize(
+    ("frames", "rate", "fps"),
+    [(500, (30_000, 1001), 30), (400, (24_000, 1001), 30), (1000, (60_000, 1001), 30), (31, (25, 1), 30)],
+)
+def test_a_clip_has_as_many_frames_as_the_plan_counts(tmp_path: Path, frames: int, rate, fps: int) -> None:
+    with Reader() as reader:
+        known = reader.measured(clip(tmp_path / "a.mp4", frames, Fraction(*rate)), "video")
+        counted = rules.clip_length(known, fps)
+        assert counted is not None
+        read = reader.by_number(known, "video", fps)
+        assert len(list(read(range(counted)))) == counted
+        assert not list(read([counted])), "there is nothing beyond"
+        assert len(reader.clip(known, "video", fps, counted + 9)) == counted
