@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+if WORKER:
+    # A Gradio server deletes what it served when it ends. Two side by side in one folder, whose videos are named
+    # alike, delete each other's; so each worker has its own, before anything asks where that is.
+    os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix=f"{WORKER}-")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_temp() -> Iterator[None]:
+    yield
+    if WORKER:
+        shutil.rmtree(Path(os.environ["TMPDIR"]), ignore_errors=True)
 
 
 @pytest.fixture

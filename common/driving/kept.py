@@ -1,15 +1,8 @@
-"""What was made of a driving video, on disk in chunks of frames: whole files, read when they are needed.
-
-A file's name ends in the hash of what is in it. So a damaged one is known and made anew, and two processes that
-make the same chunk at once either write the same file or leave two good ones.
-"""
+"""What was made of a driving video, on disk in chunks of frames: whole files, read when they are needed."""
 
 from __future__ import annotations
 
-import hashlib
-import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 from pathlib import Path
@@ -20,6 +13,7 @@ from common.annotate.frames import Check, Frame, Frames, array, unchecked, watch
 from common.cache import used
 from common.errors import StudioError
 from common.media import lossless
+from common.media.shelf import Shelf
 from common.media.write import write_pictures
 
 CHUNK = 40
@@ -29,38 +23,6 @@ CHUNK = 40
 def chunks(count: int) -> list[range]:
     """The numbers of the frames, chunk by chunk."""
     return [range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
-
-
-class Shelf:
-    """The folder of one driving video; it may vanish, or be filled by another process, at any time."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def find(self, name: str, index: int) -> Path | None:
-        """The file of a chunk; None where there is none, or only a damaged one."""
-        for path in sorted(self.folder.glob(f"{name}-{index:04}.*")):
-            with suppress(OSError):
-                if path.suffixes[0] == f".{_hash(path)}":
-                    used(path)
-                    return path
-                path.unlink()
-        return None
-
-    def keep(self, name: str, index: int, kind: str, write: Callable[[Path], None]) -> Path:
-        """What `write` writes, whole or not at all, as the file of a chunk."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        part = self.folder / f".{secrets.token_hex(4)}.part"
-        try:
-            write(part)
-            return part.replace(self.folder / f"{name}-{index:04}.{_hash(part)}{kind}")
-        finally:
-            part.unlink(missing_ok=True)
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -80,13 +42,13 @@ class Driven:
 
     def clip(self, name: str, check: Check = unchecked) -> Path:
         """A part as an mp4 to look at, made when it is first asked for."""
-        path = self.folder / f"{name}.mp4"
-        if not path.is_file():
-            numbers = range(self.count)
-            pictures = (array(frame) for frame in watched(self._read(name, numbers), check))
+        shelf = Shelf(self.folder)
+
+        def write(path: Path) -> None:
+            pictures = (array(frame) for frame in watched(self._read(name, range(self.count)), check))
             write_pictures(pictures, self.sizes[name], self.fps, path, None)
-        used(path)
-        return path
+
+        return shelf.find(name) or shelf.keep(name, None, ".mp4", write)
 
     def _read(self, name: str, numbers: Sequence[int]) -> Iterator[Frame]:
         """One chunk after the other, and of each no more than what is asked for."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from common.annotate.frames import Check, Frame, unchecked
 from common.driving import face
 from common.driving.maker import Maker
+from common.media.shelf import Hold
 
 Read = Callable[[Sequence[int]], Iterator[Frame]]
 PARTS = ("mask", "background", "pose", "face")
@@ -23,7 +24,7 @@ class Material:
     `frames` gives the driving clip by frame numbers, cut to the output's aspect and no smaller than it. `given` are
     the user's own "pose", "face", "background" and "mask", of the output's size (a face of 512x512); what is given
     is not made, and where nothing is left that needs somebody to look, `maker` may be None. `folder` is named by
-    the caller after all of this.
+    the caller after all of this, and `hold` keeps what lies in it from the sweep.
     """
 
     count: int
@@ -39,6 +40,7 @@ class Material:
     given: Mapping[str, Read] = field(default_factory=dict)
     say: Callable[[str], None] = lambda _: None
     check: Check = unchecked
+    hold: Hold = lambda _: None
 
     @property
     def parts(self) -> tuple[str, ...]:

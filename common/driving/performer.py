@@ -10,12 +10,12 @@ from typing import Any
 from common.annotate import masks
 from common.annotate.frames import BLACK, Frame, Frames, letterbox, solid
 from common.driving import face, kept, sightings
-from common.driving.kept import Shelf
 from common.driving.maker import Maker
 from common.driving.material import Material
 from common.driving.progress import Counted
 from common.driving.sightings import Seen
 from common.errors import InputError, StudioError
+from common.media.shelf import Shelf
 
 
 class Performer:

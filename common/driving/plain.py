@@ -6,16 +6,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from common.annotate.frames import Check, Frame
-from common.driving.kept import Driven, Shelf, chunks
+from common.driving.kept import Driven, chunks
 from common.driving.material import Read
 from common.media import lossless
+from common.media.shelf import Hold, Shelf
 
 PART = "driving"
 
 
-def keep(frames: Read, count: int, fps: int, size: tuple[int, int], folder: Path, check: Check) -> Driven:
+def keep(
+    frames: Read, count: int, fps: int, size: tuple[int, int], folder: Path, check: Check, hold: Hold
+) -> Driven:
     """The frames of `size` (width, height), chunk by chunk; those that are there are not read again."""
-    shelf, files = Shelf(folder), list[Path]()
+    shelf, files = Shelf(folder, hold), list[Path]()
 
     def counted(numbers: range) -> Iterator[Frame]:
         for number, frame in zip(numbers, frames(numbers), strict=True):

@@ -11,12 +11,13 @@ from pathlib import Path
 from common.annotate import masks
 from common.annotate.frames import Check, Frame, cover
 from common.driving import background
-from common.driving.kept import Driven, Shelf, chunks
+from common.driving.kept import Driven, chunks
 from common.driving.material import Material
 from common.driving.performer import Performer, fault
 from common.driving.progress import Counted
 from common.errors import InputError
 from common.media import lossless
+from common.media.shelf import Shelf
 
 VERSION = 1
 """Raise when something is drawn differently: it belongs into the name of the folder."""
@@ -46,7 +47,7 @@ class _Preparing:
     def __init__(self, material: Material) -> None:
         self.m = material
         self.notices: list[str] = []
-        self.shelf = Shelf(material.folder)
+        self.shelf = Shelf(material.folder, material.hold)
         steps = [
             *(["see"] if material.looks else []), *(["mask"] if "mask" in material.made else []), "draw"
         ]  # fmt: skip

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
 from PIL import Image
 
+from common import cache
 from common.contract import ImageFrom, MediaHandle
 from common.errors import MediaError
 from common.media import files, pictures
@@ -27,6 +29,7 @@ class Reader:
         self.job = job or Job()
         self.watch = Watch(self.job.check)
         self._clips: dict[Path, Clip] = {}
+        self._held = ExitStack()
 
     def __enter__(self) -> Reader:
         return self
@@ -36,6 +39,7 @@ class Reader:
     ) -> None:
         for clip in self._clips.values():
             clip.close()
+        self._held.close()
 
     @property
     def notices(self) -> list[str]:
@@ -53,6 +57,10 @@ class Reader:
     def note(self, text: str) -> None:
         """Something was changed or should be known; said once."""
         self.job.note(text)
+
+    def hold(self, path: Path) -> None:
+        """A file that the job reads until it ends: no sweep may take it, however long that is."""
+        self._held.enter_context(cache.holding([str(path)]))
 
     def measured(self, handle: MediaHandle, field: str) -> MediaHandle:
         """The handle with mime, size and hash filled in from the file itself."""

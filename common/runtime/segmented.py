@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from common import cache
 from common.contract import Notice
 from common.errors import StudioError
+from common.media.shelf import Hold
 from common.modes.base import Asked
 from common.run.service import Ready, Update
 from common.runtime.engine import Engine
@@ -42,16 +43,12 @@ class SegmentedEngine(Engine[Asked]):
     def made_from(self, ready: Ready[Asked]) -> str:
         """Names all that the frames follow from, beside the plan: equal for equal inputs."""
 
-    def read_again(self, ready: Ready[Asked]) -> Iterable[Path]:
-        """Files that every segment reads: no sweep may take them while a long job goes on."""
-        return ()
-
-    def kept(self, ready: Ready[Asked]) -> Kept:
+    def kept(self, ready: Ready[Asked], hold: Hold = lambda _: None) -> Kept:
         """Where the segments of a job lie."""
         plan = ready.plan.model_dump_json(exclude=_NOT_SEEN)
         made = [str(VERSION), plan, self.mode.said(ready.request), self.made_from(ready)]
         key = hashlib.sha256("\0".join(made).encode()).hexdigest()[:24]
-        return Kept(cache.results() / "segments" / key, len(ready.plan.segments))
+        return Kept(cache.results() / "segments" / key, len(ready.plan.segments), hold)
 
     def tail(self, ready: Ready[Asked]) -> Frames | None:
         """What a segment goes on from: the last frames of the one before, None for the first."""
@@ -60,15 +57,17 @@ class SegmentedEngine(Engine[Asked]):
         return _read(self.kept(ready), ready.segment - 1)[-self.carried(ready) :]
 
     def _made(self, ready: Ready[Asked], job: Job) -> Generator[Update, None, None]:
-        kept, count = self.kept(ready), len(ready.plan.segments)
-        with cache.holding(str(path) for path in (*kept.paths, *self.read_again(ready))):
-            missing = [index for index in range(count) if not kept.has(index)]
+        count = len(ready.plan.segments)
+        with ExitStack() as held:
+            kept = self.kept(ready, lambda path: held.enter_context(cache.holding([str(path)])))
+            missing = yield from work(lambda _: [index for index in range(count) if not kept.has(index)], job)
             if len(missing) < count:
                 found = count - len(missing)
                 text = f"{found} of {count} segments were there from before; the job goes on from them."
                 yield None, Notice(text=text, t=job.seconds())
             for index in missing:
                 yield from super()._made(replace(ready, segment=index), job)
+                yield from work(lambda _, made=index: kept.has(made), job)  # perhaps by a worker: held from now on
             made = yield from work(lambda job: self._joined(ready, kept, job), job)
         kept.clear()
         yield str(made.path), made.done

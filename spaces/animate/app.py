@@ -77,9 +77,6 @@ class AnimateEngine(SegmentedEngine[Request]):
         """The performance's folder is named after its media; the character may have been cut from a clip."""
         return key([ready.inputs["driven"].folder.name, looks(ready.inputs["image"])])
 
-    def read_again(self, ready: Ready[Request]) -> list[Path]:
-        return [path for part in ready.inputs["driven"].files.values() for path in part]
-
     def make(self, pipe: Any, ready: Ready[Request], steps: int, job: Job) -> NDArray[np.uint8]:
         """One segment: its own frames of the performance, and the last ones of the segment before."""
         request, plan = ready.request, ready.plan
@@ -141,6 +138,7 @@ class AnimateEngine(SegmentedEngine[Request]):
                 folder=self.kept_in(request, plan, character),
                 say=reader.note,
                 check=reader.check,
+                hold=reader.hold,
             )
         )  # fmt: skip
 
@@ -156,7 +154,7 @@ class AnimateEngine(SegmentedEngine[Request]):
         size = (plan.width, plan.height)
         read = reader.by_number(request.video, "video", plan.fps, need=size, each=lambda f: letterbox(f, *size))
         folder = results() / "prepared" / key([*size, plan.num_frames, plan.fps, request.video.sha256])
-        return plain.keep(read, plan.num_frames, plan.fps, size, folder, reader.check)
+        return plain.keep(read, plan.num_frames, plan.fps, size, folder, reader.check, reader.hold)
 
     def looked_at(self, video: MediaHandle | None, plan: Plan, reader: Reader) -> Read:
         """The driving video's frames in the output's shape, as large as makers are helped by."""

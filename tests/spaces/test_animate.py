@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from common import cache
 from common.contract import Notice, Stage, Step
 from common.errors import InputError
 from tests.spaces import media_for_modes as media
@@ -57,6 +58,8 @@ def test_a_stopped_job_keeps_its_segments_and_goes_on_to_the_same_frames(jobs) -
     updates = jobs(**asked)
     for _, event in updates:
         if isinstance(event, Step) and event.segment == 2:
+            (first,) = (cache.results() / "segments").rglob("*.npy")
+            assert cache.held(first), "no sweep may take it while the second is made"
             updates.close()
             break
     frames, events = finished(jobs(**asked))

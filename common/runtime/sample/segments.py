@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from common import cache
+from common.media.shelf import Hold, Shelf
 
 Frames = NDArray[np.uint8]
+NAME = "segment"
 
 
 def own_frames(index: int, num_frames: int, length: int, carried: int) -> list[int]:
@@ -32,33 +33,32 @@ def _bounced(number: int, count: int) -> int:
 class Kept:
     """The segments of one video as files in a folder: whoever makes them writes, and another process may read."""
 
-    def __init__(self, folder: Path, count: int) -> None:
-        self.folder, self.count = folder, count
-
-    @property
-    def paths(self) -> list[Path]:
-        """Where each of them is, or will be."""
-        return [self.folder / f"{index:03}.npy" for index in range(self.count)]
+    def __init__(self, folder: Path, count: int, hold: Hold = lambda _: None) -> None:
+        self.count = count
+        self._shelf = Shelf(folder, hold)
 
     def read(self, index: int) -> Frames | None:
         """The frames [frames, height, width, 3]; None where they are not there, or not whole."""
+        if (path := self._shelf.find(NAME, index)) is None:
+            return None
         try:
-            return np.load(self.paths[index], allow_pickle=False)
-        except (OSError, ValueError, EOFError):
+            return np.load(path, allow_pickle=False)
+        except OSError:  # deleted just now
             return None
 
     def has(self, index: int) -> bool:
         """Whether a segment is there, whole."""
-        try:
-            return len(np.load(self.paths[index], mmap_mode="r", allow_pickle=False)) > 0
-        except (OSError, ValueError, EOFError):
-            return False
+        return self._shelf.find(NAME, index) is not None
 
     def write(self, index: int, frames: Frames) -> None:
         """Keeps a segment, whole or not at all."""
-        with cache.whole(self.paths[index]) as part, part.open("wb") as file:
-            np.save(file, frames, allow_pickle=False)
+
+        def write(path: Path) -> None:
+            with path.open("wb") as file:
+                np.save(file, frames, allow_pickle=False)
+
+        self._shelf.keep(NAME, index, ".npy", write)
 
     def clear(self) -> None:
         """Lets them go: the video is there."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self._shelf.folder, ignore_errors=True)

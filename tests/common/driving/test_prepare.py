@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 import shutil
 import subprocess
@@ -268,6 +269,22 @@ def test_a_chunk_that_vanishes_after_preparing_is_named(tmp_path: Path) -> None:
     assert driven.frames("pose", [9])
     with pytest.raises(StudioError, match="pose video was deleted"):
         driven.frames("pose", [9, 10])
+
+
+def test_a_damaged_clip_to_look_at_is_made_anew(tmp_path: Path) -> None:
+    driven = prepare(material(tmp_path, 12))
+    path = driven.clip("pose")
+    before = path.read_bytes()
+    assert driven.clip("pose") == path
+    damaged(path)
+    assert driven.clip("pose").read_bytes() == before
+
+
+def test_chunks_are_held_from_the_moment_that_they_are_there(tmp_path: Path) -> None:
+    for _ in range(2):  # made, and found
+        held: set[Path] = set()
+        driven = prepare(dataclasses.replace(material(tmp_path, 25), hold=held.add))
+        assert {path for paths in driven.files.values() for path in paths} <= held
 
 
 def test_what_was_said_is_said_again_when_it_is_found(tmp_path: Path) -> None:

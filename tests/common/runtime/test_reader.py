@@ -9,6 +9,7 @@ import av
 import numpy as np
 import pytest
 
+from common import cache
 from common.contract import MediaHandle
 from common.modes import rules
 from common.runtime.reader import Reader
@@ -39,3 +40,10 @@ def test_a_clip_has_as_many_frames_as_the_plan_counts(tmp_path: Path, frames: in
         assert len(list(read(range(counted)))) == counted
         assert not list(read([counted])), "there is nothing beyond"
         assert len(reader.clip(known, "video", fps, counted + 9)) == counted
+
+
+def test_what_is_held_is_held_until_the_job_ends(tmp_path: Path) -> None:
+    with Reader() as reader:
+        reader.hold(tmp_path / "a")
+        assert cache.held(tmp_path / "a")
+    assert not cache.held(tmp_path / "a")

@@ -1,5 +1,7 @@
 """Segments one by one are the pipeline's own loop; what is kept of them is whole or not there."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -59,14 +61,37 @@ def test_frames_beyond_the_end_go_back_and_forth_as_the_pipeline_has_them() -> N
     assert own_frames(0, 1, 3, 0) == [0, 0, 0]
 
 
-def test_a_kept_segment_is_whole_or_not_there(tmp_path) -> None:
-    kept, frames = Kept(tmp_path / "job", 3), np.arange(5 * 4 * 4 * 3, dtype=np.uint8).reshape(5, 4, 4, 3)
+def other_shape(path: Path) -> None:
+    with path.open("wb") as file:
+        np.save(file, np.zeros((5, 2, 2, 3), np.uint8))
+
+
+def zipped(path: Path) -> None:
+    with path.open("wb") as file:
+        np.savez(file, np.zeros(3))
+
+
+HARMS = {
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:150]),
+    "zeroed": lambda path: path.write_bytes(path.read_bytes()[:-48] + bytes(48)),
+    "empty": lambda path: path.write_bytes(b""),
+    "another shape": other_shape,
+    "a zip": zipped,
+    "gone": Path.unlink,
+}
+
+
+@pytest.mark.parametrize("harm", HARMS.values(), ids=HARMS)
+def test_a_kept_segment_is_whole_or_not_there(tmp_path: Path, harm) -> None:
+    kept, frames = Kept(tmp_path / "job", 3), np.arange(1, 241, dtype=np.uint8).reshape(5, 4, 4, 3)
     assert not kept.has(0) and kept.read(0) is None
     kept.write(0, frames)
     assert kept.has(0) and not kept.has(1)
     np.testing.assert_array_equal(kept.read(0), frames)
-    for damage in (b"", b"\x93NUMPY", kept.paths[0].read_bytes()[:150], b"no segment"):
-        kept.paths[1].write_bytes(damage)
-        assert not kept.has(1) and kept.read(1) is None
+    (path,) = (tmp_path / "job").iterdir()
+    harm(path)
+    assert not kept.has(0) and kept.read(0) is None
+    kept.write(0, frames)
+    assert kept.has(0)
     kept.clear()
     assert not kept.has(0)
