@@ -13,8 +13,8 @@ import pytest
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 if WORKER:
-    # A Gradio server deletes what it served when it ends. Two side by side in one folder, whose videos are named
-    # alike, delete each other's; so each worker has its own, before anything asks where that is.
+    # Videos of pretended engines are named after their seeds: two workers in Gradio's one cache would overwrite
+    # and delete each other's. So each has a cache of its own, before anything asks where that is.
     os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix=f"{WORKER}-")
 
 
