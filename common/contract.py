@@ -8,6 +8,7 @@ says beyond this in its answers is ignored.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from mimetypes import guess_type
 from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import (
@@ -96,6 +97,11 @@ class MediaHandle(Given):
     frames: Count | None = None
     seconds: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] | None = None
     meta: dict[Name, Name] = Field(default_factory=lambda: {"_type": "gradio.FileData"}, max_length=8)
+
+    @property
+    def media_type(self) -> str:
+        """The mime type, else what the name suggests; empty where neither says."""
+        return self.mime or guess_type(self.orig_name or self.path, strict=False)[0] or ""
 
 
 class Request(Given):

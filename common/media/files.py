@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import mimetypes
 from pathlib import Path
 
 from common.budgets import BUDGETS
@@ -41,15 +40,9 @@ def shown_name(handle: MediaHandle) -> str:
 
 def is_video(handle: MediaHandle) -> bool:
     """Whether the handle is a clip: by its mime type, else by the ending of its name."""
-    mime = mime_of(handle)
-    if mime:
-        return mime.startswith("video/")
+    if handle.media_type:
+        return handle.media_type.startswith("video/")
     return Path(handle.path).suffix.lower() in VIDEO_SUFFIXES
-
-
-def mime_of(handle: MediaHandle) -> str:
-    """The handle's mime type, else what its name suggests."""
-    return handle.mime or mimetypes.guess_type(handle.orig_name or handle.path)[0] or ""
 
 
 def sha256(path: Path) -> str:

@@ -118,7 +118,9 @@ class Mode(Generic[Asked]):
         """Pictures that take a latent frame each, beside those of the clip."""
         return 0
 
-    def segments(self, request: Asked, checkpoint: Checkpoint, weights: Weights, num_frames: int) -> list[int]:
+    def segments(
+        self, request: Asked, checkpoint: Checkpoint, weights: Weights, num_frames: int
+    ) -> list[int]:
         """Frames of each part that is sampled by itself, in their order."""
         return [num_frames]
 
@@ -199,6 +201,9 @@ class Mode(Generic[Asked]):
         for slot in self.slots:
             if slot.required and getattr(request, slot.name) in (None, []):
                 raise InputError(slot.name, "is required", hint=f"give {slot.label.lower()}")
+        for slot, handle in self.media(request):
+            if slot.kind == "video":
+                rules.clip(slot.name, handle)
         requested, effective, notices = _preset(request.preset, checkpoint, weights)
         preset = checkpoint.presets[effective]
         size = _size(request, checkpoint, weights)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from common.catalog import CLIP_LAW, Checkpoint, Resolution, Weights
 from common.contract import MediaHandle
-from common.errors import InputError
+from common.errors import InputError, MediaError
 
 MIN_SIDE = 128
 MAX_GUIDANCE = 10.0
@@ -36,6 +36,15 @@ def frames(num_frames: int, checkpoint: Checkpoint) -> None:
         below = law.below(num_frames)
         hint = f"try {below} or {min(below + law.step, most)}"
         raise InputError("num_frames", f"must be {law.words}", got=num_frames, hint=hint)
+
+
+def clip(field: str, handle: MediaHandle) -> None:
+    """What takes clips takes no picture; a GIF may be either, which opening it tells."""
+    got = handle.media_type
+    if got.startswith("image/") and got != "image/gif":
+        raise MediaError(
+            field, "must be a clip, and is a picture", got=got, hint="give a video, such as an mp4"
+        )
 
 
 def enough(have: int, wanted: int, field: str) -> None:

@@ -277,7 +277,9 @@ class Engine(ABC, Generic[Asked]):
         if plan.placement is not None:
             return
         weights, backend = self.settings.weights, self.backend
-        shape = Shape(plan.width, plan.height, max(s.frames for s in plan.segments), self.mode.references(request))
+        shape = Shape(
+            plan.width, plan.height, max(s.frames for s in plan.segments), self.mode.references(request)
+        )
 
         def fits(row: Checkpoint) -> bool:
             try:  # it may not have this size, or this length
@@ -334,7 +336,7 @@ class Engine(ABC, Generic[Asked]):
     ) -> Asked:
         filled: dict[str, Any] = {}
         for slot, handle in media_in:
-            known = reader.measured(handle, slot.name)
+            known = reader.measured(handle, slot.name, clip=slot.kind == "video")
             if slot.many:
                 filled.setdefault(slot.name, []).append(known)
             else:

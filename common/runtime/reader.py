@@ -62,15 +62,18 @@ class Reader:
         """A file that the job reads until it ends: no sweep may take it, however long that is."""
         self._held.enter_context(cache.holding([str(path)]))
 
-    def measured(self, handle: MediaHandle, field: str) -> MediaHandle:
-        """The handle with mime, size and hash filled in from the file itself."""
+    def measured(self, handle: MediaHandle, field: str, *, clip: bool = False) -> MediaHandle:
+        """The handle with mime, size and hash filled in from the file itself.
+
+        With `clip` it is one, whatever its name says: a GIF that fills a slot for clips is no picture.
+        """
         path = files.local_file(handle, field)
         self.check()
-        facts: dict[str, object] = {"sha256": files.sha256(path), "mime": files.mime_of(handle)}
-        if files.is_video(handle):
-            clip = self._clip(handle, field)
-            width, height = clip.size
-            facts |= _figures(clip)
+        facts: dict[str, object] = {"sha256": files.sha256(path), "mime": handle.media_type}
+        if clip or files.is_video(handle):
+            opened = self._clip(handle, field)
+            width, height = opened.size
+            facts |= _figures(opened)
         else:
             width, height = pictures.picture_size(handle, field)
         return handle.model_copy(update={**facts, "width": width, "height": height})

@@ -4,7 +4,7 @@ import pytest
 
 from common.catalog import NEGATIVE_PROMPT
 from common.contract import Backend
-from common.errors import InputError
+from common.errors import InputError, MediaError
 from common.modes.all import MODES
 
 T2V = MODES["t2v"]
@@ -139,3 +139,30 @@ def test_fastwan_says_that_its_sparse_attention_is_gone() -> None:
     assert not any(
         "sparse" in text for text in plan(checkpoint="fastwan2.2-ti2v-5b").notices
     )  # its FullAttn one
+
+
+CLIP_SLOTS = [(key, slot.name) for key, mode in MODES.items() for slot in mode.slots if slot.kind == "video"]
+
+
+@pytest.mark.parametrize(("key", "slot"), CLIP_SLOTS)
+@pytest.mark.parametrize(
+    ("picture", "kind"),
+    [
+        ({"path": "a.png"}, "image/png"),
+        ({"path": "a", "orig_name": "A.JPG"}, "image/jpeg"),
+        ({"path": "a.mp4", "mime": "image/webp"}, "image/webp"),
+    ],
+)
+def test_a_picture_where_a_clip_belongs_is_refused_with_the_plan(
+    key: str, slot: str, picture: dict, kind: str
+) -> None:
+    mode = MODES[key]
+    given = {s.name: {"path": "a.mp4" if s.kind == "video" else "a.png"} for s in mode.slots if s.required}
+    request = mode.parse({"prompt": "a", **given, slot: picture})
+    with pytest.raises(MediaError) as refused:
+        mode.plan(request)
+    assert (
+        str(refused.value)
+        == f"{slot} must be a clip, and is a picture; got {kind}, give a video, such as an mp4"
+    )
+    assert refused.value.field == slot

@@ -8,6 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from common import cache
 from common.contract import MediaHandle
@@ -47,3 +48,15 @@ def test_what_is_held_is_held_until_the_job_ends(tmp_path: Path) -> None:
         reader.hold(tmp_path / "a")
         assert cache.held(tmp_path / "a")
     assert not cache.held(tmp_path / "a")
+
+
+def test_a_gif_is_a_clip_where_a_clip_belongs_and_a_picture_elsewhere(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (16, 16), (40 * n, 0, 0)) for n in range(5)]
+    frames[0].save(path := tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=100)
+    with Reader() as reader:
+        given = MediaHandle(path=str(path))
+        known = reader.measured(given, "video", clip=True)
+        assert (known.frames, known.fps, known.width) == (5, 10, 16)
+        rules.clip("video", known)
+        assert len(reader.clip(known, "video", 20, 99)) == rules.clip_length(known, 20) == 10
+        assert reader.measured(given, "image").frames is None
