@@ -26,7 +26,9 @@ class Request(contract.Request):
     prompt: str = Field("", description="What should be seen; may stay empty")
     image: MediaHandle | None = Field(None, description="The character: a picture, or a clip to take it from")
     image_from: ImageFrom = Field("first", description="Frame of a clip: first, last, or seconds")
-    video: MediaHandle | None = Field(None, description="Driving video: who moves, and the scene to replace them in")
+    video: MediaHandle | None = Field(
+        None, description="Driving video: who moves, and the scene to replace them in"
+    )
     animate_mode: Literal["animate", "replace"] = Field(
         "animate", description="`animate` the character, or `replace` who is in the video by it"
     )
@@ -36,10 +38,14 @@ class Request(contract.Request):
     preprocessor: Literal["auto", "vitpose", "mediapipe", "opencv", "nano"] = Field(
         "auto", description="Who finds pose, face and mask in the driving video"
     )
-    pose_video: MediaHandle | None = Field(None, description="Your own pose video, in place of one that is made")
+    pose_video: MediaHandle | None = Field(
+        None, description="Your own pose video, in place of one that is made"
+    )
     face_video: MediaHandle | None = Field(None, description="Your own face video (square, 512x512)")
     background_video: MediaHandle | None = Field(None, description="Your own background video (replace)")
-    mask_video: MediaHandle | None = Field(None, description="Your own mask video: white is the character (replace)")
+    mask_video: MediaHandle | None = Field(
+        None, description="Your own mask video: white is the character (replace)"
+    )
 
 
 class Animate(Mode[Request]):
@@ -85,11 +91,9 @@ class Animate(Mode[Request]):
         field = "video" if request.video is not None else "pose_video"
         clip = request.video or request.pose_video
         asked, have = request.num_frames, rules.clip_length(clip, checkpoint.fps)
-        if clip is not None and clip.mime.startswith("image/"):
-            have = 1
         if have is None:
             return checkpoint.default_frames(weights) if asked is None else asked
-        if asked is None:
+        if asked is None or have <= request.prev_segment_conditioning_frames:  # `check` refuses such a clip
             return min(have, checkpoint.max_frames)
         if asked > have:
             hint = f"try {have} or leave it empty"
@@ -137,18 +141,15 @@ class Animate(Mode[Request]):
         _sources(request, checkpoint)
         length = self.frames(request, checkpoint, weights)
         if length <= carried:
-            # diffusers divides by zero, or runs no segment at all.
-            raise InputError(
-                "num_frames", f"must be at least {carried + 1}: a single frame is no performance", got=length,
-                hint="give a longer driving video",
-            )  # fmt: skip
+            raise _too_few(request, checkpoint, length)
+        _long_enough(request, checkpoint, length)
         return self._notices(request, checkpoint, weights, length)
 
-    def _notices(
-        self, request: Request, checkpoint: Checkpoint, weights: Weights, length: int
-    ) -> list[str]:
-        notices = rules.clip_notices("video", request.video, length, checkpoint)
+    def _notices(self, request: Request, checkpoint: Checkpoint, weights: Weights, length: int) -> list[str]:
         replaces = request.animate_mode == "replace"
+        notices: list[str] = []
+        for name in ("video", *wanted(request)):
+            notices += rules.clip_notices(name, getattr(request, name), length, checkpoint)
         if request.retarget and (replaces or not reads_pose(checkpoint)):
             notices.append("Retargeting fits a pose to a character that is animated; it has no effect here.")
         elif request.retarget and weights == "nano":
@@ -192,6 +193,35 @@ def _sources(request: Request, checkpoint: Checkpoint) -> None:
     if missing or not reads_pose(checkpoint):
         hint = "give a driving video" + (f", or {' and '.join(missing)} as well" if own else "")
         raise InputError("video", "is required", hint=hint)
+
+
+def _too_few(request: Request, checkpoint: Checkpoint, length: int) -> InputError:
+    """No more frames than a segment takes over: diffusers divides by zero, or runs no segment at all."""
+    carried = request.prev_segment_conditioning_frames
+    field = "video" if request.video is not None else "pose_video"
+    have = rules.clip_length(getattr(request, field), checkpoint.fps)
+    why = f"more than the {carried} that a segment takes over"
+    smaller = [n for n in segment_law(checkpoint).carried if n < length]
+    other = f", or prev_segment_conditioning_frames {smaller[0]}" if smaller else ""
+    if have is None or have > carried:
+        most = f" to {min(have, checkpoint.max_frames)}" if have else " or more"
+        rule = f"must be at least {carried + 1}, {why}"
+        return InputError("num_frames", rule, got=length, hint=f"try {carried + 1}{most}{other}")
+    rule = f"must have at least {carried + 1} frames, {why}"
+    return InputError(field, rule, got=f"{have} at {checkpoint.fps} fps", hint=f"give a longer clip{other}")
+
+
+def _long_enough(request: Request, checkpoint: Checkpoint, length: int) -> None:
+    """One's own videos must last as long as the result; a browser's figures may be a frame off, and don't count."""
+    for name in wanted(request):
+        clip: MediaHandle | None = getattr(request, name)
+        have = rules.clip_length(clip, checkpoint.fps)
+        if clip is None or not clip.frames or have is None or have >= length:
+            continue
+        rule = f"must have as many frames as the result: {length} at {checkpoint.fps} fps"
+        shorter = f"num_frames {have} or " if have > request.prev_segment_conditioning_frames else ""
+        without = ", or leave it out and it is made" if request.video is not None else ""
+        raise InputError(name, rule, got=have, hint=f"try {shorter}a longer clip{without}")
 
 
 MODE = Animate()

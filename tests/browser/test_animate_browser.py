@@ -104,7 +104,7 @@ def test_a_single_frame_is_no_performance(visit: Any, address: str, tmp_path: Pa
     page.get_by_label("Clear").last.click()
     fakes.clip(tmp_path / "one.mp4", 128, 128, 1, 30)
     upload(page, ".inputs .block:has([data-testid=video])", tmp_path / "one.mp4")
-    expect(page.locator(".broken")).to_contain_text("must be at least 2: a single frame is no performance")
+    expect(page.locator(".broken")).to_contain_text("must have at least 2 frames, more than the 1")
 
 
 def test_the_size_takes_its_shape_from_the_driving_video(visit: Any, address: str, tmp_path: Path) -> None:

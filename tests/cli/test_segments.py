@@ -50,7 +50,7 @@ def test_the_rest_is_read_from_text() -> None:
         (["--video", "b.mp4"], "image is required; give character"),
         (["--image", "a.png"], "video is required; give a driving video"),
         ([*FILES, "--set", "animate_mode=swap"], "animate_mode is not valid"),
-        ([*FILES, "--frames", "1"], "num_frames must be at least 2: a single frame is no performance"),
+        ([*FILES, "--frames", "1"], "num_frames must be at least 2, more than the 1 that"),
         ([*FILES, "--checkpoint", "wan2.2-animate-2-14b"], "checkpoint must be one that animate runs here"),
     ],
 )

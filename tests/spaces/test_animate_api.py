@@ -102,14 +102,15 @@ def test_what_cannot_be_done_is_said_with_the_way_out(client, tmp_path) -> None:
 
     clip = handle_file(driving(tmp_path / "c.mp4"))
     one = handle_file(driving(tmp_path / "one.mp4", frames=1))
-    assert "must be at least 2" in refused(video=one)
+    assert "video must have at least 2 frames" in refused(video=one)
     assert "must be at least 6" in refused(video=clip, num_frames=5, prev_segment_conditioning_frames=5)
     assert "give a driving video" in refused()
     assert "face_video as well" in refused(pose_video=clip)
     assert "must not exceed what video has" in refused(video=clip, num_frames=300)
     assert "checkpoint must be one that animate runs" in refused(video=clip, checkpoint="wan2.2-animate-2-14b")
     short = handle_file(driving(tmp_path / "short.mp4", frames=6))
-    assert "pose_video must be as long as video" in refused(video=clip, pose_video=short)
+    told = refused(video=clip, pose_video=short)
+    assert "pose_video must have as many frames as the result" in told and "got 7, try num_frames 7" in told
     photo = media.clip(tmp_path / "noise.mp4")["path"]
     noise = np.random.default_rng(0).integers(0, 255, (6, 128, 128, 3), np.uint8)
     with av.open(photo, "w") as out:
@@ -120,5 +121,6 @@ def test_what_cannot_be_done_is_said_with_the_way_out(client, tmp_path) -> None:
             out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         out.mux(stream.encode())
     assert "must show one of nano's shapes" in refused(video=handle_file(photo))
-    assert "must be at least 2" in refused(video=SHORT["image"]), "a picture"
+    assert "video must be a clip, and is a picture" in refused(video=SHORT["image"])
+    assert "mask_video must be a clip, and is a picture" in refused(video=clip, mask_video=SHORT["image"])
     assert "is not a readable" in refused(video=handle_file(str(EXAMPLES.parent / "catalog.py")))

@@ -7,7 +7,7 @@ import pytest
 from common.catalog import CHECKPOINTS
 from common.contract import Backend
 from common.errors import InputError
-from common.modes.animate import MODE
+from common.modes.animate import MODE, OWN, SCENE
 
 PICTURE = {"path": "a.png"}
 UNOPENED = {"path": "a.mp4"}
@@ -102,10 +102,23 @@ def test_nano_has_short_segments_and_no_animate_2() -> None:
     [
         ({"image": None}, "image is required; give character"),
         ({"video": None}, "video is required; give a driving video"),
-        ({"video": clip(1)}, "num_frames must be at least 2: a single frame is no performance; got 1"),
-        ({"video": clip(1)}, "give a longer driving video"),
-        ({"num_frames": 1}, "num_frames must be at least 2"),
-        ({"video": clip(5), "prev_segment_conditioning_frames": 5}, "num_frames must be at least 6"),
+        ({"video": clip(1)}, "video must have at least 2 frames, more than the 1 that a segment takes over; got 1 at "
+                             "30 fps, give a longer clip"),
+        ({"video": clip(1), "num_frames": 77}, "video must have at least 2 frames"),
+        ({"video": None, "pose_video": clip(1), "face_video": UNOPENED}, "pose_video must have at least 2 frames"),
+        ({"video": clip(5), "prev_segment_conditioning_frames": 5},
+         "video must have at least 6 frames, more than the 5 that a segment takes over; got 5 at 30 fps, give a "
+         "longer clip, or prev_segment_conditioning_frames 1"),
+        ({"num_frames": 1}, "num_frames must be at least 2, more than the 1 that a segment takes over; got 1, try 2 "
+                            "or more"),
+        ({"video": clip(60), "num_frames": 4, "prev_segment_conditioning_frames": 5},
+         "num_frames must be at least 6, more than the 5 that a segment takes over; got 4, try 6 to 60, or "
+         "prev_segment_conditioning_frames 1"),
+        ({"video": clip(60), "pose_video": clip(40)},
+         "pose_video must have as many frames as the result: 60 at 30 fps; got 40, try num_frames 40 or a longer "
+         "clip, or leave it out and it is made"),
+        ({"video": None, "pose_video": clip(60), "face_video": clip(1)},
+         "face_video must have as many frames as the result: 60 at 30 fps; got 1, try a longer clip"),
         ({"prev_segment_conditioning_frames": 3}, "prev_segment_conditioning_frames must be 1 or 5 for Wan 2.2"),
         ({"video": clip(60), "num_frames": 90}, "num_frames must not exceed what video has: 60 frames at 30 fps"),
         ({"animate_mode": "swap"}, "animate_mode is not valid"),
@@ -159,6 +172,29 @@ def test_no_length_is_called_too_long_for_a_model_that_makes_segments() -> None:
 
 def test_what_is_resampled_is_said() -> None:
     assert "video is resampled from 24 to 30 fps." in plan(video=clip(48, 24)).notices
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_of_ones_own_videos_it_is_said_too_where_they_are_read(name: str) -> None:
+    mode = "replace" if name in SCENE else "animate"
+    told = plan(video=clip(60), animate_mode=mode, **{name: clip(60, 24)}).notices
+    assert f"{name} is resampled from 24 to 30 fps." in told
+    assert f"{name} has 75 frames at 30 fps; the first 60 are used." in told
+    assert not any(
+        name in text for text in plan(video=clip(60), animate_mode=mode, **{name: clip(60)}).notices
+    )
+
+
+def test_what_is_not_read_is_not_measured_against_the_result() -> None:
+    told = plan(video=clip(60), background_video=clip(20, 24)).notices
+    assert [text for text in told if "background_video" in text] == [
+        "Animating does not use background_video."
+    ]
+
+
+def test_the_browser_s_seconds_are_no_count_of_frames() -> None:
+    pose = {"path": "b.mp4", "seconds": 1.98}
+    assert plan(video={"path": "a.mp4", "seconds": 2.0}, pose_video=pose).num_frames == 60
 
 
 def test_each_segment_is_reserved_and_billed_by_itself() -> None:
