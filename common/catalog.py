@@ -624,7 +624,7 @@ ANNOTATORS: Final[Mapping[str, Annotator]] = {
             package="torchvision", files=("raft_large_C_T_SKHT_V2-ff5fadd5.pth",), licence="BSD-3-Clause",
         ),
         Annotator(
-            "vitpose", "YOLOv10 and ViTPose-H (Animate's whole-body pose)", "Wan-AI/Wan2.2-Animate-14B", 2640,
+            "vitpose", "ViTPose-H with YOLOv10 (whole-body pose)", "Wan-AI/Wan2.2-Animate-14B", 2640,
             package="onnxruntime",
             files=(
                 "process_checkpoint/det/yolov10m.onnx",

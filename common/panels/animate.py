@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from common.catalog import CHECKPOINTS, Checkpoint, Resolution, Weights
+from common.catalog import ANNOTATORS, CHECKPOINTS, Checkpoint, Resolution, Weights
 from common.contract import MediaHandle, Performance, Plan
 from common.errors import Cancelled, StudioError
 from common.modes.animate import OWN, RELIGHT, SCENE, reads_pose, segment_law
@@ -39,8 +39,8 @@ MEDIUM_AREA = 1280 * 704
 OUTPUTS_ID = "animate-outputs"
 LABELS = {"pose_video": "Pose", "face_video": "Face", "background_video": "Background", "mask_video": "Mask"}
 PREPROCESSORS = {
-    "auto": "Automatic", "vitpose": "ViTPose (whole bodies; a download)", "mediapipe": "MediaPipe (faces; a package)",
-    "opencv": "OpenCV (head and shoulders; nothing to download)",
+    "auto": "Automatic", "vitpose": f"{ANNOTATORS['vitpose'].name}, a download",
+    "mediapipe": "MediaPipe (faces), a package", "opencv": "OpenCV (head and shoulders), nothing to download",
 }  # fmt: skip
 OWN_NOTE = (
     '<p class="dim">In place of what is read of the driving video: download one from the processing outputs, change '

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from common.catalog import CHECKPOINTS
+from common.catalog import ANNOTATORS, CHECKPOINTS
 from common.contract import (
     Backend,
     Control,
@@ -94,6 +94,12 @@ def test_nano_offers_nothing_that_has_no_nano() -> None:
     assert not there["relight"] and not there["preprocessor"] and there["background_video"]
     assert [key for _, key in panel.inputs.components["checkpoint"].choices] == [V1]
     assert panel.quality.visible is False
+
+
+def test_who_finds_the_pose_is_called_as_the_catalogue_does() -> None:
+    labels = {key: label for label, key in drawn(weights="wan").inputs.components["preprocessor"].choices}
+    assert labels["vitpose"].startswith("ViTPose-H with YOLOv10 ")
+    assert labels["vitpose"].startswith(ANNOTATORS["vitpose"].name)
 
 
 def test_what_is_hidden_is_not_sent() -> None:
