@@ -272,6 +272,29 @@ def test_a_seed_that_was_chosen_stays() -> None:
     assert panel.runner.asked[0]["seed"] == 5
 
 
+def test_a_random_seed_goes_on_whatever_the_slider_shows_and_a_chosen_one_does_not() -> None:
+    panel = drawn([*steps(3), Cancelled()])
+    seed = run(panel, seed=5)[5]
+    run(panel, seed=seed)  # the slider has followed, Randomize is on
+    run(panel, seed=seed + 1)
+    assert [asked["seed"] for asked in panel.runner.asked] == [seed] * 3
+    run(panel, seed=seed + 1, randomize=False)
+    assert panel.runner.asked[3]["seed"] == seed + 1
+    run(panel)
+    assert panel.runner.asked[4]["seed"] == seed, "that one was another job"
+
+
+def test_a_random_job_that_was_ended_by_its_seed_is_not_made_once_more() -> None:
+    panel = drawn([*steps(3), Cancelled()])
+    seed = run(panel)[5]
+    panel.runner.script = [(None, Stage(name="prepare", text="Opening")), Cancelled()]
+    assert "1 of 3 segments is kept" in run(panel, seed=seed, randomize=False)[2]
+    panel.runner.script = [done()]
+    run(panel, seed=seed, randomize=False)
+    run(panel)
+    assert panel.runner.asked[2]["seed"] == seed != panel.runner.asked[3]["seed"]
+
+
 # ------------------------------------------------------------------ the intermediate videos
 
 
