@@ -7,6 +7,7 @@
     ├── WeightsError            the weights of a checkpoint or LoRA cannot be had
     ├── GpuError                the GPU refused or ran out (quota, queue, memory)
     ├── DiskError               a file cannot be kept (no room, read-only)
+    ├── ResultError             what the model made is broken (invalid numbers)
     ├── UnavailableError        a mode is down, asleep, building or speaks another contract version
     └── Cancelled               the user stopped the job
 
@@ -131,6 +132,13 @@ class DiskError(StudioError):
     title = "No room to keep it"
 
 
+class ResultError(StudioError):
+    """What the model made cannot be shown; nothing is wrong with the request itself."""
+
+    code = "result"
+    title = "The result is broken"
+
+
 class UnavailableError(StudioError):
     """A mode that cannot be reached or does not speak our contract."""
 
@@ -169,8 +177,8 @@ def disk_error(error: OSError) -> DiskError | None:
 _BY_CODE: Mapping[str, type[StudioError]] = {
     cls.code: cls
     for cls in (
-        StudioError, InputError, MediaError, WeightsError, MissingDependency, GpuError, DiskError, UnavailableError,
-        Cancelled,
+        StudioError, InputError, MediaError, WeightsError, MissingDependency, GpuError, DiskError, ResultError,
+        UnavailableError, Cancelled,
     )
 }  # fmt: skip
 

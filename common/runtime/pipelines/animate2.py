@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 from common.catalog import MAX_PROMPT_TOKENS
 from common.contract import Plan
-from common.errors import StudioError
+from common.errors import ResultError
 from common.runtime.sample.attention import compiled_flex
 
 # The events tell what happens; bars fill the log.
@@ -115,7 +115,7 @@ def make_segment(
     except _Raised as raised:
         raise raised.error from None
     if not torch.isfinite(made).all():
-        raise StudioError("The model produced invalid numbers; try another seed or a smaller size")
+        raise ResultError("The model produced invalid numbers; try another seed or a smaller size")
     frames = _bytes(made)
     return frames if tail is None else np.concatenate([tail, frames])
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from common.catalog import CHECKPOINTS, MAX_PROMPT_TOKENS
 from common.contract import Plan, Preview, Step
-from common.errors import GpuError, StudioError
+from common.errors import GpuError, ResultError
 from common.runtime.device.backend import free_memory, out_of_memory
 from common.runtime.job import Job
 from common.runtime.sample import preview, stages
@@ -92,7 +92,7 @@ def _make(
         )
     frames = output.frames[0]
     if not torch.isfinite(frames).all():
-        raise StudioError("The model produced invalid numbers; try another seed or fewer frames")
+        raise ResultError("The model produced invalid numbers; try another seed or fewer frames")
     job.check()
     return (frames * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
 

@@ -38,6 +38,7 @@ RAISED: list[StudioError] = [
     errors.MissingDependency("transformers is not installed"),
     errors.GpuError("out of memory"),
     errors.DiskError("its disk is full"),
+    errors.ResultError("the model produced invalid numbers"),
     errors.UnavailableError("it is asleep"),
     errors.Cancelled(),
 ]

@@ -16,7 +16,7 @@ from PIL import Image
 
 from common.catalog import CHECKPOINTS
 from common.contract import Backend, Placement, Plan
-from common.errors import Cancelled, WeightsError
+from common.errors import Cancelled, ResultError, WeightsError
 from common.runtime.device.residency import Residency
 from common.runtime.model import configs, index, load, whole
 from common.runtime.pipelines import animate2
@@ -185,6 +185,18 @@ def test_a_stop_ends_the_segment_within_a_step_and_a_kept_tail_goes_on_with_it(p
     np.save(kept := io.BytesIO(), first)
     kept.seek(0)
     assert np.array_equal(segment(pipe, given, 1, np.load(kept)[-1:]), second)
+
+
+def test_invalid_numbers_are_an_error_not_a_black_clip(pipes, monkeypatch) -> None:
+    pipe = pipes["distilled"]
+    decode = pipe.vae.decode
+
+    def broken(*args: Any, **values: Any) -> Any:
+        return (decode(*args, **values)[0] * float("nan"),)
+
+    monkeypatch.setattr(pipe.vae, "decode", broken)
+    with pytest.raises(ResultError, match="invalid numbers"):
+        segment(pipe, plan(guidance_scale=1.0), 0)
 
 
 def test_more_frames_may_be_carried(pipes) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from common.contract import PREVIEW_BYTES
-from common.errors import GpuError, InputError, StudioError, UnavailableError
+from common.errors import GpuError, InputError, ResultError, UnavailableError
 from common.runtime.device.seat import seat_of
 from common.runtime.job import Job
 
@@ -185,7 +185,7 @@ def test_invalid_numbers_are_an_error_not_a_black_clip(run, t2v, monkeypatch):
         return (decode(*args, **values)[0] * float("nan"),)
 
     monkeypatch.setattr(pipe.vae, "decode", broken)
-    with pytest.raises(StudioError, match="invalid numbers"):
+    with pytest.raises(ResultError, match="invalid numbers"):
         run()
 
 
