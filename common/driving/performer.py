@@ -148,7 +148,9 @@ class Performer:
 
     def _see_character(self) -> Seen:
         size = self._look(0).size
+        said = len(self.maker.notices)
         found: Sequence[Any] = self.maker.see([letterbox(self.m.reference, *size)], self.counted.look)
+        del self.maker.notices[said:]  # a maker speaks of the driving video
         nobody = "Nobody is found in image: the movement keeps the performer's own proportions."
         return self._kept("character", 0, Seen(found, size, [] if found[0] is not None else [nobody]))
 
