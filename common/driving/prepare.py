@@ -18,7 +18,7 @@ from common.driving.progress import Counted
 from common.errors import InputError
 from common.media import lossless
 
-VERSION = 1
+VERSION = 2
 """Raise when something is drawn differently: it belongs into the name of the folder."""
 
 
