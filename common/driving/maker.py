@@ -22,6 +22,8 @@ class Maker(Protocol):
 
     kept_as: type
     """The named tuple, of numbers and arrays, that its sightings are: so they are kept on disk."""
+    remembers: bool
+    """Whether it goes on with who was away for a whole chunk; else whoever is there then is looked for anew."""
     notices: list[str]
     """What it did that should be known: two people, limbs that nobody sees…"""
 
@@ -56,6 +58,7 @@ class BodyMaker(ABC):
     """
 
     kept_as = Person
+    remembers = False
 
     def __init__(self) -> None:
         self.notices: list[str] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ _ALIKE = 0.75  # least overlap of what is seen and the shape that it is taken fo
 _LEAST = 0.0012  # of the picture: less is a speck
 _ANOTHER = 0.3  # of the largest: a second shape, and no shadow or speck
 _LOOKS = 5  # frames that decide which shape it is
+_ENTERED = 2  # times as much is seen as at first: it is coming into the picture
 _SURE, _LOST = 0.04, 0.15  # of the shape: a fit so far off is tried from other angles, and made anew
 _TURN = 0.2  # radians in which a turn may begin or end between two frames
 _GROWN = 1.1
@@ -32,18 +34,26 @@ _FACE_SIZE = 512
 
 
 class Sighting(NamedTuple):
-    """A shape in pixels of its frame; the angle is 0 upright and grows clockwise."""
+    """A shape in pixels of its frame; the angle is 0 upright and grows clockwise.
+
+    The rest is what the next frame's is looked for by: the turn since the one before, which of OUTLINES it is, and
+    whether that was told by a whole one or only by what the picture's edge left of it.
+    """
 
     x: float
     y: float
     radius: float
     angle: float
+    turning: float = 0.0
+    shape: int = 0
+    whole: bool = False
 
 
 class Nano:
     """Follows the largest shape and draws its figure: a disc with a hand."""
 
     kept_as = Sighting
+    remembers = True
 
     def __init__(self, means: Any = None) -> None:
         del means  # it needs nothing of a machine
@@ -54,27 +64,34 @@ class Nano:
     ) -> list[Sighting | None]:
         """One sighting a frame, None where there is no shape; InputError for clips that are not nano's world.
 
-        A single picture may be the character's, which may look as it likes.
+        A single picture may be the character's, which may look as it likes. A plain background may be empty: the
+        shape may come later.
         """
         masks = self._masks(frames)
-        shape = _shape([mask for mask in masks if mask is not None])
-        if shape is None:
-            if len(frames) > 1 and after is None:  # it may have left the picture since
+        if masks is None:  # a later chunk may be of another scene
+            if len(frames) > 1 and after is None:
                 raise _not_ours()
             return [None for _ in frames]
+        shape, whole = _known(masks, after)
+        if shape is None:
+            if len(frames) > 1 and (whole or not _entering(masks)):
+                raise _not_ours()
+            return [None for _ in frames]
+        last = after if after is not None and after.shape == shape else None
         sightings: list[Sighting | None] = []
-        before: Fit | None = None
-        last: Fit | None = None
         for frame, mask in zip(watched(frames, check), masks, strict=True):
-            before, last = last, None if mask is None else _followed(shape, mask, last, before)
-            sightings.append(None if last is None else _in_frame(last, frame.size))
+            seen = None if mask is None else _followed(shape, mask, last, frame.size)._replace(whole=whole)
+            sightings.append(seen)
+            last = seen or last
         return sightings
 
-    def _masks(self, frames: Sequence[Frame]) -> list[Bool | None]:
-        """What is no background in each frame; nothing at all where there is no plain background."""
+    def _masks(self, frames: Sequence[Frame]) -> list[Bool | None] | None:
+        """What is no background in each frame; None where there is no plain background."""
         small = [_small(frame) for frame in frames]
         floor = _floor(small)
-        found = [[] if floor is None else _parts(s, floor) for s in small]
+        if floor is None:
+            return None
+        found = [_parts(s, floor) for s in small]
         if any(len(parts) > 1 for parts in found):
             self.note("The driving video shows more than one shape: the largest is followed.")
         return [parts[0] if parts else None for parts in found]
@@ -125,14 +142,6 @@ def _small(frame: Frame) -> Picture:
     return pixels.astype(np.float32) / np.float32(WHITE)
 
 
-def _in_frame(fit: Fit, size: tuple[int, int]) -> Sighting:
-    """A fit of the small picture in pixels of the frame."""
-    scale = min(size) / _SHORT
-    return Sighting(
-        (fit.x + 0.5) * scale - 0.5, (fit.y + 0.5) * scale - 0.5, fit.radius * scale, float(fit.angle)
-    )
-
-
 def _floor(frames: Sequence[Picture]) -> Picture | None:
     """The background's colour: what the frames' edges mostly show. None where they show many."""
     edges = np.concatenate(
@@ -165,36 +174,63 @@ def _parts(frame: Picture, floor: Picture) -> list[Bool]:
     return [part & (off > 0.5 * np.median(off[part])) for part in parts]
 
 
+def _known(masks: Sequence[Bool | None], after: Sighting | None) -> tuple[int | None, bool]:
+    """Which shape it is, None for none of nano's or nothing yet; and whether a whole one was there to tell it by."""
+    if after is not None and after.whole:
+        return after.shape, True
+    seen = [mask for mask in masks if mask is not None]
+    if inner := [mask for mask in seen if not _cut(mask)]:
+        return _shape(inner), True
+    most = max((mask.sum() for mask in seen), default=0)
+    shape = _shape([mask for mask in seen if 2 * mask.sum() >= most])
+    return (after.shape if shape is None and after is not None else shape), False
+
+
+def _cut(mask: Bool) -> bool:
+    return bool(mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any())
+
+
+def _entering(masks: Sequence[Bool | None]) -> bool:
+    """Whether nothing is there, or more and more: what it is will be seen later."""
+    areas = [0 if mask is None else int(mask.sum()) for mask in masks]
+    return max(areas) >= _ENTERED * areas[0]
+
+
 def _shape(masks: Sequence[Bool]) -> int | None:
     """Which of nano's shapes the masks show; None for none of them."""
-    inner = [m for m in masks if not (m[0].any() or m[-1].any() or m[:, 0].any() or m[:, -1].any())]
-    known = inner or masks
-    if not known:
+    if not masks:
         return None
-    looks = [known[i] for i in sorted({round(i) for i in np.linspace(0, len(known) - 1, _LOOKS)})]
+    looks = [masks[i] for i in sorted({round(i) for i in np.linspace(0, len(masks) - 1, _LOOKS)})]
     fits = [[best_fit(shape, mask) for mask in looks] for shape in range(len(OUTLINES))]
     best = int(np.argmin([sum(fit.error for fit in some) for some in fits]))
     alike = np.median([overlap(best, mask, fit) for mask, fit in zip(looks, fits[best], strict=True)])
     return best if alike >= _ALIKE else None
 
 
-def _followed(shape: int, mask: Bool, last: Fit | None, before: Fit | None) -> Fit:
-    """The shape in the next frame, where it turns on from the angle that it had."""
+def _followed(shape: int, mask: Bool, last: Sighting | None, size: tuple[int, int]) -> Sighting:
+    """The shape in the next frame of `size`, turned on from the last angle by less than what would look the same."""
+    scale = min(size) / _SHORT  # pixels of the frame in one of the mask
     if last is None:
-        return best_fit(shape, mask)
-    turning = last.angle - before.angle if before else 0.0
-    now = fitted(shape, mask, last._replace(angle=last.angle + turning))
+        fit = best_fit(shape, mask)
+        angle, turning = fit.angle, 0.0
+    else:
+        x, y = (last.x + 0.5) / scale - 0.5, (last.y + 0.5) / scale - 0.5
+        fit = _near(shape, mask, Fit(x, y, last.radius / scale, last.angle + last.turning, math.inf))
+        turning = math.remainder(fit.angle - last.angle, TURNS[shape]) if TURNS[shape] else 0.0
+        angle = last.angle + turning
+    x, y = (fit.x + 0.5) * scale - 0.5, (fit.y + 0.5) * scale - 0.5
+    return Sighting(x, y, fit.radius * scale, angle, turning, shape)
+
+
+def _near(shape: int, mask: Bool, start: Fit) -> Fit:
+    """The fit from where the shape should be; if it is far off, from other angles or anew."""
+    now = fitted(shape, mask, start)
     if now.error > _SURE and TURNS[shape]:
-        either = (last._replace(angle=last.angle + turning + by) for by in (-_TURN, _TURN))
-        now = min(now, *(fitted(shape, mask, start) for start in either), key=lambda fit: fit.error)
+        either = (start._replace(angle=start.angle + by) for by in (-_TURN, _TURN))
+        now = min(now, *(fitted(shape, mask, at) for at in either), key=lambda fit: fit.error)
     if now.error <= _LOST:
         return now
-    anew = best_fit(shape, mask)
-    if anew.error >= now.error:
-        return now
-    turn = TURNS[shape]
-    whole = round((last.angle + turning - anew.angle) / turn) * turn if turn else 0.0
-    return anew._replace(angle=anew.angle + whole)
+    return min(now, best_fit(shape, mask), key=lambda fit: fit.error)
 
 
 def _box(seen: Sighting, size: tuple[int, int]) -> Frame:

@@ -90,7 +90,7 @@ class Performer:
         own = " and ".join(f"{part}_video" for part in self.m.parts if part in self.m.made)
         raise InputError(
             "video",
-            f"must show a person: nobody was found in its {self.m.count} frames",
+            f"must show a performer: none was found in its {self.m.count} frames",
             hint=f"try another preprocessor, or give {own}",
         )
 
@@ -108,7 +108,7 @@ class Performer:
         return self._seen[index]
 
     def _see(self, index: int) -> Seen:
-        before = self._last(index - 1) if index else None
+        before = self._last(index)
         frames, said = self.frames(index), len(self.maker.notices)
         found = self.maker.see(frames, self.counted.within("see", index), before)
         if len(found) != len(frames):
@@ -116,8 +116,14 @@ class Performer:
         return self._kept("seen", index, Seen(found, frames[0].size, self.maker.notices[said:]))
 
     def _last(self, index: int) -> Any:
-        """The last sighting of a chunk: where there are two people, the next chunk goes on with this one."""
-        return next((seen for seen in reversed(self._look(index).sightings) if seen is not None), None)
+        """The last sighting before a chunk: where there are two people, the chunk goes on with this one."""
+        for earlier in range(index - 1, -1, -1):
+            for seen in reversed(self._look(earlier).sightings):
+                if seen is not None:
+                    return seen
+            if not self.maker.remembers:
+                break
+        return None
 
     def _kept(self, name: str, index: int, seen: Seen) -> Seen:
         self.shelf.keep(name, index, ".npz", partial(sightings.write, seen))
@@ -148,7 +154,9 @@ class Performer:
 
     def _see_character(self) -> Seen:
         size = self._look(0).size
+        said = len(self.maker.notices)
         found: Sequence[Any] = self.maker.see([letterbox(self.m.reference, *size)], self.counted.look)
+        del self.maker.notices[said:]  # a maker speaks of the driving video
         nobody = "Nobody is found in image: the movement keeps the performer's own proportions."
         return self._kept("character", 0, Seen(found, size, [] if found[0] is not None else [nobody]))
 

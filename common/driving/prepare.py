@@ -19,7 +19,7 @@ from common.errors import InputError
 from common.media import lossless
 from common.media.shelf import Shelf
 
-VERSION = 1
+VERSION = 2
 """Raise when something is drawn differently: it belongs into the name of the folder."""
 
 

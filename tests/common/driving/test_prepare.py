@@ -105,6 +105,19 @@ def test_a_character_without_a_body_leaves_the_proportions(tmp_path: Path) -> No
     assert maker.saw == [0, 1, 100]
 
 
+def test_what_is_said_of_the_characters_picture_is_not_said_of_the_video(tmp_path: Path) -> None:
+    for _ in range(2):  # the second time it is found
+        driven = prepare(material(tmp_path, 15, retarget=True, reference=frame(100), maker=Known(away=[100])))
+        assert "somebody was away" not in driven.notices
+
+
+def test_what_is_true_of_both_is_said_of_the_video(tmp_path: Path) -> None:
+    said: list[str] = []
+    maker = Known(away=[12, 100])
+    prepare(material(tmp_path, 15, retarget=True, reference=frame(100), maker=maker, say=said.append))
+    assert maker.saw.index(100) < maker.saw.index(12) and said.count("somebody was away") == 1
+
+
 def test_a_clip_to_look_at_is_made_once(tmp_path: Path) -> None:
     import av
 

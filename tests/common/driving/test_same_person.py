@@ -37,6 +37,16 @@ def test_each_chunk_goes_on_with_the_last_sighting_of_the_one_before(tmp_path: P
     assert [height(person) for person in maker.followed[1:]] == [expected(CHUNK - 2), expected(2 * CHUNK - 3)]
 
 
+@pytest.mark.parametrize("remembers", [False, True])
+def test_after_a_chunk_without_them_only_who_remembers_goes_on(tmp_path: Path, remembers: bool) -> None:
+    maker = Known(away=range(CHUNK, 3 * CHUNK))
+    maker.remembers = remembers
+    prepare(material(tmp_path, 3 * CHUNK + 5, maker=maker))
+    assert height(maker.followed[1]) == expected(CHUNK - 1)
+    for after in maker.followed[2:]:
+        assert height(after) == expected(CHUNK - 1) if remembers else after is None
+
+
 def test_after_a_stop_too(tmp_path: Path) -> None:
     with pytest.raises(Stopped):
         prepare(
