@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -38,6 +38,8 @@ class _About:
     notices: list[str] = field(default_factory=list)
     nobody: int = 0
     faceless: int = 0
+    unmasked: int = 0
+    """Frames of a mask that was given in which nothing is white."""
 
     def write(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self)))
@@ -47,6 +49,7 @@ class _Preparing:
     def __init__(self, material: Material) -> None:
         self.m = material
         self.notices: list[str] = []
+        self.unmasked: dict[int, int] = {}
         self.shelf = Shelf(material.folder, material.hold)
         steps = [
             *(["see"] if material.looks else []), *(["mask"] if "mask" in material.made else []), "draw"
@@ -64,7 +67,7 @@ class _Preparing:
             for part in self.m.parts:
                 files[part].append(found[part])
             self.counted.finish(index, *self.counted.steps)
-        self._sum_up(sum(about.nobody for about in abouts), sum(about.faceless for about in abouts))
+        self._sum_up(abouts)
         m = self.m
         return Driven(
             m.folder, m.count, m.fps, {part: m.size_of(part) for part in m.parts}, files, self.notices
@@ -96,20 +99,28 @@ class _Preparing:
         for text in self.m.maker.notices if self.m.looks and self.m.maker else ():
             self._note(text)
         notices = [*before.notices, *self.notices[said:]]
+        unmasked = self.unmasked.get(index, before.unmasked)
         if not self.m.looks:
-            return _About(notices)
+            return _About(notices, unmasked=unmasked)
         nobody, faceless = self.performer.missing(index)
-        return _About(notices, nobody, before.faceless if faceless is None else faceless)
+        return _About(notices, nobody, before.faceless if faceless is None else faceless, unmasked)
 
     def _part(self, part: str, index: int, found: Mapping[str, Path]) -> Iterable[Frame]:
         """A part's frames of a chunk, one by one."""
         if part in self.m.given:
             frames = self.m.given[part](self.counted.chunks[index])
-            return map(masks.hard, frames) if part == "mask" else frames
+            return self._split(index, frames) if part == "mask" else frames
         if part == "background":
             return self._scene(index, found["mask"])
         makers = {"pose": self.performer.poses, "face": self.performer.faces, "mask": self.performer.masks}
         return makers[part](index)
+
+    def _split(self, index: int, frames: Iterable[Frame]) -> Iterator[Frame]:
+        self.unmasked[index] = 0
+        for frame in frames:
+            mask = masks.hard(frame)
+            self.unmasked[index] += mask.getbbox() is None
+            yield mask
 
     def _scene(self, index: int, mask: Path) -> Iterator[Frame]:
         for frame, white in zip(self.performer.frames(index), lossless.read(mask), strict=True):
@@ -142,8 +153,11 @@ class _Preparing:
             self.notices.append(text)
             self.m.say(text)
 
-    def _sum_up(self, nobody: int, faceless: int) -> None:
+    def _sum_up(self, abouts: Sequence[_About]) -> None:
         count, faces = self.m.count, "face" in self.m.made
+        nobody, faceless = sum(about.nobody for about in abouts), sum(about.faceless for about in abouts)
+        if sum(about.unmasked for about in abouts) == count:
+            self._note("Nothing is white in mask_video: the scene stays as it is, and nobody is replaced.")
         if nobody:
             self._note(
                 f"Nobody is seen in {nobody} of the {count} frames of video: there the model is on its own."

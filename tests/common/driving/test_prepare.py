@@ -339,6 +339,17 @@ def test_what_is_given_is_taken_and_the_rest_is_made(tmp_path: Path, part: str) 
             assert same(ours, theirs)
 
 
+def test_a_mask_without_white_is_told_of_now_and_when_it_is_found(tmp_path: Path) -> None:
+    def mask(whites: Sequence[int]) -> Callable[[Sequence[int]], Iterator[Image.Image]]:
+        return lambda numbers: (Image.new("L", SIZE, 255 if n in whites else 3).convert("RGB") for n in numbers)
+
+    for _ in range(2):
+        black = prepare(material(tmp_path / "black", 25, replace=True, given={"mask": mask([])}))
+        assert any("Nothing is white in mask_video" in text for text in black.notices)
+    spotted = prepare(material(tmp_path / "spotted", 25, replace=True, given={"mask": mask([24])}))
+    assert not any("white" in text for text in spotted.notices)
+
+
 def test_a_background_is_made_of_a_given_mask_without_anybody_who_looks(tmp_path: Path) -> None:
     def left_half(numbers: Sequence[int]) -> Iterator[Frame]:
         for _ in numbers:
