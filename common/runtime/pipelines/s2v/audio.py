@@ -34,7 +34,7 @@ def embed(
 
     `samples` are mono in -1..1 at 16 kHz; `frames` are those of the video, as many as the sound lasts unless given.
     `encoder` and `processor` are a Wav2Vec2Model (or ForCTC) and its Wav2Vec2Processor, on any device; the layers
-    are all of its hidden states, the last one normed. A moment after the sound's end is zero, as in Wan2.2's
+    are all of its hidden states. A moment after the sound's end is zero, as in Wan2.2's
     audio_encoder.py, to which all of this is equal but for how clips and moments are counted: see ClipLaw. ValueError
     for no sound, one of several channels, and one longer than MAX_SECONDS.
     """
@@ -59,8 +59,10 @@ def _with_silence(samples: NDArray[np.float32], last: int, law: ClipLaw) -> NDAr
 def _heard(samples: NDArray[np.float32], encoder: Any, processor: Any) -> list[Tensor]:
     """The hidden states [moments, channels] of each layer, HEARD a second."""
     values = processor(samples, sampling_rate=SAMPLE_RATE, return_tensors="pt").input_values
-    made = encoder(values.to(encoder.device, encoder.dtype), output_hidden_states=True)
-    return [states[0].float().cpu() for states in made.hidden_states]
+    made = encoder.base_model(values.to(encoder.device, encoder.dtype), output_hidden_states=True)
+    # Up to transformers 4, with which Wan2.2 was trained and runs, the last hidden state had been normed as well.
+    layers = [*made.hidden_states[:-1], made.last_hidden_state]
+    return [states[0].float().cpu() for states in layers]
 
 
 def _by_frame(states: Tensor, count: int, law: ClipLaw) -> Tensor:

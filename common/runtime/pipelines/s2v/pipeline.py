@@ -159,9 +159,9 @@ class WanSpeechToVideoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
             max_sequence_length=max_sequence_length,
             device=device,
         )
-        asked = {"cond": (words[0], audio_embeds)}
+        asked = [(words[0], audio_embeds)]
         if self.do_classifier_free_guidance:
-            asked["uncond"] = (words[1], torch.zeros_like(audio_embeds))
+            asked.append((words[1], torch.zeros_like(audio_embeds)))
         reference = self._encoded(self._pixels([image], height, width))
         motion = self._motion(tail, reference)
         pose = None if pose_video is None else self._pose(pose_video, frames, height, width)
@@ -268,14 +268,18 @@ class WanSpeechToVideoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
         self,
         latents: Tensor,
         steps: int,
-        asked: dict[str, tuple[Tensor, Tensor]],
+        asked: Sequence[tuple[Tensor, Tensor]],
         seen: dict[str, Tensor | None],
         more: dict[str, Any],
         callback: Callback | None,
     ) -> Tensor:
-        """The latents without noise: of what the model is `asked` (words, sound), what it has `seen`, and `more`."""
+        """The latents without noise.
+
+        The model is `asked` of words and sound, and of those that guidance leads away from, if it does; it has `seen`
+        latents, and is told `more`.
+        """
         dtype, device = self.transformer.dtype, latents.device
-        asked = {name: (w.to(device, dtype), s.to(device, dtype)) for name, (w, s) in asked.items()}
+        asked = [(words.to(device, dtype), sound.to(device, dtype)) for words, sound in asked]
         seen = {name: value if value is None else value.to(device, dtype) for name, value in seen.items()}
         self.scheduler.set_timesteps(steps, device=device)
         self.scheduler.set_begin_index(0)
@@ -285,18 +289,17 @@ class WanSpeechToVideoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
                 if self.interrupt:
                     continue
                 self._current_timestep = timestep
-                told: dict[str, Tensor] = {}
-                for name, (words, sound) in asked.items():
-                    with self.transformer.cache_context(name):
-                        velocity = self.transformer(
-                            hidden_states=latents.to(dtype), timestep=timestep.expand(1), audio_embeds=sound,
-                            encoder_hidden_states=words, attention_kwargs=self._attention_kwargs,
-                            return_dict=False, **seen, **more,
-                        )[0]  # fmt: skip
-                    told[name] = velocity.float()  # guidance and scheduler have all bits, as in Wan2.2's loop
-                velocity = told["cond"]
-                if "uncond" in told:
-                    velocity = told["uncond"] + self.guidance_scale * (velocity - told["uncond"])
+                told = [
+                    self.transformer(
+                        hidden_states=latents.to(dtype), timestep=timestep.expand(1), encoder_hidden_states=words,
+                        audio_embeds=sound, attention_kwargs=self._attention_kwargs, return_dict=False,
+                        **seen, **more,
+                    )[0].float()  # guidance and scheduler have all bits, as in Wan2.2's loop
+                    for words, sound in asked
+                ]  # fmt: skip
+                velocity = told[0]
+                if len(told) == 2:
+                    velocity = told[1] + self.guidance_scale * (told[0] - told[1])
                 latents = self.scheduler.step(velocity, timestep, latents, return_dict=False)[0]
                 if callback is not None:
                     latents = callback(self, index, timestep, {"latents": latents}).pop("latents", latents)
