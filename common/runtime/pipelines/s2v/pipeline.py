@@ -95,6 +95,11 @@ class WanSpeechToVideoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
         """What the clips of a video hear, [clips, layers, channels, frames of a clip]: see `audio.embed`."""
         return audio.embed(samples, self.audio_encoder, self.audio_processor, self.law, frames)
 
+    @classmethod
+    def _maybe_expand_t2v_lora_for_i2v(cls, transformer: Any, state_dict: Any) -> Any:
+        """A LoRA as it is: here a picture adds no weights, which the mixin would look for in the config."""
+        return state_dict
+
     @torch.no_grad()
     def __call__(
         self,
@@ -146,6 +151,8 @@ class WanSpeechToVideoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
         """
         height, width = height or image.height, width or image.width
         self._check(image, height, width, audio_embeds, tail, pose_video, callback_on_step_end_tensor_inputs)
+        if (prompt is None) == (prompt_embeds is None):
+            raise ValueError("there must be a prompt or prompt_embeds, and not both")
         self._guidance_scale, self._attention_kwargs = guidance_scale, attention_kwargs
         self._interrupt, self._current_timestep = False, None
         device, frames = self._execution_device, audio_embeds.shape[-1]

@@ -12,7 +12,7 @@ from transformers import Wav2Vec2ForCTC
 
 from common.runtime.pipelines.s2v import audio
 from common.speech import CLIPS, SAMPLE_RATE, ClipLaw
-from tests.common.runtime.pipelines.s2v import tiny_s2v
+from tests.common.runtime.pipelines.s2v import tiny_parts
 
 
 class Ears:
@@ -23,7 +23,9 @@ class Ears:
     def base_model(self, values: torch.Tensor, output_hidden_states: bool) -> Any:
         assert output_hidden_states
         heard = values.unfold(1, 400, 320).mean(-1)[..., None]
-        return SimpleNamespace(hidden_states=(heard, heard.new_full(heard.shape, 9)), last_hidden_state=-heard)
+        return SimpleNamespace(
+            hidden_states=(heard, heard.new_full(heard.shape, 9)), last_hidden_state=-heard
+        )
 
 
 def as_it_is(samples: np.ndarray, sampling_rate: int, return_tensors: str) -> Any:
@@ -72,9 +74,9 @@ def test_frames_are_taken_of_thirty_a_second_as_in_wan() -> None:
 
 @pytest.mark.parametrize("stable", [True, False])
 def test_layers_are_those_that_older_transformers_gave(stable: bool) -> None:
-    encoder, processor = tiny_s2v.ears(stable=stable)
+    encoder, processor = tiny_parts.ears(stable=stable)
     embeds = audio.embed(speech(1.0), encoder, processor)
-    assert embeds.shape == (1, 25, tiny_s2v.AUDIO_DIM, 80)
+    assert embeds.shape == (1, 25, tiny_parts.AUDIO_DIM, 80)
     model: Any = encoder.base_model
     padded = np.pad(speech(1.0), (3000, 400))
     with torch.no_grad():
@@ -91,7 +93,7 @@ def test_layers_are_those_that_older_transformers_gave(stable: bool) -> None:
 
 
 def test_a_model_with_a_head_hears_the_same() -> None:
-    encoder, processor = tiny_s2v.ears()
+    encoder, processor = tiny_parts.ears()
     headed = Wav2Vec2ForCTC(encoder.config).eval()
     headed.wav2vec2.load_state_dict(encoder.state_dict())
     sound = speech(0.5)
@@ -100,8 +102,8 @@ def test_a_model_with_a_head_hears_the_same() -> None:
 
 @pytest.mark.parametrize("sound", [np.zeros(16_000, np.float32), speech(0.2), np.zeros(1, np.float32)])
 def test_silence_and_a_short_sound_are_heard(sound: np.ndarray) -> None:
-    embeds = audio.embed(sound, *tiny_s2v.ears())
-    assert embeds.shape == (1, 25, tiny_s2v.AUDIO_DIM, 80)
+    embeds = audio.embed(sound, *tiny_parts.ears())
+    assert embeds.shape == (1, 25, tiny_parts.AUDIO_DIM, 80)
     assert torch.isfinite(embeds).all()
 
 

@@ -20,6 +20,8 @@ from transformers import (
     Wav2Vec2Processor,
 )
 
+from common.runtime.model import cpu_conv
+from common.runtime.pipelines.s2v.transformer import WanS2VTransformer3DModel
 from nano.kinds import TEXT_DIM
 from nano.sums import WEIGHTS
 
@@ -45,13 +47,13 @@ def ears(stable: bool = True) -> tuple[Wav2Vec2Model, Wav2Vec2Processor]:
 @cache
 def vae() -> AutoencoderKLWan:
     """Wan-Nano's, which gives its own clips back."""
-    return AutoencoderKLWan.from_pretrained(WEIGHTS / "vae-2.1", torch_dtype=torch.float32).eval()
+    made = AutoencoderKLWan.from_pretrained(WEIGHTS / "vae-2.1", torch_dtype=torch.float32).eval()
+    cpu_conv.speed_up(made)
+    return made
 
 
 def parts() -> dict[str, Any]:
     """What WanSpeechToVideoPipeline is made of."""
-    from common.runtime.pipelines.s2v.transformer import WanS2VTransformer3DModel
-
     encoder, processor = ears()
     torch.manual_seed(1)
     transformer = WanS2VTransformer3DModel(
@@ -60,7 +62,9 @@ def parts() -> dict[str, Any]:
     )  # fmt: skip
     return {
         "tokenizer": AutoTokenizer.from_pretrained(WEIGHTS / "tokenizer"),
-        "text_encoder": UMT5EncoderModel.from_pretrained(WEIGHTS / "text_encoder", dtype=torch.float32).eval(),
+        "text_encoder": UMT5EncoderModel.from_pretrained(
+            WEIGHTS / "text_encoder", dtype=torch.float32
+        ).eval(),
         "vae": vae(),
         "scheduler": UniPCMultistepScheduler(
             prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0
