@@ -334,7 +334,7 @@ class Engine(ABC, Generic[Asked]):
     ) -> Asked:
         filled: dict[str, Any] = {}
         for slot, handle in media_in:
-            known = reader.measured(handle, slot.name)
+            known = reader.measured(handle, slot.name, slot.kind)
             if slot.many:
                 filled.setdefault(slot.name, []).append(known)
             else:
