@@ -35,7 +35,9 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Space]:
 def test_zerogpu_reserves_segment_by_segment(space) -> None:
     plan = space.client().predict(**SHORT, num_frames=32, api_name="/plan")
     assert len(plan["segments"]) == 2 and plan["gpu_size"] == "xlarge"
-    assert plan["gpu_seconds"] == 2 * 2 * plan["gpu_duration"], "both segments, and the whole card counts twice"
+    assert plan["gpu_seconds"] == 2 * 2 * plan["gpu_duration"], (
+        "both segments, and the whole card counts twice"
+    )
     before = len(space.api.of("/schedule"))
     assert frames(space.submit().result(timeout=200)).shape == (32, 128, 128, 3)
     asked = space.api.of("/schedule")[before:]
@@ -57,5 +59,7 @@ def test_zerogpu_a_worker_that_dies_in_the_second_segment_costs_no_first(space) 
     again = space.submit(**asked)
     assert {event["segment"] for _, event in again if event["type"] == "step"} == {2}
     whole = space.submit(**asked)
-    assert {event["segment"] for _, event in whole if event["type"] == "step"} == {1, 2}, "a video leaves none behind"
+    assert {event["segment"] for _, event in whole if event["type"] == "step"} == {1, 2}, (
+        "a video leaves none behind"
+    )
     np.testing.assert_array_equal(frames(again.result()), frames(whole.result()))

@@ -17,7 +17,8 @@ SIZE, LENGTH = 64, 13
 def moving(count: int, side: int = SIZE) -> list[Image.Image]:
     column = np.arange(side)[None, :, None] * 5
     return [
-        Image.fromarray(((column + 23 * n) % 256 * np.ones((side, side, 3))).astype(np.uint8)) for n in range(count)
+        Image.fromarray(((column + 23 * n) % 256 * np.ones((side, side, 3))).astype(np.uint8))
+        for n in range(count)
     ]
 
 
