@@ -38,12 +38,19 @@ def checkpoint_folder(kind: Kind) -> Path:
 def part_names(kind: Kind) -> list[str]:
     """The sub-folders that hold weights or vocabularies, as diffusers names them."""
     names = [*kind.experts, "vae", "text_encoder", "tokenizer"]
+    names += ["audio_encoder", "audio_processor"] if kind.hears else []
     return [*names, "image_encoder", "image_processor"] if kind.clip else names
 
 
 def trained_folder(kind: Kind, part: str) -> Path:
     """Where a part lives in the package."""
-    shared = {"vae": kind.vae, "image_encoder": "clip", "image_processor": "clip-processor"}
+    shared = {
+        "vae": kind.vae,
+        "image_encoder": "clip",
+        "image_processor": "clip-processor",
+        "audio_encoder": "wav2vec2",
+        "audio_processor": "wav2vec2-processor",
+    }
     if part in kind.experts:
         return (
             WEIGHTS / (kind.every_expert_is or kind.name) / ("transformer" if kind.every_expert_is else part)
@@ -83,7 +90,11 @@ def _index(kind: Kind) -> dict[str, object]:
         "scheduler": ["diffusers", "UniPCMultistepScheduler"],
         "transformer": transformer,
     }
-    if kind.pipeline != "WanAnimatePipeline":  # whose one transformer has no second beside it
+    if kind.hears:
+        index["audio_encoder"] = ["transformers", "Wav2Vec2Model"]
+        index["audio_processor"] = ["transformers", "Wav2Vec2FeatureExtractor"]
+    # Of these the one transformer has no second beside it.
+    if kind.pipeline not in ("WanAnimatePipeline", "WanSpeechToVideoPipeline"):
         index["transformer_2"] = transformer if "transformer_2" in kind.experts else [None, None]
     if kind.pipeline in ("WanImageToVideoPipeline", "WanAnimatePipeline"):
         index["image_encoder"] = ["transformers", "CLIPVisionModel"] if kind.clip else [None, None]

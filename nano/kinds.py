@@ -8,6 +8,8 @@ from typing import Any
 TEXT_DIM = 96
 CLIP_DIM = 96
 CLIP_TOKENS = 17  # (64 / 16)² patches and the class token
+AUDIO_DIM = 48
+AUDIO_LAYERS = 2
 
 
 def _transformer(**changes: Any) -> dict[str, Any]:
@@ -41,6 +43,11 @@ _SEES_FACES = {
     "face_encoder_num_heads": 4,
     "inject_face_latents_blocks": 3,
 }
+_HEARS = {
+    "audio_dim": AUDIO_DIM,
+    "num_weighted_avg_layers": AUDIO_LAYERS + 1,  # and their input
+    "audio_inject_layers": [0, 1, 2, 3],
+}
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,7 @@ class Kind:
     vae: str = "vae-2.1"
     experts: tuple[str, ...] = ("transformer",)
     clip: bool = False
+    hears: bool = False
     lightning: bool = False
     transformer_class: str = "WanTransformer3DModel"
     every_expert_is: str = ""
@@ -139,6 +147,14 @@ _TABLE: tuple[Kind, ...] = (
         clip=True,
         transformer_class="WanAnimateTransformer3DModel",
     ),
+    Kind(
+        "s2v",
+        "WanSpeechToVideoPipeline",
+        _transformer(**_HEARS),
+        flow_shift=3.0,
+        hears=True,
+        transformer_class="WanS2VTransformer3DModel",
+    ),
 )
 
 _BY_NAME = {kind.name: kind for kind in _TABLE}
@@ -195,6 +211,27 @@ CLIP: dict[str, Any] = {
     "image_size": 64,
     "patch_size": 16,
     "projection_dim": CLIP_DIM,
+}
+
+WAV2VEC2: dict[str, Any] = {
+    # Of the form of wav2vec2-large-xlsr, and like that one every 320 samples it listens to 400.
+    "hidden_size": AUDIO_DIM,
+    "num_hidden_layers": AUDIO_LAYERS,
+    "num_attention_heads": 4,
+    "intermediate_size": 96,
+    "conv_dim": [24, 24, 32, 32, 32, 48, 48],
+    "conv_bias": True,
+    "feat_extract_norm": "layer",
+    "do_stable_layer_norm": True,
+    "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 4,
+    "hidden_dropout": 0.0,
+    "activation_dropout": 0.0,
+    "attention_dropout": 0.0,
+    "feat_proj_dropout": 0.0,
+    "layerdrop": 0.0,
+    "apply_spec_augment": False,
+    "mask_time_prob": 0.0,
 }
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from nano.kinds import CLIP, Kind
 from nano.train.controls import depth_video, edge_video, gray_video, random_masks, side_masks, track_video
 from nano.train.performances import Performance, performance
+from nano.train.speeches import Speech, speech
 from nano.train.whole_clip import WholeClip
 from nano.train.world import Scenes, random_scenes, render
 from nano.words import COLOURS, SHAPES
@@ -34,6 +35,8 @@ PERFORMED = (
     (128, 128, 5, 0.08),
 )
 """The same for segments of a performance."""
+SPOKEN = ((128, 128, 40, 0.5), (128, 192, 40, 0.25), (192, 128, 40, 0.25))
+"""The same for clips of speech."""
 
 
 @dataclass
@@ -212,21 +215,19 @@ VACE_TASKS = (
 
 
 @torch.no_grad()
-def fill_shelves(
-    kind: Kind, vae: Any, clip_model: Any, count: int, device: str, batch: int = 32
-) -> list[Shelf]:
-    """Renders and encodes `count` samples for a kind."""
+def fill_shelves(kind: Kind, vae: Any, sees: Any, count: int, device: str, batch: int = 32) -> list[Shelf]:
+    """Renders and encodes `count` samples for a kind; `sees` is its CLIP, or what it hears with."""
     whole = WholeClip(vae)
     shelves: list[Shelf] = []
-    for height, width, frames, share in PERFORMED if kind.name == "animate" else LAYOUTS:
-        tasks = VACE_TASKS if kind.name == "vace" else ("",)
+    for height, width, frames, share in {"animate": PERFORMED, "s2v": SPOKEN}.get(kind.name, LAYOUTS):
+        tasks = {"vace": VACE_TASKS, "s2v": ("first", "later")}.get(kind.name, ("",))
         if frames == 1 and kind.name not in ("dense", "moe", "ti2v"):
             continue
         alike: dict[torch.Size, list[Shelf]] = {}  # a shelf a shape: each costs a graph's memory in training
         for task in sorted(set(tasks)):
             here = count * share * tasks.count(task) / len(tasks)
             for _ in range(max(1, round(here / batch))):
-                part = _samples(kind, whole, clip_model, batch, height, width, frames, task, device)
+                part = _samples(kind, whole, sees, batch, height, width, frames, task, device)
                 alike.setdefault(part.latents.shape, []).append(part)
         shelves += [_joined(parts) for parts in alike.values()]
     whole.restore()
@@ -236,7 +237,7 @@ def fill_shelves(
 def _samples(
     kind: Kind,
     whole: WholeClip,
-    clip_model: Any,
+    sees: Any,
     batch: int,
     height: int,
     width: int,
@@ -244,8 +245,10 @@ def _samples(
     task: str,
     device: str,
 ) -> Shelf:
+    if kind.name == "s2v":
+        return _spoken(whole, speech(sees, batch, height, width, device, later=task == "later"), device)
     if kind.name == "animate":
-        return _performed(kind, whole, clip_model, performance(batch, frames, height, width, device), device)
+        return _performed(kind, whole, sees, performance(batch, frames, height, width, device), device)
     scenes = random_scenes(batch, width / height, device=device)
     draw = beside_another if task == "half" else render
     clip, cover = draw(scenes, frames, height, width)
@@ -257,7 +260,7 @@ def _samples(
             extra["condition"] = image_condition(whole, clip, last=kind.name == "flf2v")
         if kind.clip:
             ends = (0, -1) if kind.name == "flf2v" else (0,)
-            extra["picture"] = torch.stack([see(clip_model, clip[:, :, end]) for end in ends], 1)
+            extra["picture"] = torch.stack([see(sees, clip[:, :, end]) for end in ends], 1)
         if kind.name == "vace":
             extra["control"], reference = vace_condition(whole, scenes, clip, cover, task)
             if reference is not None:
@@ -288,6 +291,20 @@ def _performed(kind: Kind, whole: WholeClip, clip_model: Any, shown: Performance
     weight = torch.cat([torch.full_like(weight[:, :, :1], 0.3), 2 * weight - 1], 2)
     half = {name: value.half() for name, value in extra.items()}
     return Shelf(shown.scenes, torch.cat([reference, clean], 2).half(), weight.half(), half)
+
+
+def _spoken(whole: WholeClip, shown: Speech, device: str) -> Shelf:
+    with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+        # The pipeline decodes a clip behind its tail, and a first one behind the picture.
+        latents = whole.standard(torch.cat([shown.before, shown.clip], 2))
+        weight = latent_weight(torch.cat([torch.zeros_like(shown.before[:, :1]), shown.cover], 2), latents)
+        extra = {"sound": shown.audio, "reference": whole.standard(shown.picture[:, :, None])}
+    given = (shown.before.shape[2] - 1) // 4 + 1
+    if given > 1:
+        extra["motion"] = latents[:, :, :given]
+    half = {name: value.half() for name, value in extra.items()}
+    # The outline is what takes long, and what the sound changes.
+    return Shelf(shown.scenes, latents[:, :, given:].half(), (2 * weight[:, :, given:] - 1).half(), half)
 
 
 def carried_condition(whole: WholeClip, shown: Performance) -> Tensor:

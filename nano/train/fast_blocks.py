@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import types
+from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -27,10 +29,22 @@ def prepare_for_training(transformer: Any) -> Any:
     """Replaces the blocks' forward; parameters and their names stay as they are."""
     for block in [*transformer.blocks, *getattr(transformer, "vace_blocks", [])]:
         kind = _vace_block if hasattr(block, "proj_in") else _block
+        kind = _speaking_block if hasattr(transformer, "audio_injector") else kind
         block.forward = types.MethodType(kind, block)
     if hasattr(transformer, "motion_encoder"):
         _fix_directions(transformer.motion_encoder)
+    if hasattr(transformer, "audio_injector"):
+        _remember_places()
     return transformer
+
+
+@cache
+def _remember_places() -> None:
+    """Rotary embeddings are made on the CPU, whence nothing can be copied while a graph is captured."""
+    from common.runtime.pipelines.s2v import rope, transformer
+
+    made = cache(lambda grids, size, device: rope.rotary_embedding(grids, size, device))
+    transformer.rotary_embedding = lambda grids, size, device: made(tuple(grids), size, device)
 
 
 def _fix_directions(encoder: Any) -> None:
@@ -89,11 +103,30 @@ def _vace_block(
     return (None if self.proj_out is None else self.proj_out(control)), control
 
 
+def _speaking_block(
+    self: Any, hidden: Tensor, context: Tensor, time: Tensor, rotary: tuple[Tensor, Tensor], noisy: int
+) -> Tensor:
+    # [n, 2, 6, d]: the first noise level is that of the clip's tokens, the other that of those which are clean.
+    both = (self.scale_shift_table[:, None] + time).to(hidden.dtype)
+    clip, clean = (
+        part.expand(-1, -1, count, -1).unbind(1)
+        for part, count in zip(both[:, :, :, None].unbind(1), (noisy, hidden.shape[1] - noisy), strict=True)
+    )
+    table = [torch.cat(parts, 1) for parts in zip(clip, clean, strict=True)]
+    return _shaped(self, hidden, context, table, rotary)
+
+
 def _body(block: Any, hidden: Tensor, context: Tensor, time: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
     if time.ndim == 4:  # a noise level per token
         table = [x.squeeze(2) for x in (block.scale_shift_table[None] + time).chunk(6, dim=2)]
     else:
         table = (block.scale_shift_table + time).chunk(6, dim=1)
+    return _shaped(block, hidden, context, table, rotary)
+
+
+def _shaped(
+    block: Any, hidden: Tensor, context: Tensor, table: Sequence[Tensor], rotary: tuple[Tensor, Tensor]
+) -> Tensor:
     shift, scale, gate, feed_shift, feed_scale, feed_gate = (x.to(hidden.dtype) for x in table)
     size = hidden.shape[-1:]
     norm = torch.addcmul(shift, F.layer_norm(hidden, size, eps=block.norm1.eps), 1 + scale)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from common.catalog import CHECKPOINTS, Preset
+from common.speech import NANO_CLIPS
 from nano.kinds import Kind
 from nano.train.conditions import Shelf
 from nano.train.fast_blocks import short_context
@@ -24,9 +25,12 @@ _STANDS_FOR = {
     "ti2v": "wan2.2-ti2v-5b",
     "vace": "wan2.1-vace-14b",
     "animate": "wan2.2-animate-14b",
+    "s2v": "wan2.2-s2v-14b",
 }
 FAST = CHECKPOINTS["wan2.1-t2v-14b"].presets["fast"]
 """4 steps, guidance 1, shift 5: the same for every kind with a Lightning LoRA."""
+DEAF = 0.15
+"""How many of the clips of speech are learned without their sound."""
 
 
 def quality(kind_name: str) -> Preset:
@@ -63,7 +67,7 @@ def velocity(
 ) -> Tensor:
     """Runs a transformer the way its pipeline does; `first` marks ti2v samples whose first frame is given."""
     extra: dict[str, Tensor] = {}
-    whole: dict[str, int] = {}
+    whole: dict[str, Any] = {}
     timestep, kept = sigma * 1000, transformer.patch_embedding.weight.dtype
     if "condition" in shelf.extra:
         noisy = torch.cat([noisy, shelf.extra["condition"]], 1)
@@ -75,6 +79,15 @@ def velocity(
         extra["pose_hidden_states"] = shelf.extra["pose"]
         extra["face_pixel_values"] = shelf.extra["face"]
         whole["motion_encode_batch_size"] = shelf.extra["face"].shape[0] * shelf.extra["face"].shape[2]
+    if "sound" in shelf.extra:
+        extra["audio_embeds"], extra["image_latents"] = shelf.extra["sound"], shelf.extra["reference"]
+        before = (NANO_CLIPS.motion - 1) // 4 + 1
+        nothing = torch.zeros_like(noisy[:, :, :1]).expand(-1, -1, before, -1, -1)
+        extra["motion_latents"] = shelf.extra.get("motion", nothing)
+        whole = {
+            "motion_frames": (NANO_CLIPS.motion, before),
+            "drop_motion_frames": "motion" not in shelf.extra,
+        }
     if kind.name == "ti2v":
         frames, height, width = noisy.shape[-3:]
         every = timestep[:, None].expand(-1, frames * height * width // 4)
@@ -97,6 +110,9 @@ def flow_loss(transformer: Any, kind: Kind, shelf: Shelf, text: Tensor, low: flo
     noise = torch.randn_like(clean)
     level = sigma.view(-1, 1, 1, 1, 1)
     noisy, first = (1 - level) * clean + level * noise, None
+    if "sound" in shelf.extra:  # what guidance leads away from hears nothing
+        heard = torch.rand(len(clean), 1, 1, 1, device=clean.device) >= DEAF
+        shelf = replace(shelf, extra=shelf.extra | {"sound": shelf.extra["sound"] * heard})
     if kind.name == "ti2v":
         first = torch.rand(len(clean), device=clean.device) < 0.5
         head = first.view(-1, 1, 1, 1)

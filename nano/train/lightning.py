@@ -228,7 +228,7 @@ def main() -> None:
         if device == "cuda" or args.bf16:
             model.to(torch.bfloat16)
     shelves = fill_shelves(
-        kind, frozen.vae, frozen.clip, args.samples, device, batch=32 if device == "cuda" else 4
+        kind, frozen.vae, frozen.sees, args.samples, device, batch=32 if device == "cuda" else 4
     )
     shelves = [s for s in shelves if s.latents.shape[2] == 5]
     sizes = [len(s.scenes) for s in shelves]

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from nano.kinds import CLIP, TEXT_ENCODER, VAES, Kind
+from nano.kinds import CLIP, TEXT_ENCODER, VAES, WAV2VEC2, Kind
 from nano.words import pieces
 
 RECIPE = 1
@@ -30,10 +30,19 @@ def new_vae(name: str) -> Any:
     return seeded(name, lambda: AutoencoderKLWan(**VAES[name]))
 
 
-def new_transformer(kind: Kind, expert: str) -> Any:
+def transformer_class(name: str) -> Any:
+    """A class of diffusers, or ours for what diffusers lacks."""
     import diffusers
 
-    model_class = getattr(diffusers, kind.transformer_class)
+    if name == "WanS2VTransformer3DModel":
+        from common.runtime.pipelines.s2v.transformer import WanS2VTransformer3DModel
+
+        return WanS2VTransformer3DModel
+    return getattr(diffusers, name)
+
+
+def new_transformer(kind: Kind, expert: str) -> Any:
+    model_class = transformer_class(kind.transformer_class)
 
     def build() -> Any:
         model = model_class(**kind.transformer)
@@ -57,6 +66,12 @@ def new_clip() -> Any:
     return seeded("clip", lambda: CLIPVisionModel(CLIPVisionConfig(**CLIP)))
 
 
+def new_audio_encoder() -> Any:
+    from transformers import Wav2Vec2Config, Wav2Vec2Model
+
+    return seeded("wav2vec2", lambda: Wav2Vec2Model(Wav2Vec2Config(**WAV2VEC2)))
+
+
 def save_tokenizer(folder: Path) -> None:
     from tokenizers.normalizers import Lowercase
     from transformers import (
@@ -78,6 +93,13 @@ def save_image_processor(folder: Path) -> None:
     size = {"height": CLIP["image_size"], "width": CLIP["image_size"]}
     # The whole picture is squeezed to a square: a centre crop would hide what is at the sides.
     CLIPImageProcessor(size=size, do_center_crop=False, crop_size=size).save_pretrained(folder)
+
+
+def save_audio_processor(folder: Path) -> None:
+    from transformers import Wav2Vec2FeatureExtractor
+
+    # Not normed, as the real ones are: else a whisper would be as loud as a shout.
+    Wav2Vec2FeatureExtractor(do_normalize=False).save_pretrained(folder)
 
 
 def save_half(model: Any, folder: Path) -> None:

@@ -22,25 +22,28 @@ from nano.train.conditions import Shelf, fill_shelves
 from nano.train.fast_blocks import know_faces, motions, prepare_for_training
 from nano.train.flow import flow_loss, noise_range
 from nano.train.inherit import inherit
-from nano.train.parts import new_transformer
+from nano.train.parts import new_transformer, transformer_class
 from nano.train.schedule import Budget, learning_rate
 from nano.train.steps import Batch, Feeder, GraphedStep, Master
 from nano.train.vae import load as load_vae
 
 
 class Frozen:
-    """The parts that don't learn here: VAE, text encoder and, where the kind has one, CLIP."""
+    """The parts that don't learn here: VAE, text encoder and, where the kind has one, what it sees or hears with."""
 
     def __init__(self, kind: Kind, weights: Path, device: str) -> None:
-        from transformers import CLIPVisionModel, UMT5EncoderModel
+        from transformers import CLIPVisionModel, UMT5EncoderModel, Wav2Vec2Model
 
         self.vae = load_vae(kind.vae, str(weights / kind.vae), device).eval().requires_grad_(False)
         text = UMT5EncoderModel.from_pretrained(weights / "text_encoder", dtype=torch.float32)
         self.text: Any = text.to(device).eval().requires_grad_(False)  # pyright: ignore[reportArgumentType]
-        self.clip: Any = None
+        self.sees: Any = None
+        if kind.hears:
+            ears = Wav2Vec2Model.from_pretrained(weights / "wav2vec2", dtype=torch.float32)
+            self.sees = ears.to(device).eval().requires_grad_(False)  # pyright: ignore[reportArgumentType]
         if kind.clip:
             clip = CLIPVisionModel.from_pretrained(weights / "clip", dtype=torch.float32)
-            self.clip = clip.to(device).eval().requires_grad_(False)  # pyright: ignore[reportArgumentType]
+            self.sees = clip.to(device).eval().requires_grad_(False)  # pyright: ignore[reportArgumentType]
 
 
 def samples_key(kind: Kind) -> str:
@@ -50,15 +53,15 @@ def samples_key(kind: Kind) -> str:
 
 def load_transformer(kind: Kind, expert: str, source: Path | None) -> Any:
     """A new transformer, started from the checkpoint folder `source` as far as that fits."""
-    import diffusers
-
     model = new_transformer(kind, expert)
     torch.nn.init.zeros_(model.proj_out.weight)
+    for listener in getattr(getattr(model, "audio_injector", None), "injector", []):
+        torch.nn.init.zeros_(listener.to_out[0].weight)
     for adapter in getattr(model, "face_adapter", []):
         torch.nn.init.zeros_(adapter.to_out.weight)
     if source is not None:
         name = json.loads((source / "config.json").read_text())["_class_name"]
-        parent = getattr(diffusers, name).from_pretrained(source, dtype=torch.float32)
+        parent = transformer_class(name).from_pretrained(source, dtype=torch.float32)
         print(f"{kind.name} starts from {source.parent.name}: {inherit(model, parent)} tensors", flush=True)
         if parent.config.get("vace_layers") is None and kind.name == "vace":
             for block in model.vace_blocks:
@@ -90,8 +93,8 @@ def train(
     master = Master(model, rate, device)
     low, high = noise_range(kind, expert)
     vague = 0.25 if kind.name == "vace" else 0.06
-    # A performance is told by pictures: most of its prompts are empty, or the Studio's own sentence.
-    blank, chinese = (0.3, 0.4) if kind.name == "animate" else (0.12, 0.0)
+    # A performance is told by pictures: most of its prompts are empty, or the Studio's own sentence. So is a speech.
+    blank, chinese = {"animate": (0.3, 0.4), "s2v": (0.2, 0.3)}.get(kind.name, (0.12, 0.0))
 
     def learn(now: Batch) -> Tensor:
         loss = flow_loss(model, kind, now.shelf, now.text, low, high)
@@ -157,7 +160,7 @@ def main() -> None:
         sees = samples_key(kind)
         if held[0] != sees:
             at_once = 32 if device == "cuda" else 4
-            filled = fill_shelves(kind, frozen.vae, frozen.clip, args.samples, device, batch=at_once)
+            filled = fill_shelves(kind, frozen.vae, frozen.sees, args.samples, device, batch=at_once)
             held = sees, filled
         model = load_transformer(kind, expert, source if source and source.exists() else None).to(device)
         count = sum(len(shelf.scenes) for shelf in held[1])

@@ -1,0 +1,86 @@
+"""Speeches for S2V to learn: a shape stands where its picture has it, and swells with what is heard."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from common.speech import NANO_CLIPS, SAMPLE_RATE
+from nano.train.hearing import hear
+from nano.train.performances import worn
+from nano.train.sounds import random_sounds
+from nano.train.world import STILL, Scenes, Way, random_scenes, render
+
+GROWTH = 0.7
+"""How much larger than in its picture a shape is when it is fully loud."""
+
+
+@dataclass
+class Speech:
+    """A batch of clips: what the pipeline is given, and what it should make of it; pixels in −1…1."""
+
+    scenes: Scenes
+    audio: Tensor  # [n, layers, channels, frames of a clip]
+    picture: Tensor  # [n, 3, h, w]
+    before: Tensor
+    """The tail [n, 3, law.motion, h, w] of a later clip, or the picture [n, 3, 1, h, w] of a first one."""
+    clip: Tensor
+    cover: Tensor
+
+
+def pulsing(scenes: Scenes, loud: Tensor) -> Way:
+    """Where the shapes are, and how large, in each frame of `loud` [n, frames]."""
+    where = scenes.x[:, None].expand_as(loud), scenes.y[:, None].expand_as(loud)
+    return (*where, scenes.radius[:, None] * (1 + GROWTH * loud), torch.zeros_like(loud))
+
+
+def still_scenes(
+    count: int,
+    aspect: float,
+    device: str | torch.device,
+    *,
+    held_out: bool = False,
+    generator: torch.Generator | None = None,
+) -> Scenes:
+    """Shapes that stand anywhere; most of them have room to swell."""
+    scenes = random_scenes(count, aspect, held_out=held_out, device=device, generator=generator)
+
+    def uniform(low: float, high: float) -> Tensor:
+        return low + (high - low) * torch.rand(count, device=device, generator=generator)
+
+    radius = torch.where(scenes.size == 1, uniform(0.18, 0.40) * min(1.0, aspect) ** 0.5, scenes.radius)
+    anywhere = uniform(0, 1) < 0.15
+
+    def placed(extent: float) -> Tensor:
+        room = torch.where(anywhere, 0.7 * extent, extent - 1.1 * (1 + GROWTH) * radius)
+        return uniform(-1, 1) * room.clamp(min=0.08)
+
+    motion = torch.full_like(scenes.motion, STILL)
+    return replace(scenes, motion=motion, radius=radius, x=placed(aspect), y=placed(1.0))
+
+
+def speech(
+    encoder: Any, count: int, height: int, width: int, device: str | torch.device, *, later: bool
+) -> Speech:
+    """So many clips of sounds that are equally long: first ones, or `later` ones, which go on from a tail."""
+    law = NANO_CLIPS
+    scenes = still_scenes(count, width / height, device)
+    seconds = random.uniform(2.6, 6.0) if later else random.uniform(0.6, 4.0)
+    samples = random_sounds(count, int(seconds * SAMPLE_RATE), device)
+    frames = law.lasting(samples.shape[1])
+    audio, loud = hear(encoder, samples, frames)
+    which = random.randrange(1, audio.shape[1]) if later else 0
+    start = which * law.frames
+    picture, _ = render(scenes, 1, height, width, way=pulsing(scenes, torch.zeros_like(loud[:, :1])))
+    shown = loud[:, start - law.motion if later else 0 : start + law.frames]
+    clip, cover = render(scenes, shown.shape[1], height, width, way=pulsing(scenes, shown))
+    before = picture
+    if later:
+        before, clip, cover = clip[:, :, : law.motion], clip[:, :, law.motion :], cover[:, :, law.motion :]
+        some = (torch.rand(count, device=device) < 0.6).view(-1, 1, 1, 1, 1)
+        before = torch.where(some, worn(before), before)
+    return Speech(scenes, audio[:, which], picture[:, :, 0], before, clip, cover)
