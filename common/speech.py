@@ -47,5 +47,5 @@ class ClipLaw:
 
 CLIPS = ClipLaw()
 """Wan2.2-S2V-14B's own (wan_s2v_14B.py)."""
-NANO_CLIPS = ClipLaw(frames=40, motion=17)
-"""Wan-Nano's: two seconds of sound are one clip."""
+NANO_CLIPS = ClipLaw(frames=16, motion=1)
+"""Wan-Nano's: a clip and what came before it are 17 frames, more than which its VAE has never seen."""

@@ -35,7 +35,7 @@ PERFORMED = (
     (128, 128, 5, 0.08),
 )
 """The same for segments of a performance."""
-SPOKEN = ((128, 128, 40, 0.5), (128, 192, 40, 0.25), (192, 128, 40, 0.25))
+SPOKEN = ((128, 128, 16, 0.5), (128, 192, 16, 0.25), (192, 128, 16, 0.25))
 """The same for clips of speech."""
 
 

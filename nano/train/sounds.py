@@ -14,8 +14,8 @@ FULL = 0.3
 """The root mean square, of samples in -1..1, that counts as fully loud."""
 POWER = 0.6
 """Loudness grows with this power of the pressure (Stevens)."""
-WINDOW = 2000
-"""Samples around a moment that make its loudness: those of two frames."""
+WINDOW = 3200
+"""Samples around a moment that make its loudness, 0.2 s: Wan-Nano's VAE blurs what changes faster."""
 
 
 def loudness(samples: Tensor, every: int = 1000) -> Tensor:

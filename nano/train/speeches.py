@@ -15,7 +15,7 @@ from nano.train.performances import worn
 from nano.train.sounds import random_sounds
 from nano.train.world import STILL, Scenes, Way, random_scenes, render
 
-GROWTH = 0.7
+GROWTH = 0.6
 """How much larger than in its picture a shape is when it is fully loud."""
 
 
@@ -59,7 +59,8 @@ def still_scenes(
         room = torch.where(anywhere, 0.7 * extent, extent - 1.1 * (1 + GROWTH) * radius)
         return uniform(-1, 1) * room.clamp(min=0.08)
 
-    motion = torch.full_like(scenes.motion, STILL)
+    # Whatever is said to move, what is heard moves: half of the sentences say that it stands still.
+    motion = torch.where(uniform(0, 1) < 0.5, STILL, scenes.motion)
     return replace(scenes, motion=motion, radius=radius, x=placed(aspect), y=placed(1.0))
 
 
@@ -69,7 +70,7 @@ def speech(
     """So many clips of sounds that are equally long: first ones, or `later` ones, which go on from a tail."""
     law = NANO_CLIPS
     scenes = still_scenes(count, width / height, device)
-    seconds = random.uniform(2.6, 6.0) if later else random.uniform(0.6, 4.0)
+    seconds = random.uniform(1.2, 5.0) if later else random.uniform(0.4, 4.0)
     samples = random_sounds(count, int(seconds * SAMPLE_RATE), device)
     frames = law.lasting(samples.shape[1])
     audio, loud = hear(encoder, samples, frames)
