@@ -348,6 +348,7 @@ class Done(_Event):
         plan = self.plan
         facts = {"width": plan.width, "height": plan.height, "frames": plan.num_frames, "fps": plan.fps}
         facts |= {"seconds": plan.clip_seconds, "sha256": self.sha256, "mime": "video/mp4"}
+        facts["has_audio"] = any(parent.role == "audio" for parent in self.lineage.parents)
         return video.model_copy(update=facts)
 
 

@@ -150,6 +150,10 @@ class Reader:
 
         return read
 
+    def length(self, handle: MediaHandle, field: str, fps: int) -> int:
+        """Frames of a clip at `fps`."""
+        return _length(self._clip(handle, field), handle, fps)
+
     def sound(self, handle: MediaHandle, field: str) -> Sound:
         """The sound, or that of a clip, measured."""
         path = files.local_file(handle, field)
