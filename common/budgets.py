@@ -31,6 +31,7 @@ class Budgets:
     frame_pixels: int = _limit(4096 * 2304, "pixels", "width x height of a clip's frames")
     clip_frames: int = _limit(7_200, "frames", "frames of a clip, used or not")
     clip_seconds: int = _limit(300, "seconds", "length of a clip, used or not")
+    sound_seconds: int = _limit(600, "seconds", "length of a sound, used or not")
     decode_seconds: int = _limit(60, "seconds", "decoding all media of one job")
     drawing_pixels: int = _limit(1280 * 1280, "pixels", "a frame that a mask is drawn on")
     queue_length: int = _limit(256, "jobs", "jobs that wait for one mode; the next is refused")

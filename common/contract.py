@@ -83,7 +83,8 @@ class Given(Model):
 class MediaHandle(Given):
     """A picture, clip or sound by reference; it never holds bytes.
 
-    `path` is a file on the serving machine or a URL; `frames`, `fps` and `seconds` are set for clips.
+    `path` is a file on the serving machine or a URL; `frames`, `fps` and `seconds` are set for clips, `seconds` for
+    sounds too. `has_audio` is None while nobody has looked.
     """
 
     path: Annotated[Name, Field(min_length=1)]
@@ -96,6 +97,7 @@ class MediaHandle(Given):
     fps: Annotated[float, Field(ge=0.001, le=1e6, allow_inf_nan=False)] | None = None
     frames: Count | None = None
     seconds: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] | None = None
+    has_audio: bool | None = None
     meta: dict[Name, Name] = Field(default_factory=lambda: {"_type": "gradio.FileData"}, max_length=8)
 
     @property

@@ -16,7 +16,7 @@ from PIL import Image
 
 from common.budgets import BUDGETS
 from common.errors import MediaError
-from common.media.opening import open_clip
+from common.media.opening import open_clip, packets
 from common.media.pictures import Size, covering
 from common.media.watch import Watch
 from common.modes import rules
@@ -48,6 +48,7 @@ class Clip:
             stream = self._video(container)
             rate = float(stream.average_rate or stream.guessed_rate or 0)
             self._within(stream.frames, stream.frames / rate if rate else 0)
+            self.has_sound = False
             shown, keys = self._packets(container, stream)
             self.count = len(shown)
             if not self.count:
@@ -70,15 +71,19 @@ class Clip:
     def _packets(self, container: InputContainer, stream: VideoStream) -> tuple[list[int | None], list[int]]:
         shown: list[int | None] = []
         keys: list[int] = []
-        packets = container.demux()  # of all streams: a sound that never ends is counted against the time too
+        sounds = {track.index for track in container.streams.audio}
+        following = packets(
+            container
+        )  # of all streams: a sound that never ends is counted against the time too
         while True:
             with self.watch.decoding(self.field):
                 try:
-                    packet = next(packets, None)
+                    packet = next(following, None)
                 except FFmpegError as error:
                     raise self._unreadable() from error
             if packet is None:
                 return shown, keys
+            self.has_sound |= packet.stream_index in sounds and packet.size > 0
             if packet.stream_index != stream.index or not packet.size or packet.is_discard:
                 continue  # another stream, the end's empty one, or cut off by an edit list
             if stream.codec_context.name.startswith(("vp8", "libvpx")) and not bytes(packet)[0] & 0x10:
@@ -179,7 +184,7 @@ class Clip:
         return True
 
     def _decoded(self, container: InputContainer) -> Iterator[av.VideoFrame]:
-        for packet in container.demux(self._video(container)):
+        for packet in packets(container, self._video(container)):
             with self.watch.decoding(self.field):
                 try:
                     frames = packet.decode()

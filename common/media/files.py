@@ -10,6 +10,7 @@ from common.contract import MediaHandle
 from common.errors import MediaError
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".webm", ".mkv", ".m4v", ".avi")
+SOUND_SUFFIXES = (".wav", ".mp3", ".m4a", ".ogg", ".opus", ".flac", ".aac", ".weba", ".mka", ".aiff", ".caf")
 
 
 def local_file(handle: MediaHandle, field: str) -> Path:
@@ -25,7 +26,7 @@ def local_file(handle: MediaHandle, field: str) -> Path:
         raise MediaError(field, f"cannot be read: {name}", hint="upload it again") from error
     if size == 0:
         raise MediaError(field, f"is an empty file: {name}", hint="upload it again")
-    limit = BUDGETS.upload_bytes if is_video(handle) else BUDGETS.image_bytes
+    limit = BUDGETS.upload_bytes if is_video(handle) or is_sound(handle) else BUDGETS.image_bytes
     if size > limit:
         rule = f"must be at most {limit / 1e6:.3g} MB"
         raise MediaError(field, rule, got=f"{size / 1e6:.0f} MB", hint="try a smaller one")
@@ -40,9 +41,18 @@ def shown_name(handle: MediaHandle) -> str:
 
 def is_video(handle: MediaHandle) -> bool:
     """Whether the handle is a clip: by its mime type, else by the ending of its name."""
+    return _is(handle, "video/", VIDEO_SUFFIXES)
+
+
+def is_sound(handle: MediaHandle) -> bool:
+    """Whether the handle is a sound, in the same way; what a browser's microphone made may call itself a clip."""
+    return _is(handle, "audio/", SOUND_SUFFIXES)
+
+
+def _is(handle: MediaHandle, kind: str, suffixes: tuple[str, ...]) -> bool:
     if handle.media_type:
-        return handle.media_type.startswith("video/")
-    return Path(handle.path).suffix.lower() in VIDEO_SUFFIXES
+        return handle.media_type.startswith(kind)
+    return Path(handle.path).suffix.lower() in suffixes
 
 
 def sha256(path: Path) -> str:

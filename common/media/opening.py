@@ -1,6 +1,6 @@
 """Opens files of strangers: formats that people use and no other, measured by their headers before any decoding.
 
-No torch here: panels, the router and the makers of videos all open files through these two.
+No torch here: panels, the router and the makers of videos all open files through these.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import BinaryIO, Final
 
 import av
 from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Stream
 from PIL import Image
 
 from common.budgets import BUDGETS
@@ -24,6 +26,8 @@ LYING = (5, 6, 7, 8)
 PICTURES: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 CLIPS: Final = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,gif"
 """Containers that hold their own media. Playlists (HLS, DASH, concat, SDP) name other files, or hosts to ask."""
+SOUNDS: Final = f"{CLIPS},wav,w64,aiff,caf,au,mp3,aac,ac3,flac,ogg,amr,asf,wv"
+"""The same of sounds, which are taken from clips too."""
 
 
 @contextmanager
@@ -55,13 +59,30 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
 
 def open_clip(path: Path) -> InputContainer:
     """A container whose decoders refuse frames beyond the budget; FFmpegError or ValueError where it is none."""
-    container = av.open(
-        str(path.resolve()),  # a name like `concat:…` is a protocol to ffmpeg, an absolute path never is
-        options={"format_whitelist": CLIPS, "protocol_whitelist": "file"},
-        metadata_errors="replace",
-        timeout=float(BUDGETS.decode_seconds),
-    )
+    container = _open(path, CLIPS)
     for stream in container.streams.video:
         # Said to the decoder too: a header may lie, and a frame's size is known only once it is decoded.
         stream.codec_context.options = {"max_pixels": str(BUDGETS.frame_pixels)}
     return container
+
+
+def open_sound(path: Path) -> InputContainer:
+    """A container that may hold a sound track; FFmpegError or ValueError where it is none."""
+    return _open(path, SOUNDS)
+
+
+def packets(container: InputContainer, *tracks: Stream) -> Iterator[Packet]:
+    """The packets of these tracks, or of all; those of a track that begins in the middle of the file are left out."""
+    try:
+        yield from container.demux(*tracks)
+    except IndexError:  # PyAV 18.1 wants to flush such a track too, in the end, and does not know it
+        return
+
+
+def _open(path: Path, formats: str) -> InputContainer:
+    return av.open(
+        str(path.resolve()),  # a name like `concat:…` is a protocol to ffmpeg, an absolute path never is
+        options={"format_whitelist": formats, "protocol_whitelist": "file"},
+        metadata_errors="replace",
+        timeout=float(BUDGETS.decode_seconds),
+    )

@@ -1,30 +1,46 @@
-"""Writes the mp4 with its lineage in the comment tag, readable by any ffprobe."""
+"""Writes the mp4, silent or with a sound; its lineage is in the comment tag, readable by any ffprobe."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
+from av.container import OutputContainer
 from numpy.typing import NDArray
 
 from common import cache
 from common.contract import Lineage
 from common.media.pictures import Size
+from common.media.sound import HEARD_RATE, Samples
 
 BT709 = 1
 CRF = "16"
+SOUND_BITS = 96_000
+"""A second and channel: AAC at which speech and music sound like their source."""
 
 
-def write_video(frames: NDArray[np.uint8], fps: int, path: Path, lineage: Lineage | None) -> None:
-    """H.264, yuv420p, index first; `frames` is [frames, height, width, 3]. Appears whole or not at all."""
+def write_video(
+    frames: NDArray[np.uint8], fps: int, path: Path, lineage: Lineage | None, sound: Samples | None = None
+) -> None:
+    """H.264, yuv420p, index first; `frames` is [frames, height, width, 3]. Appears whole or not at all.
+
+    With a `sound`, of one or two channels, AAC at 48 kHz beside it: its first sample comes with the first frame, and
+    it ends with the last one at the latest.
+    """
     height, width = frames.shape[1:3]
-    write_pictures(frames, (width, height), fps, path, lineage)
+    write_pictures(frames, (width, height), fps, path, lineage, sound)
 
 
 def write_pictures(
-    pictures: Iterable[NDArray[np.uint8]], size: Size, fps: int, path: Path, lineage: Lineage | None
+    pictures: Iterable[NDArray[np.uint8]],
+    size: Size,
+    fps: int,
+    path: Path,
+    lineage: Lineage | None,
+    sound: Samples | None = None,
 ) -> None:
     """The same of pictures [height, width, 3] that come one by one."""
     with (
@@ -40,10 +56,43 @@ def write_pictures(
         # Untagged colours are read as BT.601 or BT.709 by size: tag them, and convert accordingly.
         context.colorspace = context.color_primaries = context.color_trc = BT709
         context.color_range = 1
-        for picture in pictures:
+        track = _Track(container, sound) if sound is not None and sound.values.size else None
+        for number, picture in enumerate(pictures, 1):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
             frame = frame.reformat(format="yuv420p", dst_colorspace=BT709, dst_color_range=1)
             for packet in stream.encode(frame):
                 container.mux(packet)
+            if track:  # side by side, or the file would hold all pictures before all sound
+                track.until(number / fps)
         for packet in stream.encode():
             container.mux(packet)
+        if track:
+            track.end()
+
+
+class _Track:
+    """A video's sound, encoded as far as its pictures are.
+
+    AAC begins with samples that nobody should hear; the mp4's edit list says so, and every player goes by it.
+    """
+
+    def __init__(self, container: OutputContainer, sound: Samples) -> None:
+        self._container, self._sound, self._done = container, sound, 0
+        self._layout = "mono" if len(sound.values) == 1 else "stereo"
+        self._stream = container.add_stream("aac", rate=HEARD_RATE, layout=self._layout)
+        self._stream.codec_context.bit_rate = SOUND_BITS * len(sound.values)
+
+    def until(self, seconds: float) -> None:
+        """Writes what comes before this moment."""
+        end = round(seconds * self._sound.rate)
+        piece = np.ascontiguousarray(self._sound.values[:, self._done : end])
+        if not piece.size:
+            return
+        frame = av.AudioFrame.from_ndarray(piece, format="fltp", layout=self._layout)
+        frame.sample_rate, frame.time_base = self._sound.rate, Fraction(1, self._sound.rate)
+        frame.pts, self._done = self._done, self._done + piece.shape[1]
+        self._container.mux(self._stream.encode(frame))
+
+    def end(self) -> None:
+        """Writes what the encoder has kept."""
+        self._container.mux(self._stream.encode())

@@ -336,7 +336,7 @@ class Engine(ABC, Generic[Asked]):
     ) -> Asked:
         filled: dict[str, Any] = {}
         for slot, handle in media_in:
-            known = reader.measured(handle, slot.name, clip=slot.kind == "video")
+            known = reader.measured(handle, slot.name, slot.kind)
             if slot.many:
                 filled.setdefault(slot.name, []).append(known)
             else:

@@ -15,6 +15,7 @@ from common.errors import MediaError
 from common.media import files, pictures
 from common.media.clips import Clip
 from common.media.pictures import Size
+from common.media.sound import Sound
 from common.media.watch import Watch
 from common.modes import rules
 from common.runtime.job import Job
@@ -29,6 +30,7 @@ class Reader:
         self.job = job or Job()
         self.watch = Watch(self.job.check)
         self._clips: dict[Path, Clip] = {}
+        self._sounds: dict[Path, Sound] = {}
         self._held = ExitStack()
 
     def __enter__(self) -> Reader:
@@ -62,21 +64,25 @@ class Reader:
         """A file that the job reads until it ends: no sweep may take it, however long that is."""
         self._held.enter_context(cache.holding([str(path)]))
 
-    def measured(self, handle: MediaHandle, field: str, *, clip: bool = False) -> MediaHandle:
-        """The handle with mime, size and hash filled in from the file itself.
+    def measured(self, handle: MediaHandle, field: str, kind: str = "") -> MediaHandle:
+        """The handle with mime, size, length and hash filled in from the file itself.
 
-        With `clip` it is one, whatever its name says: a GIF that fills a slot for clips is no picture.
+        `kind` is that of the slot, whatever the file's name says: a GIF that fills a slot for clips is no picture,
+        and of a clip that fills one for sounds its sound is measured. Without, the name says what it is.
         """
         path = files.local_file(handle, field)
         self.check()
         facts: dict[str, object] = {"sha256": files.sha256(path), "mime": handle.media_type}
-        if clip or files.is_video(handle):
-            opened = self._clip(handle, field)
-            width, height = opened.size
-            facts |= _figures(opened)
+        if kind == "audio" or (not kind and files.is_sound(handle)):
+            facts |= {"seconds": round(self.sound(handle, field).seconds, 3), "has_audio": True}
+        elif kind == "video" or files.is_video(handle):
+            clip = self._clip(handle, field)
+            facts |= dict(zip(("width", "height"), clip.size, strict=True))
+            facts |= {**_figures(clip), "has_audio": clip.has_sound}
         else:
             width, height = pictures.picture_size(handle, field)
-        return handle.model_copy(update={**facts, "width": width, "height": height})
+            facts |= {"width": width, "height": height}
+        return handle.model_copy(update=facts)
 
     def picture(self, handle: MediaHandle, field: str, need: Size | None = None) -> Frame:
         """An upright RGB picture, no larger than it takes to cover `need`."""
@@ -143,6 +149,13 @@ class Reader:
                 yield each(frame)
 
         return read
+
+    def sound(self, handle: MediaHandle, field: str) -> Sound:
+        """The sound, or that of a clip, measured."""
+        path = files.local_file(handle, field)
+        if path not in self._sounds:
+            self._sounds[path] = Sound(path, field, files.shown_name(handle), self.watch)
+        return self._sounds[path]
 
     def _clip(self, handle: MediaHandle, field: str) -> Clip:
         path = files.local_file(handle, field)
