@@ -237,9 +237,9 @@ class Architecture:
     """Sizes that decide cost: of one transformer, and of what the pipeline holds beside it.
 
     `parameters` counts one transformer, whose input has `channels`; `spatial` and `temporal` are the VAE's
-    compression. After some of its layers it may look at a face (`face_adapters`), or listen (`audio_injectors`); or it
-    reads the driving video once and has keys and values of it in every layer (`caches_video`). Parameter counts were
-    taken on the meta device.
+    compression. After some of its layers it may look at a face (`face_adapters`), or listen (`audio_injectors`);
+    or it reads the driving video once and has keys and values of it in every layer (`caches_video`). Parameter counts
+    were taken on the meta device.
     """
 
     parameters: int
@@ -355,8 +355,8 @@ class SegmentLaw:
     """How a model makes a long video: segments of `frames`, each of which begins with the last ones of that before.
 
     How many are `carried` over may be chosen; the first is the default. Or none is, and the first segment lacks its
-    first frames, which are `dropped`, and with every other one the VAE decodes the last `motion` frames again. `law` is
-    that of what is sampled at once. Wan-Nano's segments have `nano` frames.
+    first frames, which are `dropped`, and with every other one the VAE decodes the last `motion` frames again. `law`
+    is that of what is sampled at once. Wan-Nano's segments have `nano` frames.
     """
 
     frames: int

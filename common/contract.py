@@ -57,7 +57,7 @@ class Given(Model):
     @classmethod
     def _as_sent(cls, value: object, info: ValidationInfo) -> object:
         # pydantic reads True as 1, and strings may hold what no file, model or answer can.
-        truth = cls.model_fields[str(info.field_name)].annotation is bool
+        truth = cls.model_fields[str(info.field_name)].annotation in (bool, bool | None)
         items = _each(value)
         if len(items) > (most := BUDGETS.list_items):
             raise PydanticCustomError("too_long", "a list must have at most {most} items", {"most": most})
