@@ -276,6 +276,19 @@ def test_a_whole_clip_has_what_a_sound_needs(pipe) -> None:
     assert clip(pipe, audio_embeds=embeds).shape[1] == 77
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("frame", [1, 4, 7, 79])
+def test_a_moment_of_sound_drives_no_frame_before_its_own(pipe, frame: int) -> None:
+    """Behind 73 frames of its first moment, 4 columns are a latent frame's, of which the VAE makes the 4 frames."""
+    listen = pipe.transformer.condition_embedder.causal_audio_encoder
+    sound, other = heard(frames=80), heard(frames=80)
+    other[..., frame] += 1
+    told = [listen(torch.cat([s[..., :1].expand(-1, -1, -1, 73), s], -1))[1][0, 19:] for s in (sound, other)]
+    assert len(told[0]) == 20
+    changed = (told[0] - told[1]).flatten(1).abs().amax(1) > 1e-6
+    assert int(changed.nonzero()[0]) == frame // 4
+
+
 def test_a_lora_is_loaded_and_let_go(pipe) -> None:
     before = clip(pipe, output_type="latent")
     inner = pipe.transformer.config.num_attention_heads * pipe.transformer.config.attention_head_dim
