@@ -61,7 +61,7 @@ def _heard(samples: NDArray[np.float32], encoder: Any, processor: Any) -> list[T
     """The hidden states [moments, channels] of each layer, HEARD a second."""
     values = processor(samples, sampling_rate=SAMPLE_RATE, return_tensors="pt").input_values
     made = encoder.base_model(values.to(encoder.device, encoder.dtype), output_hidden_states=True)
-    # Up to transformers 4, with which Wan2.2 was trained and runs, the last hidden state had been normed as well.
+    # As Wan2.2 gets them of the transformers it asks for, 4.51: the last one normed, which it is not in 5.23.
     layers = [*made.hidden_states[:-1], made.last_hidden_state]
     return [states[0].float().cpu() for states in layers]
 

@@ -150,11 +150,13 @@ def test_before_fewer_frames_all_was_gray(pipe) -> None:
     torch.testing.assert_close(oracle.told[0]["motion_latents"], expected, atol=1e-5, rtol=0)
 
 
-def test_poses_are_those_of_the_clips_own_frames_and_black_after_their_end(pipe) -> None:
+@pytest.mark.parametrize("count", [6, 0])
+def test_poses_are_those_of_the_clips_own_frames_and_black_after_their_end(pipe, count: int) -> None:
     oracle = knowing(pipe, pixels(moving(1 + FRAMES)), 1)
-    clip(pipe, pose_video=moving(6))
-    whole = torch.cat([pixels(moving(1)), pixels(moving(6)), -torch.ones(1, 3, 2, SIDE, SIDE)], 2)
-    torch.testing.assert_close(oracle.told[0]["pose_latents"], encoded(whole)[:, :, 1:], atol=1e-5, rtol=0)
+    clip(pipe, pose_video=[Image.fromarray(frame) for frame in moving(count)])
+    whole = torch.cat([pixels(moving(count)), -torch.ones(1, 3, FRAMES - count, SIDE, SIDE)], 2)
+    expected = encoded(torch.cat([whole[:, :, :1], whole], 2))[:, :, 1:]
+    torch.testing.assert_close(oracle.told[0]["pose_latents"], expected, atol=1e-5, rtol=0)
 
 
 def test_guidance_leads_away_from_silence_and_the_negative_prompt(pipe) -> None:
@@ -219,8 +221,8 @@ def test_sizes_counts_and_prompts_that_do_not_fit_are_refused(pipe) -> None:
         ({"audio_embeds": heard(frames=7)}, "multiple of 4 frames; got 7"),
         ({"tail": moving(14)}, "tail must have 1 to 13 frames; got 14"),
         ({"tail": moving(5)[:, :48]}, "frames of 64x48 for a clip of 64x64"),
-        ({"pose_video": moving(9)}, "pose_video must have 1 to 8 frames; got 9"),
-        ({"pose_video": []}, "pose_video must have 1 to 8 frames; got 0"),
+        ({"pose_video": moving(9)}, "pose_video must have 0 to 8 frames; got 9"),
+        ({"tail": []}, "tail must have 1 to 13 frames; got 0"),
         ({"prompt": None}, "a prompt or prompt_embeds"),
         ({"callback_on_step_end_tensor_inputs": ["noise"]}, r"got \['noise'\]"),
     ):
