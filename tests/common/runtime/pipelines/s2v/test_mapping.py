@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ NAMES = [
 ]  # fmt: skip
 
 
+@cache
 def own() -> dict[str, tuple[int, ...]]:
     with torch.device("meta"):
         model = WanS2VTransformer3DModel.from_config(mapping.own_config(PUBLISHED_CONFIG))
