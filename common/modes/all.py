@@ -18,8 +18,3 @@ MODES: Final[Mapping[ModeKey, Mode[Any]]] = {
     "s2v": s2v.MODE,
     "animate": animate.MODE,
 }
-
-COMING: Final[Mapping[ModeKey, tuple[str, str]]] = {
-    "s2v": ("🔊", "Speech to Video is not built yet"),
-}
-"""Modes of the brief that are still to come: icon and the reason shown on their greyed sidebar row."""
