@@ -91,8 +91,8 @@ class S2VEngine(SegmentedEngine[Request]):
             "tail": self.tail(ready),
             "pose_video": None,
         }
-        if poses is not None and (numbers := self.law.driving(ready.segment, poses.count)):
-            given["pose_video"] = poses.frames(plain.PART, numbers)
+        if poses is not None:  # none of them where they have ended, which is not the same as without
+            given["pose_video"] = poses.frames(plain.PART, self.law.driving(ready.segment, poses.count))
         return super().make(pipe, replace(ready, inputs=given), steps, job)
 
     def sound(self, ready: Ready[Request]) -> Samples:
