@@ -30,7 +30,8 @@ class Ears:
 
 @pytest.fixture
 def heard(tmp_path: Path):
-    path = sound_files.write(tmp_path / "a.wav", "pcm_s16le", 16_000, "s16", samples=sound_files.values(16_000, 2, 3.0))
+    values = sound_files.values(16_000, 2, 3.0)
+    path = sound_files.write(tmp_path / "a.wav", "pcm_s16le", 16_000, "s16", samples=values)
     sound = Sound(path, "audio", "a.wav", Watch(lambda *_: None))
 
     def go(ears: Ears, hold: Any = lambda _: None) -> Spoken:
