@@ -164,7 +164,7 @@ def lora_file(architecture: Architecture, rank: int, target: Path) -> Path:
 @contextmanager
 def loaded(root: Path) -> Iterator[None]:
     """Has the loader make parts instead of reading them, and find its folders and LoRAs under `root`."""
-    kept = load._load, weights.resolve, weights.resolve_lora  # pyright: ignore[reportPrivateUsage]
+    kept = load.part, weights.resolve, weights.resolve_lora  # pyright: ignore[reportPrivateUsage]
 
     def part(folder: Path, entry: list[str], backend: Backend, waits: bool = False) -> Any:
         kind: Any = getattr(importlib.import_module(entry[0]), entry[1])
@@ -185,8 +185,8 @@ def loaded(root: Path) -> Iterator[None]:
             )
         return found
 
-    load._load, weights.resolve, weights.resolve_lora = part, resolve, resolve_lora  # pyright: ignore
+    load.part, weights.resolve, weights.resolve_lora = part, resolve, resolve_lora  # pyright: ignore
     try:
         yield
     finally:
-        load._load, weights.resolve, weights.resolve_lora = kept  # pyright: ignore[reportPrivateUsage]
+        load.part, weights.resolve, weights.resolve_lora = kept  # pyright: ignore[reportPrivateUsage]

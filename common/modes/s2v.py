@@ -111,7 +111,7 @@ class S2V(Mode[Request]):
         poses = rules.clip_length(request.pose_video, checkpoint.fps)
         if poses is not None and poses < length:
             rest = (length - poses) / checkpoint.fps
-            notices.append(f"pose_video ends {rest:.1f} s before the video does: there the sound alone moves.")
+            notices.append(f"pose_video ends {rest:.1f} s before the video does: there it is black.")
         return notices
 
 
