@@ -248,7 +248,7 @@ def sound_input(inputs: Inputs, name: str, label: str) -> None:
         name,
         HandleAudio(
             label=label, sources=["upload", "microphone"], type="filepath", buttons=[],
-            elem_id=f"{inputs.page}-{name}",
+            elem_id=f"{inputs.page}-{name}", elem_classes="sound",
         ),
     )  # fmt: skip
     figures = inputs.add(f"{name}_seen", SoundFigures(visible=False))

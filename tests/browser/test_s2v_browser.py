@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.hands import typed
+from tests.browser.test_page_axe import everywhere
 from tests.common.media import sound_files
 from tests.spaces import media_for_modes as media
 
@@ -92,6 +93,18 @@ def test_a_picture_that_calls_itself_a_sound_is_told_in_one_line(
     expect(duration(page)).to_have_value("")
     slot(page).get_by_label("Clear").click()
     expect(told).to_have_count(0)
+
+
+def test_axe_a_sound_that_is_there_and_one_that_is_recorded(visit: Any, fleet: str, tmp_path: Path) -> None:
+    page = opened(visit, fleet)
+    give(page, sound(tmp_path / "short.wav", 2))
+    expect(duration(page)).to_have_value(re.compile("2.0 s"))
+    expect(slot(page).locator("#duration")).to_have_text("0:02")
+    assert not everywhere(page)
+    slot(page).get_by_label("Clear").click()
+    slot(page).get_by_label("Record audio").click()
+    expect(slot(page).get_by_role("button", name="Record", exact=True)).to_be_visible()
+    assert not everywhere(page)
 
 
 def test_quality_is_all_there_is_and_said_once(visit: Any, fleet: str) -> None:
