@@ -248,27 +248,30 @@ def sound_input(inputs: Inputs, name: str, label: str) -> None:
         name,
         HandleAudio(
             label=label, sources=["upload", "microphone"], type="filepath", buttons=[],
-            elem_id=f"{inputs.page}-{name}",
+            elem_id=f"{inputs.page}-{name}", elem_classes="sound",
         ),
     )  # fmt: skip
     figures = inputs.add(f"{name}_seen", SoundFigures(visible=False))
     wrong = gr.HTML("", elem_classes="wrong")
 
     async def measure(handle: MediaHandle | None) -> list[Any]:
-        if handle is None:
-            return [None, ""]
-        try:
-            seconds = await asyncio.to_thread(sound_seconds, handle, name)
-        except Exception as error:
-            return [None, texts.alert(texts.in_words(explain(error).text, {name: label}))]
-        return [{"clip": handle.path, "seconds": seconds}, ""]
+        return list(await measured_sound(handle, name, label))
 
     sound.change(measure, sound, [figures, wrong], **QUIET)
 
 
-def sound_seconds(handle: MediaHandle, field: str) -> float:
-    """How long a sound is; MediaError where it is none."""
-    return Sound(local_file(handle, field), field, shown_name(handle), Watch()).seconds
+async def measured_sound(handle: MediaHandle | None, field: str, label: str) -> tuple[Any, str]:
+    """Figures for SoundFigures and no words, or none and what is wrong with the sound, as HTML."""
+
+    def seconds(sound: MediaHandle) -> float:
+        return Sound(local_file(sound, field), field, shown_name(sound), Watch()).seconds
+
+    if handle is None:
+        return None, ""
+    try:
+        return {"clip": handle.path, "seconds": await asyncio.to_thread(seconds, handle)}, ""
+    except Exception as error:
+        return None, texts.alert(texts.in_words(explain(error).text, {field: label}))
 
 
 def _picture(inputs: Inputs, slot: MediaSlot, *, show_label: bool = True) -> HandleImage:
