@@ -7,7 +7,7 @@ from typing import Any
 
 from common.budgets import PREFIX, Budgets
 from common.catalog import CHECKPOINTS, LORAS, Checkpoint
-from common.modes.all import COMING, MODES
+from common.modes.all import MODES
 
 
 def as_data() -> list[dict[str, Any]]:
@@ -52,7 +52,6 @@ def text() -> str:
     for key, mode in MODES.items():
         lines.append(f"{key:8} {mode.title}: {mode.about}")
         lines += [f"         {row.key:24} {row.name:28} {_presets(row)}" for row in mode.rows()]
-    lines += [f"{key:8} {reason}" for key, (_, reason) in COMING.items()]
     return "\n".join(lines)
 
 
@@ -70,7 +69,6 @@ def markdown() -> str:
                 f"| {mode.title} | [{row.name}](https://huggingface.co/{row.repo}) | `{row.key}` | {sizes} "
                 f"| {frames} | {_presets(row)} | {row.gpu_size} |"
             )
-    lines += [f"| {key} | *{reason}* | | | | | |" for key, (_, reason) in COMING.items()]
     return "\n".join(lines)
 
 

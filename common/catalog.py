@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from common.speech import CLIPS, NANO_CLIPS
+
 Weights = Literal["nano", "wan"]
 PresetName = Literal["fast", "quality"]
 GpuSize = Literal["large", "xlarge"]
@@ -24,6 +26,11 @@ NEGATIVE_PROMPT: Final = (
 
 _STILL_CAMERA: Final = f"镜头晃动，{NEGATIVE_PROMPT}"
 """Wan 2.1 I2V's: no shaking camera."""
+_SPEAKER: Final = (
+    "画面模糊，最差质量，画面模糊，细节模糊不清，情绪激动剧烈，手快速抖动，字幕，丑陋的，残缺的，多余的手指，画得不好的手部，"
+    "画得不好的脸部，畸形的，毁容的，形态畸形的肢体，手指融合，静止不动的画面，杂乱的背景，三条腿，背景人很多，倒着走"
+)
+"""Wan 2.2 S2V's own."""
 _ONE_SHOT: Final = f"镜头切换，{_STILL_CAMERA}"
 """Wan 2.1 FLF2V's: no cut, either."""
 
@@ -91,6 +98,10 @@ class Resolution:
 R480 = (Resolution(832, 480), Resolution(480, 832))
 R720 = (Resolution(1280, 720), Resolution(720, 1280), Resolution(960, 960))
 R704 = (Resolution(1280, 704), Resolution(704, 1280))
+R_S2V = (
+    Resolution(832, 448), Resolution(448, 832), Resolution(640, 640), Resolution(1024, 704), Resolution(704, 1024),
+    Resolution(832, 832),
+)  # fmt: skip
 R_ANIMATE_2 = (Resolution(640, 800), Resolution(800, 640), Resolution(704, 704), *R480)
 NANO_RESOLUTIONS: Final = (Resolution(128, 128), Resolution(192, 128), Resolution(128, 192))
 NANO_FRAMES: Final = 17
@@ -226,8 +237,9 @@ class Architecture:
     """Sizes that decide cost: of one transformer, and of what the pipeline holds beside it.
 
     `parameters` counts one transformer, whose input has `channels`; `spatial` and `temporal` are the VAE's
-    compression. After some of its layers it may look at a face (`face_adapters`); or it reads the driving video once
-    and has keys and values of it in every layer (`caches_video`). Parameter counts were taken on the meta device.
+    compression. After some of its layers it may look at a face (`face_adapters`), or listen (`audio_injectors`);
+    or it reads the driving video once and has keys and values of it in every layer (`caches_video`). Parameter counts
+    were taken on the meta device.
     """
 
     parameters: int
@@ -241,6 +253,7 @@ class Architecture:
     control_layers: int = 0
     channels: int = 16
     face_adapters: int = 0
+    audio_injectors: int = 0
     caches_video: bool = False
 
     @property
@@ -257,7 +270,7 @@ _I2V_14B = Architecture(16_394_878_784, 40, 5120, 13824, clip=True, channels=36)
 _FLF2V_14B = Architecture(16_395_536_704, 40, 5120, 13824, clip=True, channels=36)
 _5B = Architecture(4_999_787_712, 30, 3072, 14336, spatial=16, channels=48)
 _VACE_1_3B = Architecture(2_153_972_032, 30, 1536, 8960, control_layers=15)
-_S2V_14B = Architecture(16_300_000_000, 40, 5120, 13824)
+_S2V_14B = Architecture(16_295_755_609, 40, 5120, 13824, audio_injectors=12)
 _ANIMATE_14B = Architecture(17_274_816_884, 40, 5120, 13824, clip=True, channels=36, face_adapters=8)
 _ANIMATE_2_14B = Architecture(16_394_878_784, 40, 5120, 13824, clip=True, channels=36, caches_video=True)
 _VACE_FUN_14B = Architecture(17_337_592_896, 40, 5120, 13824, experts=2, control_layers=8)
@@ -266,6 +279,8 @@ _VACE_14B = Architecture(17_337_592_896, 40, 5120, 13824, control_layers=8)
 TEXT_ENCODER_PARAMETERS: Final = 5_680_910_336
 VAE_PARAMETERS: Final[Mapping[int, int]] = {8: 126_892_531, 16: 704_688_668}
 CLIP_PARAMETERS: Final = 630_766_080
+AUDIO_ENCODER_PARAMETERS: Final = 315_438_720
+"""Of wav2vec2-large, which listens for S2V."""
 
 
 @dataclass(frozen=True)
@@ -339,11 +354,16 @@ ANY_LAW: Final = FrameLaw(step=1, rest=0)
 class SegmentLaw:
     """How a model makes a long video: segments of `frames`, each of which begins with the last ones of that before.
 
-    How many are `carried` over may be chosen; the first is the default. Wan-Nano's segments have `nano` frames.
+    How many are `carried` over may be chosen; the first is the default. Or none is, and the first segment lacks its
+    first frames, which are `dropped`, and with every other one the VAE decodes the last `motion` frames again. `law`
+    is that of what is sampled at once. Wan-Nano's segments have `nano` frames.
     """
 
     frames: int
     carried: tuple[int, ...] = (1,)
+    dropped: int = 0
+    motion: int = 0
+    law: FrameLaw = CLIP_LAW
     nano: int = NANO_FRAMES
 
     def length(self, weights: Weights) -> int:
@@ -352,7 +372,14 @@ class SegmentLaw:
 
     def count(self, num_frames: int, carried: int, weights: Weights) -> int:
         """Segments of a video; the last one may reach beyond its end."""
-        return max(-(-(num_frames - carried) // (self.length(weights) - carried)), 1)
+        return max(-(-(num_frames + self.dropped - carried) // (self.length(weights) - carried)), 1)
+
+
+SPEECH: Final = SegmentLaw(
+    CLIPS.frames, carried=(0,), dropped=CLIPS.dropped, motion=CLIPS.motion, law=FrameLaw(rest=0),
+    nano=NANO_CLIPS.frames,
+)  # fmt: skip
+"""How S2V's clips follow one another; see common/speech.py."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -407,9 +434,16 @@ class Checkpoint:
         return self.boundary_ratio is not None
 
     @property
+    def references(self) -> int:
+        """Latent frames that every segment has besides: of the picture, and for S2V of what was made before."""
+        if self.architecture.audio_injectors:
+            return 3  # 19 latent frames in as many tokens as 1.5
+        return 1 if self.segments else 0
+
+    @property
     def grid(self) -> int:
-        """Width and height must be multiples of this: VAE compression times the patch of 2."""
-        return self.architecture.spatial * 2
+        """Width and height must be multiples of this: VAE compression times the largest patch."""
+        return self.architecture.spatial * (8 if self.architecture.audio_injectors else 2)
 
     @property
     def max_frames(self) -> int:
@@ -419,7 +453,7 @@ class Checkpoint:
     @property
     def sampled(self) -> FrameLaw:
         """The law of what is sampled at once."""
-        return CLIP_LAW if self.segments else self.law
+        return self.segments.law if self.segments else self.law
 
     def sizes(self, weights: Weights) -> tuple[Resolution, ...]:
         """The resolutions on offer under `weights`."""
@@ -428,6 +462,10 @@ class Checkpoint:
     def default_frames(self, weights: Weights) -> int:
         """Frames a clip has unless asked otherwise; those of one segment where it is made of several."""
         return NANO_FRAMES if weights == "nano" else self.num_frames
+
+    def at_once(self, weights: Weights) -> int:
+        """Frames that are sampled together: of a segment, or of a clip as long as it is unless asked otherwise."""
+        return self.segments.length(weights) if self.segments else self.default_frames(weights)
 
     def steps(self, preset: PresetName, weights: Weights) -> int:
         """Steps of a preset; Wan-Nano needs fewer than the real models for Quality."""
@@ -533,10 +571,10 @@ CHECKPOINTS: Final[Mapping[str, Checkpoint]] = {
         ),
         Checkpoint(
             key="wan2.2-s2v-14b", name="Wan 2.2 S2V-14B", generation="2.2",
-            repo="Wan-AI/Wan2.2-S2V-14B", kind="s2v", architecture=_S2V_14B,
-            resolutions=(Resolution(832, 448), Resolution(448, 832), Resolution(1024, 704)),
-            fps=16, num_frames=80, upstream_steps=40, law=FrameLaw(rest=0), published=BF16,
-            presets={"quality": _quality(4.5, 3.0)},
+            repo="FastVideo/Wan2.2-S2V-14B-Diffusers", kind="s2v", architecture=_S2V_14B, resolutions=R_S2V,
+            fps=CLIPS.fps, num_frames=CLIPS.frames - CLIPS.dropped, upstream_steps=40, published=BF16,
+            law=ANY_LAW, segments=SPEECH, seconds=60, presets={"quality": _quality(4.5, 3.0, steps=40)},
+            negative_prompt=_SPEAKER,
         ),
         Checkpoint(
             key="wan2.2-animate-14b", name="Wan 2.2 Animate-14B", generation="2.2",

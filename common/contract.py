@@ -57,7 +57,7 @@ class Given(Model):
     @classmethod
     def _as_sent(cls, value: object, info: ValidationInfo) -> object:
         # pydantic reads True as 1, and strings may hold what no file, model or answer can.
-        truth = cls.model_fields[str(info.field_name)].annotation is bool
+        truth = cls.model_fields[str(info.field_name)].annotation in (bool, bool | None)
         items = _each(value)
         if len(items) > (most := BUDGETS.list_items):
             raise PydanticCustomError("too_long", "a list must have at most {most} items", {"most": most})
@@ -348,6 +348,7 @@ class Done(_Event):
         plan = self.plan
         facts = {"width": plan.width, "height": plan.height, "frames": plan.num_frames, "fps": plan.fps}
         facts |= {"seconds": plan.clip_seconds, "sha256": self.sha256, "mime": "video/mp4"}
+        facts["has_audio"] = any(parent.role == "audio" for parent in self.lineage.parents)
         return video.model_copy(update=facts)
 
 

@@ -87,7 +87,8 @@ def forward_flops(
     each = 2 * s * (6 * d * d + 2 * d * f) + 4 * t * d * d + 4 * s * d * (s + t)
     # Faces are encoded in every forward, by small convolutions: counted as the operations that take as long.
     faces = num_frames * _number("flops_in_time_of_a_face") if architecture.face_adapters else 0
-    return layers * each + architecture.face_adapters * 4 * s * d * d + faces
+    adapters = architecture.face_adapters + architecture.audio_injectors
+    return layers * each + adapters * 4 * s * d * d + faces
 
 
 def forwards(steps: int, guidance_scale: float) -> int:
@@ -110,7 +111,8 @@ def seconds(
     reads = 1 if a.caches_video else 0  # of the driving video
     # A process compiles its attention once for each size; ZeroGPU's may be new with each call.
     compiles = _number("compile_seconds") if a.caches_video and profile.startswith("zerogpu") else 0
-    vae = vae_seconds(a, rate, *size, placed, "decode")
+    again = checkpoint.segments.motion if checkpoint.segments else 0
+    vae = vae_seconds(a, rate, work.width, work.height, work.num_frames + again, placed, "decode")
     vae += work.encodes * vae_seconds(a, rate, *size, placed, "encode")
     return rate.fixed_seconds + compiles + (work.forwards + reads) * each + vae
 

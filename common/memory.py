@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from common.catalog import (
+    AUDIO_ENCODER_PARAMETERS,
     CLIP_PARAMETERS,
     TEXT_ENCODER_PARAMETERS,
     VAE_PARAMETERS,
@@ -78,6 +79,7 @@ def parameters(architecture: Architecture) -> dict[str, int]:
         "text_encoder": TEXT_ENCODER_PARAMETERS,
         "vae": VAE_PARAMETERS[a.spatial],
         "image_encoder": CLIP_PARAMETERS if a.clip else 0,
+        "audio_encoder": AUDIO_ENCODER_PARAMETERS if a.audio_injectors else 0,
     }
 
 
@@ -89,8 +91,8 @@ def in_blocks(architecture: Architecture) -> int:
 
 
 def in_adapters(architecture: Architecture) -> int:
-    """Parameters of what looks at a face after some of the blocks: it stays in full where those are in 8 bits."""
-    return architecture.face_adapters * 4 * architecture.dim**2
+    """Parameters of what looks at a face, or listens, after some of the blocks: in full where those are in 8 bits."""
+    return (architecture.face_adapters * 4 + architecture.audio_injectors * 6) * architecture.dim**2
 
 
 def kept_whole(architecture: Architecture) -> int:
@@ -110,7 +112,7 @@ def denoise(architecture: Architecture, shape: Shape, *, lora: bool = False) -> 
     each = 13.33 * a.dim + 3.295 * a.ffn
     if a.caches_video:
         each = 35.1 * a.dim  # queries, and keys of both videos, are turned in double precision
-    if a.face_adapters:
+    if a.face_adapters or a.audio_injectors:
         each += 4 * a.dim  # what the last one made stands beside the blocks that follow
     if lora:
         each += 2.4 * a.dim  # what it adds to a layer's output stands beside that

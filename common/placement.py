@@ -31,7 +31,7 @@ NANO_BYTES = 1_000_000_000
 MPS_ELEMENTS = 2**31
 """Attention of as many scores (batch x heads x queries x keys) comes out wrong on Apple's GPUs (ComfyUI #14837)."""
 
-_FULL = ("vae", "image_encoder")
+_FULL = ("vae", "image_encoder", "audio_encoder")
 
 
 @dataclass(frozen=True)
@@ -162,11 +162,10 @@ def _loaded(checkpoint: Checkpoint, backend: Backend) -> tuple[bool, bool] | Non
 @lru_cache(maxsize=1024)
 def _form(checkpoint: Checkpoint, machine: str) -> tuple[bool, bool] | None:
     backend = Backend.model_validate_json(machine)
-    longest = checkpoint.default_frames("wan")
+    longest = checkpoint.at_once("wan")
     for frames in [longest] if checkpoint.segments else range(longest, 0, -checkpoint.law.step):
         for size in _from_the_largest(checkpoint, "wan"):
-            # Every segment has a latent frame for the character.
-            shape = Shape(size.width, size.height, frames, references=1 if checkpoint.segments else 0)
+            shape = Shape(size.width, size.height, frames, checkpoint.references)
             largest = Job(shape, reads_media=True)
             for choice in _choices(checkpoint, backend):
                 if _fits(checkpoint, backend, largest, choice):
@@ -192,6 +191,7 @@ def _host(checkpoint: Checkpoint, backend: Backend, choice: _Choice) -> float:
     """Bytes that wait in the machine's own memory; transformers come there as they are, before they get 8 bits."""
     plain = _weights(checkpoint, backend, _Choice())
     waits = plain["transformer"] if choice.fp8 or choice.offload == "group" else 0
+    waits += memory.BYTES["float32"] * memory.parameters(checkpoint.architecture)["audio_encoder"]
     return waits + (plain["text_encoder"] if choice.offload != "none" else 0)
 
 
@@ -239,6 +239,8 @@ def _weights(checkpoint: Checkpoint, backend: Backend, choice: _Choice) -> dict[
     a = checkpoint.architecture
     formats = _formats(backend, choice)
     sizes = {part: memory.BYTES[formats[part]] * n for part, n in memory.parameters(a).items()}
+    if backend.device == "cuda":
+        sizes["audio_encoder"] = 0  # it listens before the GPU is asked for, on the CPU
     # 8 bits are for blocks alone.
     blocks = memory.BYTES[formats["transformer"]] * memory.in_blocks(a)
     plain = memory.BYTES[precision("transformer", backend.device)]
@@ -279,11 +281,14 @@ def _stages(checkpoint: Checkpoint, backend: Backend, job: Job, choice: _Choice)
     if backend.device == "mps":
         more, scores = memory.APPLE, memory.scores(attention_elements(checkpoint, shape))
     videos = memory.given(a, shape)
+    decoded = shape
+    if law := checkpoint.segments:
+        decoded = replace(shape, num_frames=shape.num_frames + law.motion)
     cached = later + videos + full * memory.cache(a, shape)
     stages = {
         "text": first + memory.TEXT_BYTES,
         "denoise": cached + more * full * memory.denoise(a, shape, lora=bool(checkpoint.loras)) + scores,
-        "decode": cached + more * memory.decode(a, shape, choice.decode, tiled=choice.tiling),
+        "decode": cached + more * memory.decode(a, decoded, choice.decode, tiled=choice.tiling),
     }
     if job.reads_media:
         stages["encode"] = later + videos + more * memory.encode(a, shape, tiled=choice.tiling)
@@ -291,7 +296,7 @@ def _stages(checkpoint: Checkpoint, backend: Backend, job: Job, choice: _Choice)
 
 
 def _formats(backend: Backend, choice: _Choice) -> dict[str, Precision]:
-    parts = ("transformer", "text_encoder", "vae", "image_encoder")
+    parts = ("transformer", "text_encoder", "vae", "image_encoder", "audio_encoder")
     formats: dict[str, Precision] = {part: precision(part, backend.device) for part in parts}
     if choice.fp8:
         formats["transformer"] = "float8"

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from common.catalog import CHECKPOINTS, GpuSize, Weights
 from common.contract import ModeKey
 from common.errors import InputError
-from common.modes.all import COMING, MODES
+from common.modes.all import MODES
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_FILE = Path(__file__).with_name("federation.toml")
@@ -210,6 +210,5 @@ def skipped(federation: Federation, root: Path = ROOT) -> dict[str, str]:
         if not (root / "spaces" / entry.mode / "app.py").is_file():
             out[entry.name or entry.mode] = f"spaces/{entry.mode}/app.py is not built yet"
         elif entry.mode not in MODES:
-            reason = COMING[entry.mode][1] if entry.mode in COMING else f"{entry.mode} is not in MODES"
-            out[entry.name or entry.mode] = reason
+            out[entry.name or entry.mode] = f"{entry.mode} is not in MODES"
     return out

@@ -40,6 +40,7 @@ def walk(page: Page, url: str) -> None:
     page.wait_for_selector(".page-i2v .progress.done", timeout=WAIT)
     shoot(page, "i2v")
     performance(page)
+    example(page, "s2v")
     page.click(".studio-header .generation input")
     page.click("[role=option]:has-text('Wan 2.1')")
     page.wait_for_selector(".nav [data-page=vace]:not(.off)")
@@ -76,6 +77,17 @@ def performance(page: Page) -> None:
     page.set_viewport_size({"width": 1360, "height": 900})
 
 
+def speech(page: Page) -> None:
+    """Speech to Video on a phone, as long as its sound."""
+    page.evaluate("window.wanStudio.go('s2v')")
+    page.locator(".page-s2v .examples button:visible").first.click()
+    page.wait_for_timeout(2500)
+    page.locator("#s2v-audio").scroll_into_view_if_needed()
+    page.evaluate("window.scrollBy({top: 300})")
+    page.wait_for_timeout(1200)
+    page.screenshot(path=str(IMAGES / "s2v-phone.png"))
+
+
 def main(url: str) -> None:
     """All pictures, into docs/images."""
     IMAGES.mkdir(exist_ok=True)
@@ -86,6 +98,7 @@ def main(url: str) -> None:
         phone.goto(url)
         phone.wait_for_selector(READY, state="attached")
         shoot(phone, "phone")
+        speech(phone)
         light = browser.new_page(viewport={"width": 1360, "height": 900})
         light.goto(f"{url}?__theme=light")
         light.wait_for_selector(READY)

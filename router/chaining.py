@@ -45,6 +45,10 @@ _MEANINGS: Final[Mapping[ModeKey, tuple[Meaning, ...]]] = {
         Meaning("vace", "video", "repaint a part", also=(("submode", "inpainting_mask"),)),
         Meaning("vace", "video", "go on from its end", also=(("submode", "firstclip"),)),
     ),
+    "s2v": (
+        Meaning("s2v", "image", "last frame as speaker", "last"),
+        Meaning("s2v", "image", "frame under the playhead as speaker", "playhead"),
+    ),
     "animate": (
         Meaning("animate", "video", "drive a character"),
         Meaning("animate", "image", "last frame as character", "last"),

@@ -18,7 +18,7 @@ from urllib.parse import urlparse
 
 from common.contract import ModeKey
 from common.errors import InputError
-from common.modes.all import COMING, MODES
+from common.modes.all import MODES
 from common.page import gate
 
 VARIABLE = "WAN_FEDERATION"
@@ -66,9 +66,8 @@ def parse(text: str) -> Federation:
         raise InputError(VARIABLE, "must map modes to places", hint='try {"t2v": "owner/space"}')
     table: dict[ModeKey, tuple[Place, ...]] = {}
     for key, places in cast(dict[str, object], raw).items():
-        if key not in MODES and key not in COMING:
-            known = ", ".join([*MODES, *COMING])
-            raise InputError(VARIABLE, "must name modes", got=repr(key), hint=f"try {known}")
+        if key not in MODES:
+            raise InputError(VARIABLE, "must name modes", got=repr(key), hint=f"try {', '.join(MODES)}")
         mode = cast(ModeKey, key)
         many = cast(list[object], places) if isinstance(places, list) else [places]
         table[mode] = tuple(dict.fromkeys(_place(mode, where) for where in many))

@@ -9,7 +9,7 @@ import gradio as gr
 
 from common.catalog import CHECKPOINTS, GENERATIONS
 from common.contract import Manifest, ModeKey
-from common.modes.all import COMING, MODES
+from common.modes.all import MODES
 from common.modes.base import Mode
 from common.panels import texts, widgets
 from common.panels.base import Panel
@@ -53,8 +53,6 @@ def header(page: str, wish: str, watcher: Watcher) -> Any:
 
 def reason(key: ModeKey, wish: str, watcher: Watcher) -> str:
     """What to know about a mode before going there; empty when there is nothing."""
-    if key in COMING:
-        return COMING[key][1]
     mode = MODES[key]
     status = watcher.status(key)
     if status is None:

@@ -22,7 +22,7 @@
   new MutationObserver(mark).observe(document.documentElement, {childList: true, subtree: true});
   // As if its row were clicked: that tells the server too, whose header follows the page.
   const go = (page) => row(page)?.click();
-  const goFirst = () => rows().find((entry) => !entry.disabled)?.click();
+  const goFirst = () => rows()[0]?.click();
   window.wanStudio = {go};
   document.addEventListener('click', (event) => {
     const link = event.target.closest?.('[data-page]');
@@ -34,7 +34,7 @@
   });
   addEventListener('popstate', () => {
     const page = asked();
-    row(page)?.disabled === false ? go(page) : goFirst();
+    row(page) ? go(page) : goFirst();
   });
   // What runs ends with the page.
   addEventListener('beforeunload', (event) => {
@@ -64,6 +64,6 @@
   const drawn = setInterval(() => {
     if (!rows().length && ++tries < 100) return;
     clearInterval(drawn);
-    row(document.body.dataset.page)?.disabled === false ? show(document.body.dataset.page) : goFirst();
+    row(document.body.dataset.page) ? show(document.body.dataset.page) : goFirst();
   }, 100);
 })();

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from html import escape
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any
 
-from common.contract import ModeKey
 from common.modes.all import MODES
 from common.page import theme
 from router import gating
@@ -20,7 +19,7 @@ def page_options() -> dict[str, Any]:
     """`common.page.theme.page_options` with the Studio's own style and script."""
     options = theme.page_options()
     css, script = (Path(__file__).with_name(name).read_text("utf-8") for name in ("shell.css", "shell.js"))
-    pages = (*get_args(ModeKey), *EXTRA_PAGES)
+    pages = (*MODES, *EXTRA_PAGES)
     hide = "".join(f'body:not([data-page="{p}"]) .page-{p} {{ display: none !important; }}\n' for p in pages)
     # Gradio prefixes every rule of `css`: those outweigh its own, but ones about body break, hence the head.
     head = f"{options['head']}<style>{hide}</style><script>{script}</script>"
@@ -42,12 +41,10 @@ HERE = "(page, clicked, wish) => [document.body.dataset.page, Boolean(window.wan
 def nav(wish: str, watcher: Watcher) -> str:
     """The sidebar's rows. A mode that cannot be used, or not as wished, stands greyed, its reason under its name."""
     rows: list[str] = []
-    for key in cast("tuple[ModeKey, ...]", get_args(ModeKey)):
-        mode = MODES.get(key)
-        name = mode.title if mode and mode.title != short(key) else ""
-        why = gating.reason(key, wish, watcher)
-        # A built mode that is only down stays open to look at; one without code does not.
-        rows.append(_row(key, short(key), name, why, shut=mode is None))
+    for key, mode in MODES.items():
+        name = mode.title if mode.title != short(key) else ""
+        # One that is down stays open to look at.
+        rows.append(_row(key, short(key), name, gating.reason(key, wish, watcher)))
     rows.append('<hr class="nav-line">')
     rows += [_row(page, name, "", "") for page, name in EXTRA_PAGES.items()]
     return f'<nav class="nav" aria-label="Modes">{"".join(rows)}</nav>'
@@ -58,13 +55,12 @@ def short(key: str) -> str:
     return {"animate": "Animate"}.get(key, key.upper())
 
 
-def _row(page: str, name: str, title: str, why: str, *, shut: bool = False) -> str:
-    marks = " disabled" if shut else ""
+def _row(page: str, name: str, title: str, why: str) -> str:
     below = why or title
     tip = f"{title}: {why}" if title and why and not why.startswith(title) else below
     return (
         f'<button type="button" class="row{" off" if why else ""}" data-page="{page}" '
-        f'title="{escape(tip, quote=True)}"{marks}>'
+        f'title="{escape(tip, quote=True)}">'
         f'{icon(page)}<span class="names"><b>{escape(name)}</b>'
         f"<small>{escape(below)}</small></span></button>"
     )

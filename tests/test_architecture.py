@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[1]
 FLOORS = (
     # from the ground up: a file imports from its own floor and from those below. A folder is the files in it, and
     # `/**` those of its folders too
-    "common/__init__.py", "common/errors.py", "common/budgets.py", "common/catalog.py", "common/nano_words.py",
-    "common/ports.py", "common/hub.py", "common/speech.py",
+    "common/__init__.py", "common/errors.py", "common/budgets.py", "common/speech.py", "common/catalog.py",
+    "common/nano_words.py", "common/ports.py", "common/hub.py",
     "common/contract.py", "common/settings.py", "common/cache.py",
     "common/cost.py", "common/memory.py", "common/placement.py",
     "common/modes",
@@ -27,9 +27,9 @@ FLOORS = (
     "common/control",
     "common/driving",
     "common/run",
-    "common/runtime/__init__.py", "common/runtime/device", "common/runtime/model", "common/runtime/job.py",
-    "common/runtime/sample", "common/runtime/pipelines/s2v", "common/runtime/pipelines", "common/runtime/reader.py",
-    "common/runtime/zerogpu.py",
+    "common/runtime/__init__.py", "common/runtime/device", "common/runtime/pipelines/s2v", "common/runtime/model",
+    "common/runtime/job.py", "common/runtime/sample", "common/runtime/pipelines", "common/runtime/reader.py",
+    "common/runtime/zerogpu.py", "common/runtime/spoken.py",
     "common/runtime/engine.py", "common/runtime/segmented.py",
     "nano/train", "nano/judge",
     "common/page",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 from pathlib import Path
@@ -16,6 +16,8 @@ from common.media import lossless
 from common.media.shelf import Shelf
 from common.media.write import write_pictures
 
+Read = Callable[[Sequence[int]], Iterator[Frame]]
+"""Gives frames by their rising numbers."""
 CHUNK = 40
 """Frames in a file: a little over a second of work that a stop may cost, and at 720p 110 MB in memory."""
 

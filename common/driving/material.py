@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.annotate.frames import Check, Frame, unchecked
 from common.driving import face
+from common.driving.kept import Read
 from common.driving.maker import Maker
 from common.media.shelf import Hold
 
-Read = Callable[[Sequence[int]], Iterator[Frame]]
 PARTS = ("mask", "background", "pose", "face")
 """In the order of their making: a background needs its mask."""
 ALWAYS = ("pose", "face")

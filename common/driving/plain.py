@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from common.annotate.frames import Check, Frame
-from common.driving.kept import Driven, chunks
-from common.driving.material import Read
+from common.driving.kept import Driven, Read, chunks
 from common.media import lossless
 from common.media.shelf import Hold, Shelf
 

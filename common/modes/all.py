@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from common.contract import ModeKey
-from common.modes import animate, flf2v, i2v, t2v, v2v, vace
+from common.modes import animate, flf2v, i2v, s2v, t2v, v2v, vace
 from common.modes.base import Mode
 
 MODES: Final[Mapping[ModeKey, Mode[Any]]] = {
@@ -15,10 +15,6 @@ MODES: Final[Mapping[ModeKey, Mode[Any]]] = {
     "flf2v": flf2v.MODE,
     "v2v": v2v.MODE,
     "vace": vace.MODE,
+    "s2v": s2v.MODE,
     "animate": animate.MODE,
 }
-
-COMING: Final[Mapping[ModeKey, tuple[str, str]]] = {
-    "s2v": ("🔊", "Speech to Video is not built yet"),
-}
-"""Modes of the brief that are still to come: icon and the reason shown on their greyed sidebar row."""

@@ -10,6 +10,7 @@ from common.panels.animate import AnimatePanel
 from common.panels.base import Panel
 from common.panels.flf2v import FLF2VPanel
 from common.panels.i2v import I2VPanel
+from common.panels.s2v import S2VPanel
 from common.panels.t2v import T2VPanel
 from common.panels.v2v import V2VPanel
 from common.panels.vace import VACEPanel
@@ -20,5 +21,6 @@ PANELS: Final[Mapping[ModeKey, type[Panel]]] = {
     "flf2v": FLF2VPanel,
     "v2v": V2VPanel,
     "vace": VACEPanel,
+    "s2v": S2VPanel,
     "animate": AnimatePanel,
 }

@@ -1,9 +1,9 @@
-"""Image and video components that carry a file by reference and never open, convert or re-encode it."""
+"""Image, video and sound components that carry a file by reference and never open, convert or re-encode it."""
 
 from __future__ import annotations
 
 from abc import ABCMeta
-from typing import Any
+from typing import Any, ClassVar
 
 import gradio as gr
 from gradio.component_meta import ComponentMeta
@@ -70,24 +70,33 @@ class HandleImage(_ByHandle, gr.Image, metaclass=NoStub):  # type: ignore[misc]
     get_block_class = get_block_name
 
 
-class ClipFigures(gr.JSON, metaclass=NoStub):  # type: ignore[misc]
-    """What the browser says of a clip: `{clip, width, height, seconds}` of `common/clips.js`, `clip` its path.
+class HandleAudio(_ByHandle, gr.Audio, metaclass=NoStub):  # type: ignore[misc]
+    """gr.Audio that hands on the sound as it was uploaded or recorded."""
+
+    def get_block_name(self) -> str:
+        return "audio"
+
+    get_block_class = get_block_name
+
+
+class _Figures(gr.JSON, metaclass=NoStub):  # type: ignore[misc]
+    """Figures of a file, with its path as `clip`.
 
     The path is a name to compare and no file to Gradio: it may lie with another Space. A handle with these figures
     is for words before Generate alone; a job measures the file itself.
     """
 
     is_template = True
+    names: ClassVar[tuple[str, ...]]
 
     def preprocess(self, payload: Any) -> MediaHandle | None:
         if not isinstance(payload, dict):
             return None
-        known = {name: payload.get(name) for name in ("width", "height", "seconds")}
+        known = {name: payload.get(name) for name in self.names}
         try:
-            seen = MediaHandle.model_validate({"path": payload.get("clip"), **known})
+            return MediaHandle.model_validate({"path": payload.get("clip"), **known})
         except ValidationError:
             return None
-        return seen if seen.width and seen.height else None  # nobody opens the path to find out
 
     def get_block_name(self) -> str:
         return "json"
@@ -95,9 +104,25 @@ class ClipFigures(gr.JSON, metaclass=NoStub):  # type: ignore[misc]
     get_block_class = get_block_name
 
 
+class ClipFigures(_Figures):
+    """What the browser says of a clip: `{clip, width, height, seconds}` of `common/clips.js`."""
+
+    names = ("width", "height", "seconds")
+
+    def preprocess(self, payload: Any) -> MediaHandle | None:
+        seen = super().preprocess(payload)
+        return seen if seen and seen.width and seen.height else None  # nobody opens the path to find out
+
+
+class SoundFigures(_Figures):
+    """What an app has measured of a sound: `{clip, seconds}`; browsers know no length of what they recorded."""
+
+    names = ("seconds",)
+
+
 def measured(handle: MediaHandle, figures: MediaHandle | None) -> MediaHandle:
     """The handle with what the browser saw, where that was this very clip."""
     # By folder (the hash of its content) and name: the gate may have made a link or a URL of ours its plain path.
     if figures is None or figures.path.split("/")[-2:] != handle.path.split("/")[-2:]:
         return handle
-    return handle.model_copy(update={name: getattr(figures, name) for name in ("width", "height", "seconds")})
+    return handle.model_copy(update={name: getattr(figures, name) for name in ClipFigures.names})

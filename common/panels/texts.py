@@ -80,6 +80,11 @@ def broken(error: StudioError) -> str:
     return f'<div class="label-card broken" role="alert"><p class="line">{escape(error.text)}</p></div>'
 
 
+def alert(text: str) -> str:
+    """What went wrong with a part of the page, beside that part."""
+    return f'<p class="notice" role="alert">{escape(text)}</p>'
+
+
 def banner(manifest: Manifest) -> str:
     """What this machine cannot do, said before anyone waits for it; empty when there is nothing to say."""
     if manifest.weights == "nano":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,13 +13,18 @@ import gradio as gr
 from common.catalog import CHECKPOINTS, MAX_STEPS, Checkpoint, Resolution, Weights
 from common.contract import MAX_SEED, MediaHandle, Plan
 from common.errors import MediaError
+from common.media.files import is_sound, local_file, shown_name
 from common.media.opening import open_picture, upright_size
+from common.media.sound import Sound
+from common.media.watch import Watch
 from common.modes import rules
 from common.modes.base import MediaSlot, Mode
+from common.panels import texts
 from common.panels.events import QUIET
-from common.panels.handles import ClipFigures, HandleImage, HandleVideo, measured
+from common.panels.handles import ClipFigures, HandleAudio, HandleImage, HandleVideo, SoundFigures, measured
 from common.panels.menus import Menu
 from common.panels.numbers import Number, Slider
+from common.run.runner import explain
 
 Raw = Mapping[str, Any]
 """What the page holds, by component name."""
@@ -64,7 +70,7 @@ class Inputs:
 
 
 def _known(value: Any, figures: MediaHandle | None) -> Any:
-    if not isinstance(value, MediaHandle) or figures is not None:
+    if not isinstance(value, MediaHandle) or figures is not None or is_sound(value):
         return measured(value, figures) if figures else value
     size = picture_size(value)
     return value.model_copy(update={"width": size[0], "height": size[1]}) if size else value
@@ -157,7 +163,7 @@ def media_slot(inputs: Inputs, slot: MediaSlot, *, frame_choice: bool) -> None:
         clip_input(inputs, slot.name, slot.label, height=190)
         return
     if slot.kind == "audio":
-        inputs.add(slot.name, gr.Audio(label=slot.label, sources=["upload", "microphone"], type="filepath"))
+        sound_input(inputs, slot.name, slot.label)
         return
     if not frame_choice:
         inputs.add(slot.name, _picture(inputs, slot))
@@ -231,6 +237,41 @@ def _see(inputs: Inputs, name: str, clip: HandleVideo) -> None:
         None, clip, figures, js="(clip) => window.wanClips.measure(clip)",
         **QUIET,
     )  # fmt: skip
+
+
+def sound_input(inputs: Inputs, name: str, label: str) -> None:
+    """A slot for a sound, uploaded or recorded, which is measured here as soon as it is there.
+
+    Below it stands what is wrong with it, where anything is.
+    """
+    sound = inputs.add(
+        name,
+        HandleAudio(
+            label=label, sources=["upload", "microphone"], type="filepath", buttons=[],
+            elem_id=f"{inputs.page}-{name}", elem_classes="sound",
+        ),
+    )  # fmt: skip
+    figures = inputs.add(f"{name}_seen", SoundFigures(visible=False))
+    wrong = gr.HTML("", elem_classes="wrong")
+
+    async def measure(handle: MediaHandle | None) -> list[Any]:
+        return list(await measured_sound(handle, name, label))
+
+    sound.change(measure, sound, [figures, wrong], **QUIET)
+
+
+async def measured_sound(handle: MediaHandle | None, field: str, label: str) -> tuple[Any, str]:
+    """Figures for SoundFigures and no words, or none and what is wrong with the sound, as HTML."""
+
+    def seconds(sound: MediaHandle) -> float:
+        return Sound(local_file(sound, field), field, shown_name(sound), Watch()).seconds
+
+    if handle is None:
+        return None, ""
+    try:
+        return {"clip": handle.path, "seconds": await asyncio.to_thread(seconds, handle)}, ""
+    except Exception as error:
+        return None, texts.alert(texts.in_words(explain(error).text, {field: label}))
 
 
 def _picture(inputs: Inputs, slot: MediaSlot, *, show_label: bool = True) -> HandleImage:

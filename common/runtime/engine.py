@@ -33,6 +33,7 @@ from common.contract import (
 from common.errors import DiskError, InputError, StudioError, UnavailableError
 from common.media import files
 from common.media.lineage import read_lineage
+from common.media.sound import Samples
 from common.media.write import write_pictures
 from common.memory import Shape
 from common.modes.base import PRESETS, Asked, MediaSlot, Mode
@@ -83,6 +84,10 @@ class Engine(ABC, Generic[Asked]):
         """The frames [frames, height, width, 3] of a job: here a mode may bring a loop of its own."""
         prompt = self.mode.said(ready.request)
         return generate.make(pipe, prompt, ready.plan, ready.inputs, steps, job, ready.segment)
+
+    def sound(self, ready: Ready[Asked]) -> Samples | None:
+        """What is heard with the video, where a mode has something to hear."""
+        return None
 
     @property
     def admin(self) -> str:
@@ -264,7 +269,7 @@ class Engine(ABC, Generic[Asked]):
         lineage = self._lineage(ready)
         # In a folder that nobody can guess: who can name a result may use it.
         draft = cache.results() / secrets.token_hex(16) / f".{plan.mode}-{plan.seed}.mp4"
-        write_pictures(frames, (plan.width, plan.height), plan.fps, draft, lineage)
+        write_pictures(frames, (plan.width, plan.height), plan.fps, draft, lineage, self.sound(ready))
         digest = files.sha256(draft)
         path = draft.replace(draft.with_name(f"{plan.mode}-{plan.seed}-{digest[:8]}.mp4"))
         done = Done(
@@ -377,7 +382,7 @@ def _since(began: float, event: Event) -> Event:
 
 def _first(checkpoint: Checkpoint, weights: Weights) -> tuple[int, int, int]:
     size = checkpoint.sizes(weights)[0]
-    return size.width, size.height, checkpoint.default_frames(weights)
+    return size.width, size.height, checkpoint.at_once(weights)
 
 
 def _made() -> list[Path]:

@@ -67,8 +67,8 @@ class Reader:
     def measured(self, handle: MediaHandle, field: str, kind: str = "") -> MediaHandle:
         """The handle with mime, size, length and hash filled in from the file itself.
 
-        `kind` is that of the slot: of a clip that fills one for sounds its sound is measured, and a GIF that fills
-        one for clips is no picture. Without, the file's own.
+        `kind` is that of the slot, whatever the file's name says: a GIF that fills a slot for clips is no picture,
+        and of a clip that fills one for sounds its sound is measured. Without, the name says what it is.
         """
         path = files.local_file(handle, field)
         self.check()
@@ -149,6 +149,10 @@ class Reader:
                 yield each(frame)
 
         return read
+
+    def length(self, handle: MediaHandle, field: str, fps: int) -> int:
+        """Frames of a clip at `fps`."""
+        return _length(self._clip(handle, field), handle, fps)
 
     def sound(self, handle: MediaHandle, field: str) -> Sound:
         """The sound, or that of a clip, measured."""

@@ -39,6 +39,10 @@ class SegmentedEngine(Engine[Asked]):
     def carried(self, ready: Ready[Asked]) -> int:
         """How many frames of the segment before a segment begins with."""
 
+    def seen(self, ready: Ready[Asked]) -> int:
+        """How many of the last frames of the segment before the model is shown: those that it begins with."""
+        return self.carried(ready)
+
     @abstractmethod
     def made_from(self, ready: Ready[Asked]) -> str:
         """Names all that the frames follow from, beside the plan: equal for equal inputs."""
@@ -54,7 +58,7 @@ class SegmentedEngine(Engine[Asked]):
         """What a segment goes on from: the last frames of the one before, None for the first."""
         if ready.segment == 0:
             return None
-        return _read(self.kept(ready), ready.segment - 1)[-self.carried(ready) :]
+        return _read(self.kept(ready), ready.segment - 1)[-self.seen(ready) :]
 
     def _made(self, ready: Ready[Asked], job: Job) -> Generator[Update, None, None]:
         count = len(ready.plan.segments)

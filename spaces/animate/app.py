@@ -24,9 +24,9 @@ from common.cache import results
 from common.catalog import CHECKPOINTS
 from common.contract import MediaHandle, Performance, Plan
 from common.driving import plain
-from common.driving.kept import Driven
+from common.driving.kept import Driven, Read
 from common.driving.makers import MAKERS, Means
-from common.driving.material import Material, Read
+from common.driving.material import Material
 from common.driving.prepare import VERSION, prepare
 from common.errors import InputError
 from common.media import pictures

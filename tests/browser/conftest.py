@@ -25,7 +25,11 @@ _SCRIPTED = (
 def browser() -> Iterator[Any]:
     """Headless; without Chromium the tests fail rather than pass unseen."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=tools.chromium(), args=["--no-sandbox"])
+        # A microphone that beeps once a second, and that nobody is asked for.
+        microphone = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+        browser = playwright.chromium.launch(
+            executable_path=tools.chromium(), args=["--no-sandbox", *microphone]
+        )
         yield browser
         browser.close()
 

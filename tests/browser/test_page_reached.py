@@ -73,7 +73,7 @@ def test_of_two_rows_clicked_at_once_the_last_counts(visit: Any, fleet: str) -> 
     expect(generation(page)).to_have_value("Wan 2.1")
 
 
-@pytest.mark.parametrize("address", ["nonsense", "s2v", "%22%5D"])
+@pytest.mark.parametrize("address", ["nonsense", "s2w", "%22%5D"])
 def test_an_address_that_leads_nowhere_opens_the_first_mode(visit: Any, fleet: str, address: str) -> None:
     page = visit(fleet + "#" + address)
     here(page, "t2v")

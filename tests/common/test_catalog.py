@@ -24,7 +24,7 @@ INVENTORY = {
     "wan2.2-ti2v-5b": ("2.2", "Wan-AI/Wan2.2-TI2V-5B-Diffusers", 24, 121, 50, False, 32, "large"),
     "wan2.2-t2v-a14b": ("2.2", "Wan-AI/Wan2.2-T2V-A14B-Diffusers", 16, 81, 40, True, 16, "xlarge"),
     "wan2.2-i2v-a14b": ("2.2", "Wan-AI/Wan2.2-I2V-A14B-Diffusers", 16, 81, 40, True, 16, "xlarge"),
-    "wan2.2-s2v-14b": ("2.2", "Wan-AI/Wan2.2-S2V-14B", 16, 80, 40, False, 16, "large"),
+    "wan2.2-s2v-14b": ("2.2", "FastVideo/Wan2.2-S2V-14B-Diffusers", 16, 77, 40, False, 64, "large"),
     "wan2.2-animate-14b": ("2.2", "Wan-AI/Wan2.2-Animate-14B-Diffusers", 30, 77, 20, False, 16, "xlarge"),
     "wan2.2-animate-2-14b": ("2.2", "Wan-AI/Wan2.2-Animate-2-14B-Diffusers", 24, 81, 40, False, 16, "xlarge"),
     "wan2.2-animate-2-14b-distilled": (
@@ -81,6 +81,7 @@ MATRIX = {
     "flf2v": {"wan2.1-flf2v-14b-720p", "wan2.2-i2v-a14b"},
     "v2v": {"wan2.1-t2v-14b", "wan2.1-t2v-1.3b", "fastwan2.1-t2v-1.3b"},
     "vace": {"wan2.1-vace-14b", "wan2.1-vace-1.3b"},
+    "s2v": {"wan2.2-s2v-14b"},
     "animate": {"wan2.2-animate-14b", "wan2.2-animate-2-14b", "wan2.2-animate-2-14b-distilled"},
 }  # fmt: skip
 
@@ -101,7 +102,7 @@ def test_quality_presets() -> None:
     }
     assert rows == QUALITY
     steps = {k: c.presets["quality"].num_inference_steps for k, c in CHECKPOINTS.items() if k in QUALITY}
-    others = {"wan2.2-animate-14b": 20, "wan2.2-animate-2-14b": 40}
+    others = {"wan2.2-animate-14b": 20, "wan2.2-animate-2-14b": 40, "wan2.2-s2v-14b": 40}
     assert {k: n for k, n in steps.items() if n != 30} == others
 
 
@@ -174,8 +175,8 @@ def test_negative_prompt_is_the_one_the_models_know() -> None:
 def test_a_frame_law_is_said_once_and_every_default_keeps_it() -> None:
     for row in CHECKPOINTS.values():
         assert row.law.allows(row.num_frames) and row.law.allows(row.max_frames), row.key
-    assert CHECKPOINTS["wan2.2-s2v-14b"].law.words == "4k"
-    for law in {row.law for row in CHECKPOINTS.values()}:
+    assert CHECKPOINTS["wan2.2-s2v-14b"].sampled.words == "4k"
+    for law in {law for row in CHECKPOINTS.values() for law in (row.law, row.sampled)}:
         for frames in range(1, 200):
             below = law.below(frames)
             assert law.allows(below) and (below <= frames or below == law.least)

@@ -40,7 +40,7 @@ def test_placement_on_a_mac_of_128_gb(key: str) -> None:
     assert (round(placed.peak_bytes / 1e9), placed.tiling) == HELD[key]
     assert placed.precision == {
         "transformer": "bfloat16", "text_encoder": "bfloat16", "vae": "float32", "image_encoder": "float32",
-        "vae_decode": "float32",
+        "vae_decode": "float32", "audio_encoder": "float32",
     }  # fmt: skip
     assert (placed.attention, placed.offload) == ("chunked", "none")
 

@@ -12,7 +12,7 @@ from common.contract import MediaHandle
 from common.errors import InputError, StudioError
 from common.modes.all import MODES
 
-HANDLE = {"path": "/x.png"}
+HANDLE = {"path": "/x"}  # which may be anything
 
 
 def refused(mode: str, **values: Any) -> str:

@@ -57,6 +57,15 @@ def test_a_length_that_somebody_chose_is_held(mode: str) -> None:
     assert refilled(mode, lineage(mode, **given))["whole_clip"] is True
 
 
+@pytest.mark.parametrize("most", [None, 2])
+def test_a_speech_comes_back_without_its_length(most: int | None) -> None:
+    sound = {"path": "s.wav", "seconds": 12.4}
+    made = lineage("s2v", prompt="a", image=PICTURE, audio=sound, **({"num_clip": most} if most else {}))
+    back = refilled("s2v", made)
+    assert back.get("num_clip") == most and back["resolution"]["value"] == "832x448"
+    assert "audio" not in back and "audio_seen" not in back and back["prompt"] == "a"
+
+
 def test_settings_that_break_a_rule_are_refused() -> None:
     made = lineage("animate", image=PICTURE, video=CLIP)
     broken = made.model_copy(update={"request": {**made.request, "prev_segment_conditioning_frames": 3}})

@@ -39,7 +39,7 @@ def test_a_clip_goes_on_in_its_own_mode() -> None:
 
 def test_every_mode_so_far_can_be_sent_to() -> None:
     targets = {m.target for key in MODES for m in chaining.meanings(key)}
-    assert targets >= {"i2v", "flf2v", "v2v", "vace", "animate"}
+    assert targets >= {"i2v", "flf2v", "v2v", "vace", "s2v", "animate"}
 
 
 @pytest.mark.parametrize("source", MODES)
@@ -48,8 +48,15 @@ def test_any_result_drives_a_character_or_is_one(source) -> None:
     assert sent == {("video", None), ("image", "last"), ("image", "first"), ("image", "playhead")}
 
 
-def test_an_animated_character_goes_on() -> None:
-    sent = {(m.target, m.slot) for m in chaining.meanings("animate")}
+@pytest.mark.parametrize("source", MODES)
+def test_a_frame_of_any_result_can_speak(source) -> None:
+    sent = {(m.slot, m.frame) for m in chaining.meanings(source) if m.target == "s2v"}
+    assert sent == {("image", "last"), ("image", "playhead")}
+
+
+@pytest.mark.parametrize("source", ["animate", "s2v"])
+def test_a_character_that_moves_or_speaks_goes_on(source) -> None:
+    sent = {(m.target, m.slot) for m in chaining.meanings(source)}
     assert sent >= {("vace", "video"), ("v2v", "video"), ("i2v", "image"), ("animate", "video")}
 
 

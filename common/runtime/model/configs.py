@@ -14,10 +14,12 @@ from typing import Any
 from common.catalog import Checkpoint, Weights
 from common.errors import WeightsError
 from common.runtime.model import index
+from common.runtime.pipelines.s2v import mapping
 
 FULL_SIZE: dict[str, dict[str, Any]] = {
     "text_encoder": {"d_model": 4096, "num_layers": 24},
     "image_encoder": {"hidden_size": 1280},
+    "audio_encoder": {"hidden_size": 1024, "num_hidden_layers": 24},
     "vae-8": {"base_dim": 96},
     "vae-16": {"base_dim": 160, "decoder_base_dim": 256},
 }
@@ -109,6 +111,7 @@ def _pipeline(repository: _Repository, checkpoint: Checkpoint) -> Iterator[_Rule
     yield _Rule(part, "boundary_ratio", checkpoint.moe, found.get("boundary_ratio") is not None)
     yield _Rule(part, "expand_timesteps", a.spatial == 16, bool(found.get("expand_timesteps")))
     yield _Rule(part, "image_encoder", a.clip, repository.kind("image_encoder") is not None)
+    yield _Rule(part, "audio_encoder", bool(a.audio_injectors), repository.kind("audio_encoder") is not None)
 
 
 def _scheduler(repository: _Repository, checkpoint: Checkpoint) -> Iterator[_Rule]:
@@ -131,6 +134,10 @@ def _transformer(
     controls: list[int] = config.get("vace_layers") or []
     kind = "WanVACETransformer3DModel" if a.control_layers else "WanTransformer3DModel"
     kind = "WanAnimateTransformer3DModel" if checkpoint.animates else kind
+    if a.audio_injectors:
+        kind, config = "WanS2VTransformer3DModel", mapping.own_config(config)
+        listens = repository.config("audio_encoder").get("hidden_size")
+        yield _Rule(part, "audio_dim (as wide as the audio encoder)", listens, config.get("audio_dim"))
     yield _Rule(part, "class", kind, repository.kind(part))
     expected = {"in_channels": a.channels, "out_channels": a.latent_channels, "patch_size": [1, 2, 2]}
     if weights == "wan":
@@ -182,6 +189,8 @@ def _encoders(repository: _Repository, checkpoint: Checkpoint, weights: Weights)
     kinds: dict[str, tuple[str, ...]] = {"text_encoder": ("UMT5EncoderModel",)}
     if checkpoint.architecture.clip:
         kinds["image_encoder"] = ("CLIPVisionModel", "CLIPVisionModelWithProjection")
+    if checkpoint.architecture.audio_injectors:
+        kinds["audio_encoder"] = ("Wav2Vec2Model", "Wav2Vec2ForCTC")
     for part, names in kinds.items():
         yield _Rule(part, "class", names, repository.kind(part))
         if weights == "wan":

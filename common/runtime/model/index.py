@@ -14,6 +14,9 @@ PLAIN = "model_index.json"
 MODULAR = "modular_model_index.json"
 NAMES = (MODULAR, PLAIN)
 """The first that is there counts."""
+_S2V = ["common.runtime.pipelines.s2v.transformer", "WanS2VTransformer3DModel"]
+OURS = {"WanS2VTransformer3DModel": _S2V, "WanModel_S2V": _S2V}
+"""Classes that diffusers has none of, by what indexes call them, and those that stand for them."""
 
 
 def name_in(folder: Path) -> str:
@@ -47,4 +50,6 @@ def _class(entry: list[Any]) -> list[str]:
     """
     hint = entry[2].get("type_hint") if len(entry) == 3 and isinstance(entry[2], dict) else None
     named = entry[:2] if all(entry[:2]) else hint
-    return list(named) if named and all(named) else []
+    if not named or not all(named):
+        return []
+    return OURS.get(named[1], [*named])

@@ -25,17 +25,21 @@ from common.runtime.model.move import move
 
 SHARED = ("text_encoder", "tokenizer", "vae", "image_encoder", "image_processor")
 TRANSFORMERS = ("transformer", "transformer_2")
+APART = ("audio_encoder", "audio_processor")
+"""Parts that have done their work before a pipeline is needed; see hearing.py."""
+OURS = {"WanSpeechToVideoPipeline": "common.runtime.pipelines.s2v.pipeline"}
+"""Pipelines that diffusers has none of, and where they are."""
 
 _import_lock = threading.Lock()
 
 
 def pipeline_class(name: str) -> Any:
-    """A class of diffusers by name: importing it takes seconds, and a page must be up before that."""
+    """A pipeline's class by name: importing it takes seconds, and a page must be up before that."""
     with _import_lock:  # two threads in transformers' lazy modules at once see half of them
         diffusers = importlib.import_module("diffusers")
         for library in ("diffusers", "transformers"):  # the events tell what happens; bars fill the log
             importlib.import_module(f"{library}.utils.logging").disable_progress_bar()
-        return getattr(diffusers, name)
+        return getattr(importlib.import_module(OURS[name]) if name in OURS else diffusers, name)
 
 
 def build(
@@ -68,8 +72,8 @@ def build(
             arguments[name] = getattr(other, name, None)
         elif isinstance(entry, list):
             arguments[name] = None
-            if name in entries:
-                load = partial(_load, folder / name, entries[name], backend, name in waiting)
+            if name in entries and name not in APART:
+                load = partial(part, folder / name, entries[name], backend, name in waiting)
                 arguments[name] = residency.part(keys[name], load) if name in keys else load()
         elif entry is not None:
             arguments[name] = entry  # boundary_ratio, expand_timesteps
@@ -101,7 +105,8 @@ def _content(folder: Path) -> tuple[tuple[str, str], ...]:
     return tuple((name, t.name if t.parent.name == "blobs" else str(t)) for name, t in targets)
 
 
-def _load(folder: Path, entry: list[str], backend: Backend, waits: bool = False) -> Any:
+def part(folder: Path, entry: list[str], backend: Backend, waits: bool = False) -> Any:
+    """One part of a pipeline, of the library and class of its entry, on the device or waiting for it."""
     library, name = entry
     kind: Any = getattr(importlib.import_module(library), name)
     try:

@@ -23,7 +23,7 @@ Say = Callable[[str], None] | None
 
 COMPONENTS = (
     "scheduler", "tokenizer", "text_encoder", "transformer", "transformer_2", "vae",
-    "image_encoder", "image_processor",
+    "image_encoder", "image_processor", "audio_encoder", "audio_processor",
 )  # fmt: skip
 
 ORIGIN = "wan-studio.json"

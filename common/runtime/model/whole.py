@@ -9,7 +9,7 @@ from typing import Any
 
 from common.runtime.model import index
 
-MODELS = ("text_encoder", "transformer", "transformer_2", "vae", "image_encoder")
+MODELS = ("text_encoder", "transformer", "transformer_2", "vae", "image_encoder", "audio_encoder")
 _HEADER_BYTES = 100_000_000
 """More than safetensors itself reads."""
 

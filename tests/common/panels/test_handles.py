@@ -6,9 +6,10 @@ import asyncio
 from typing import Any
 
 import pytest
+from gradio.data_classes import FileData
 
 from common.contract import MediaHandle
-from common.panels.handles import ClipFigures, measured
+from common.panels.handles import ClipFigures, HandleAudio, SoundFigures, measured
 from tests.common.panels.test_panels import drawn, page
 
 CLIP = MediaHandle(path="/c.mp4", mime="video/mp4")
@@ -73,3 +74,22 @@ def test_a_clip_suggests_the_resolution(mode: str, seen: str, figures: ClipFigur
     assert asyncio.run(panel._suggest_resolution(figures.preprocess(SENT), chosen)) == "192x128"
     tall = figures.preprocess({**SENT, "width": 360, "height": 640})
     assert asyncio.run(panel._suggest_resolution(tall, chosen)) == "128x192"
+
+
+def test_a_sound_goes_through_as_it_is() -> None:
+    handle = HandleAudio(type="filepath").preprocess(
+        FileData(path="/cache/a/audio.webm", orig_name="audio.webm")
+    )
+    assert handle == MediaHandle(path="/cache/a/audio.webm", orig_name="audio.webm")
+    back = HandleAudio().postprocess(handle)
+    assert isinstance(back, FileData) and back.path == "/cache/a/audio.webm"
+
+
+def test_a_sound_has_a_length_and_no_size() -> None:
+    sound, figures = MediaHandle(path="/a/s.wav"), SoundFigures(visible=False)
+    seen = figures.preprocess({"clip": "/a/s.wav", "seconds": 12.4, "width": 5, "height": 5})
+    known = measured(sound, seen)
+    assert (known.seconds, known.width, known.height) == (12.4, None, None)
+    assert measured(MediaHandle(path="/b/s.wav"), seen).seconds is None
+    for wrong in (None, [], {}, {"clip": "/a/s.wav", "seconds": "long"}, {"clip": None, "seconds": 1}):
+        assert figures.preprocess(wrong) is None

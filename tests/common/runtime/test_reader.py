@@ -93,6 +93,7 @@ def test_a_clip_says_whether_it_has_a_sound_and_where_one_is_wanted_how_long_tha
         for kind in ("", "video", "image"):
             known = reader.measured(both, "video", kind)
             assert (known.frames, known.seconds, known.has_audio) == (30, 3.0, True)
+            assert MediaHandle.model_validate(known.model_dump(mode="json")) == known, "and says so elsewhere too"
             assert reader.measured(mute, "video", kind).has_audio is False
         known = reader.measured(both, "audio", "audio")
         assert (known.seconds, known.has_audio) == (pytest.approx(1.5, abs=2e-3), True)

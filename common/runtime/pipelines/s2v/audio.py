@@ -13,12 +13,12 @@ from torch import Tensor
 from common.speech import CLIPS, SAMPLE_RATE, ClipLaw
 
 MAX_SECONDS = 60
-"""wav2vec2 looks at all of a sound at once, so it cannot be heard in pieces, and what it needs grows with the length:
-at 60 s the large one takes about 2 GB beside its weights."""
+"""wav2vec2 looks at all of a sound at once, so pieces of it would be heard otherwise. Its large form takes 1.5 GB
+beside its weights for so much, and 1.3 s of one CPU core a second."""
 HEARD = 50
-"""Times a second that wav2vec2 says what it hears..."""
+"""Times a second that wav2vec2 says what it hears."""
 TOLD = 30
-"""... and that Wan2.2's audio_encoder.py makes of them, of which it takes the nearest one for a frame."""
+"""Times a second that Wan2.2's audio_encoder.py makes of those; of them it takes the nearest one for a frame."""
 WINDOW = 400
 """Samples that wav2vec2 listens to each time."""
 
@@ -34,9 +34,10 @@ def embed(
 
     `samples` are mono in -1..1 at 16 kHz; `frames` are those of the video, as many as the sound lasts unless given.
     `encoder` and `processor` are a Wav2Vec2Model (or ForCTC) and its Wav2Vec2Processor, on any device; the layers
-    are all of its hidden states. A moment after the sound's end is zero, as in Wan2.2's
-    audio_encoder.py, to which all of this is equal but for how clips and moments are counted: see ClipLaw. ValueError
-    for no sound, one of several channels, and one longer than MAX_SECONDS.
+    are all of its hidden states. A moment after the sound's end is zero, as in Wan2.2's audio_encoder.py, to which
+    all of this is equal but for how clips are counted and for the silence at both ends (see ClipLaw).
+
+    ValueError for no sound, one of several channels, and one longer than MAX_SECONDS.
     """
     if samples.ndim != 1 or not samples.size:
         raise ValueError(f"the sound must be mono samples, [samples]; got {[*samples.shape]}")
@@ -60,7 +61,7 @@ def _heard(samples: NDArray[np.float32], encoder: Any, processor: Any) -> list[T
     """The hidden states [moments, channels] of each layer, HEARD a second."""
     values = processor(samples, sampling_rate=SAMPLE_RATE, return_tensors="pt").input_values
     made = encoder.base_model(values.to(encoder.device, encoder.dtype), output_hidden_states=True)
-    # Up to transformers 4, with which Wan2.2 was trained and runs, the last hidden state had been normed as well.
+    # As Wan2.2 gets them of the transformers it asks for, 4.51: the last one normed, which it is not in 5.23.
     layers = [*made.hidden_states[:-1], made.last_hidden_state]
     return [states[0].float().cpu() for states in layers]
 

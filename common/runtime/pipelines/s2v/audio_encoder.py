@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-TOKENS = 4
-"""Tokens a latent frame that come of the sound; a learned one is added to them."""
+from common.runtime.pipelines.s2v.mapping import TOKENS
 
 _EPS = 1e-6
 

@@ -10,8 +10,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from common.errors import WeightsError
-from common.runtime.pipelines.s2v.audio_encoder import TOKENS
 
+TOKENS = 4
+"""Tokens a latent frame that come of the sound; a learned one is added to them."""
 _AUDIO = (
     (r"\.weighted_avg\.", r"."),
     (r"\.(conv[23])\.conv\.conv\.", r".\1.conv."),

@@ -132,7 +132,8 @@ class WanSpeechToVideoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
                 clip's frames too.
             prompt: What is seen; or `prompt_embeds` [1, tokens, channels] in its place.
             negative_prompt: What is not wanted, or `negative_prompt_embeds`; unused at a guidance scale of 1 or less.
-            pose_video: A skeleton for each frame (`ClipLaw.driving` says which); black after its end. None is free.
+            pose_video: A skeleton for each frame (`ClipLaw.driving` says which), and black after its end, which may
+                have been before this clip. None leaves the poses to the model.
             tail: The last frames made before this clip: up to `law.motion` of them, gray standing before fewer. None
                 makes a first clip, which lacks its first `law.dropped` frames.
             height: Of the clip in pixels, as the picture has it.
@@ -215,9 +216,12 @@ class WanSpeechToVideoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
             raise ValueError(
                 f"a clip must have a multiple of {self.vae_scale_factor_temporal} frames; got {frames}"
             )
-        for name, video, most in (("tail", tail, self.law.motion), ("pose_video", pose_video, frames)):
-            if video is not None and not 1 <= _length(video) <= most:
-                raise ValueError(f"{name} must have 1 to {most} frames; got {_length(video)}")
+        for name, video, least, most in (
+            ("tail", tail, 1, self.law.motion),
+            ("pose_video", pose_video, 0, frames),
+        ):
+            if video is not None and not least <= _length(video) <= most:
+                raise ValueError(f"{name} must have {least} to {most} frames; got {_length(video)}")
         if unknown := set(tensors) - {*self._callback_tensor_inputs}:
             raise ValueError(f"a callback may ask for {self._callback_tensor_inputs}; got {sorted(unknown)}")
 
@@ -267,9 +271,10 @@ class WanSpeechToVideoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
 
     def _pose(self, video: Video, frames: int, height: int, width: int) -> Tensor:
         """Latents [1, 16, frames / 4, height / 8, width / 8]; a frame in front, as the VAE takes the first alone."""
-        pixels = self._pixels(video, height, width)
-        black = -pixels.new_ones(1, 3, frames - pixels.shape[2], height, width)
-        return self._encoded(torch.cat([pixels[:, :, :1], pixels, black], dim=2))[:, :, 1:]
+        whole = -torch.ones(1, 3, frames, height, width)
+        if count := _length(video):
+            whole[:, :, :count] = self._pixels(video, height, width)
+        return self._encoded(torch.cat([whole[:, :, :1], whole], dim=2))[:, :, 1:]
 
     def _denoised(
         self,

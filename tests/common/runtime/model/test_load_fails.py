@@ -18,7 +18,7 @@ ENTRY = ["diffusers", "WanTransformer3DModel"]
 
 def loaded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load, "dtype_of", lambda part, device: torch.bfloat16)
-    load._load(folder, ENTRY, Backend())
+    load.part(folder, ENTRY, Backend())
 
 
 def test_a_constructor_that_fails_leaves_the_default_format_as_it_was(
