@@ -58,6 +58,8 @@ def test_the_duration_follows_what_is_given_replaced_and_taken_away(
     typed(page.get_by_label("Segments at most"), "2")
     expect(duration(page)).to_have_value("4.8 s of the audio's 5.0 s: 77 frames in 2 segments")
     expect(page.locator("div.block.label")).to_contain_text("× 2 segments")
+    typed(page.get_by_label("Segments at most"), "0")
+    expect(duration(page)).to_have_value("5.0 s, driven by the audio: 81 frames in 3 segments")
     assert page.evaluate("document.documentElement.scrollWidth") <= size[0], "no sideways scroll"
 
 
