@@ -30,6 +30,9 @@ CLIP: dict[str, Any] = {
     "hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 32, "num_attention_heads": 16,
     "patch_size": 14, "image_size": 224, "projection_dim": 1024,
 }  # fmt: skip
+SOUND: dict[str, Any] = {
+    "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16,
+}  # fmt: skip
 FACES: dict[str, Any] = {
     "motion_encoder_channel_sizes": None, "motion_encoder_size": 512, "motion_style_dim": 512, "motion_dim": 20,
     "motion_encoder_dim": 512, "face_encoder_hidden_dim": 1024,
@@ -55,6 +58,11 @@ def sizes(row: Checkpoint) -> dict[str, dict[str, Any]]:
         transformer["pos_embed_seq_len"] = 514
     if a.face_adapters:
         transformer |= FACES | {"inject_face_latents_blocks": a.layers // a.face_adapters}
+    if a.audio_injectors:
+        transformer |= {
+            "audio_dim": SOUND["hidden_size"], "num_weighted_avg_layers": SOUND["num_hidden_layers"] + 1,
+            "audio_inject_layers": [0, 4, 8, 12, 16, 20, 24, 27, 30, 33, 36, 39],
+        }  # fmt: skip
     if a.caches_video:  # diffusers has other words for it there
         transformer = {
             "dim": a.dim, "ffn_dim": a.ffn, "num_heads": a.dim // 128, "num_layers": a.layers,
@@ -65,6 +73,7 @@ def sizes(row: Checkpoint) -> dict[str, dict[str, Any]]:
         "transformer_2": transformer,
         "text_encoder": TEXT,
         "image_encoder": CLIP,
+        "audio_encoder": SOUND,
         "vae": VAE[a.spatial],
     }
 
@@ -127,7 +136,7 @@ def module(part: Path, entry: list[str], device: str) -> Any:
     finally:
         torch.set_default_dtype(before)
     # transformers keeps its own words for float16 alone; diffusers keeps them for bfloat16 too.
-    kept = getattr(kind, "_keep_in_fp32_modules", None) if entry[0] == "diffusers" else None
+    kept = getattr(kind, "_keep_in_fp32_modules", None) if entry[0] != "transformers" else None
     for name, parameter in made.named_parameters():
         if dtype != torch.float32 and any(word in name for word in kept or ()):
             parameter.data = parameter.data.float()
@@ -136,12 +145,13 @@ def module(part: Path, entry: list[str], device: str) -> Any:
 
 def check(pipe: Any, row: Checkpoint) -> None:
     """AssertionError for a part that has not the parameters of the catalog, such as an embedding that is not tied."""
-    found = dict.fromkeys(memory.parameters(row.architecture), 0)
+    wanted = {**memory.parameters(row.architecture), "audio_encoder": 0}  # which is in no pipeline
+    found = dict.fromkeys(wanted, 0)
     for name, part in pipe.components.items():
         kind = "transformer" if name.startswith("transformer") else name
         if kind in found and part is not None:
             found[kind] += sum(p.numel() for p in part.parameters())
-    assert found == memory.parameters(row.architecture), found
+    assert found == wanted, found
 
 
 def lora_file(architecture: Architecture, rank: int, target: Path) -> Path:

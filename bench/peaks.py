@@ -35,16 +35,19 @@ from common.runtime.job import Job
 from common.runtime.model import load, lora, settle, weights
 from common.runtime.sample import generate
 from common.settings import SpaceSettings
+from common.speech import CLIPS
 
 PIPELINES: dict[str, str] = {
     "t2v": "WanPipeline",
     "i2v": "WanImageToVideoPipeline",
     "flf2v": "WanImageToVideoPipeline",
     "vace": "WanVACEPipeline",
+    "s2v": "WanSpeechToVideoPipeline",
     "animate": "WanAnimatePipeline",
 }
 R480, R704, R720 = Resolution(832, 480), Resolution(1280, 704), Resolution(1280, 720)
 R640 = Resolution(640, 800)
+R448, R1024 = Resolution(832, 448), Resolution(1024, 704)
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,9 @@ CASES = (
     Case("t2v", "wan2.1-t2v-14b", R480, "24 GB"),
     Case("vace", "wan2.1-vace-14b", R720, "24 GB"),
     Case("t2v", "wan2.2-t2v-a14b", R480, "24 GB"),
+    Case("s2v", "wan2.2-s2v-14b", R448),
+    Case("s2v", "wan2.2-s2v-14b", R1024),
+    Case("s2v", "wan2.2-s2v-14b", R1024, "large"),
     Case("animate", "wan2.2-animate-14b", R480),
     Case("animate", "wan2.2-animate-14b", R720),
     Case("animate", "wan2.2-animate-14b", R720, also="replace"),
@@ -153,6 +159,10 @@ def inputs(plan: Plan) -> dict[str, Any]:
         case "vace":
             white = Image.new("L", gray.size, 255)
             return {"video": [gray] * plan.num_frames, "mask": [white] * plan.num_frames}
+        case "s2v":  # not the first clip, which is shown nothing that was before
+            before = np.repeat(np.asarray(gray)[None], CLIPS.motion, 0)
+            hears = torch.randn(1, 25, full_size.SOUND["hidden_size"], CLIPS.frames)
+            return {"image": gray, "audio_embeds": hears, "tail": before}
         case "animate":
             length, face = plan.segments[0].frames, gray.resize((memory.FACE, memory.FACE))
             given: dict[str, Any] = {"image": gray, "segment_frame_length": length}
@@ -182,8 +192,9 @@ def run(case: Case, card: Backend) -> dict[str, Any]:
     """One case as the engine does it: planned, loaded, settled, sampled for a few steps, decoded."""
     mode, row, backend = MODES[case.mode], CHECKPOINTS[case.checkpoint], backend_of(case.machine, card)
     asked = {"prompt": "a", "checkpoint": row.key, "width": case.size.width, "height": case.size.height}
-    picture, clip = {"path": "a.png"}, {"path": "a.mp4", "fps": row.fps, "frames": row.num_frames}
-    asked |= {slot.name: picture if slot.kind == "image" else clip for slot in mode.slots if slot.required}
+    clip = {"path": "a.mp4", "fps": row.fps, "frames": row.num_frames}
+    media = {"image": {"path": "a.png"}, "video": clip, "audio": {"path": "a.wav", "seconds": 10}}
+    asked |= {slot.name: media[slot.kind] for slot in mode.slots if slot.required}
     asked |= {"video": clip} if case.mode in ("vace", "animate") else {}
     asked |= ALSO[case.also]
     guidance = {} if "fast" in row.presets or row.segments else {"guidance_scale": 1.0}

@@ -31,7 +31,7 @@ def checkpoints() -> list[Checkpoint]:
 def job(row: Checkpoint, size: Resolution) -> Job:
     """A clip of the model's own length, as the mode that asks most of it makes it."""
     modes = [mode for mode in MODES.values() if row.key in mode.checkpoints]
-    shape = Shape(size.width, size.height, row.default_frames("wan"))
+    shape = Shape(size.width, size.height, row.at_once("wan"), row.references)
     return max((mode.job(shape) for mode in modes), key=lambda asked: asked.reads_media)
 
 
@@ -49,7 +49,7 @@ def markdown() -> str:
     for row in checkpoints():
         for size in sorted(sizes(row), key=lambda r: r.area):
             cells = [_cell(row, backend, job(row, size)) for _, backend in MACHINES]
-            clip = f"{size.size} × {row.default_frames('wan')}"
+            clip = f"{size.size} × {row.at_once('wan')}"
             lines.append(f"| {row.name} | {clip} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -463,6 +463,10 @@ class Checkpoint:
         """Frames a clip has unless asked otherwise; those of one segment where it is made of several."""
         return NANO_FRAMES if weights == "nano" else self.num_frames
 
+    def at_once(self, weights: Weights) -> int:
+        """Frames that are sampled together: of a segment, or of a clip as long as it is unless asked otherwise."""
+        return self.segments.length(weights) if self.segments else self.default_frames(weights)
+
     def steps(self, preset: PresetName, weights: Weights) -> int:
         """Steps of a preset; Wan-Nano needs fewer than the real models for Quality."""
         steps = self.presets[preset].num_inference_steps

@@ -162,7 +162,7 @@ def _loaded(checkpoint: Checkpoint, backend: Backend) -> tuple[bool, bool] | Non
 @lru_cache(maxsize=1024)
 def _form(checkpoint: Checkpoint, machine: str) -> tuple[bool, bool] | None:
     backend = Backend.model_validate_json(machine)
-    longest = checkpoint.segments.frames if checkpoint.segments else checkpoint.num_frames
+    longest = checkpoint.at_once("wan")
     for frames in [longest] if checkpoint.segments else range(longest, 0, -checkpoint.law.step):
         for size in _from_the_largest(checkpoint, "wan"):
             shape = Shape(size.width, size.height, frames, checkpoint.references)

@@ -202,7 +202,7 @@ def _memory(target: Target) -> list[Finding]:
     mode, row, backend = MODES[target.mode], CHECKPOINTS[target.checkpoints[0]], zerogpu(tier)
     most, why = 0, ""
     for size in row.sizes("wan"):
-        job = mode.job(Shape(size.width, size.height, row.default_frames("wan")))
+        job = mode.job(Shape(size.width, size.height, row.at_once("wan"), row.references))
         placed = place(row, "wan", backend, job)
         if placed is None:
             text = f"{target.name}: {shortage(row, 'wan', backend, job)}"
@@ -214,7 +214,7 @@ def _memory(target: Target) -> list[Finding]:
     text += " by our count, unverified on ZeroGPU" + (f": {why}" if why else "")
     if mode.most_references:
         largest = max(row.sizes("wan"), key=lambda size: size.area)
-        shape = Shape(largest.width, largest.height, row.default_frames("wan"), mode.most_references)
+        shape = Shape(largest.width, largest.height, row.at_once("wan"), max(mode.most_references, row.references))
         size, frames = possible(row, "wan", backend, mode.job(shape))[0]
         text += (
             f"; with {mode.most_references} reference pictures {size.size} and {frames} frames at the most"

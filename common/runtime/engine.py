@@ -382,7 +382,7 @@ def _since(began: float, event: Event) -> Event:
 
 def _first(checkpoint: Checkpoint, weights: Weights) -> tuple[int, int, int]:
     size = checkpoint.sizes(weights)[0]
-    return size.width, size.height, checkpoint.default_frames(weights)
+    return size.width, size.height, checkpoint.at_once(weights)
 
 
 def _made() -> list[Path]:
