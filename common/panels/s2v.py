@@ -46,6 +46,9 @@ class S2VPanel(Panel):
         self.inputs.add("num_clip", Number(0, label="Segments at most", info=info, precision=0, minimum=0))
         self.inputs.readers.append(lambda raw: {"num_clip": raw["num_clip"] or None})
 
+    def draw_outputs(self) -> None:
+        self.video.loop = False  # nobody wants to hear a sentence again and again
+
     def _label_html(self, manifest: Manifest, values: Mapping[str, Any]) -> str:
         # What Fast becomes stands in the banner.
         return super()._label_html(manifest, {**values, "preset": "quality"})

@@ -128,6 +128,10 @@ def test_what_is_still_needed_is_named() -> None:
     assert "Still needed: scene / style prompt, reference character, driving audio" in label
 
 
+def test_what_is_said_is_said_once() -> None:
+    assert drawn("s2v").video.loop is False and drawn("animate").video.loop is True
+
+
 # ------------------------------------------------------------------ Quality only
 
 
