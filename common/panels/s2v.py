@@ -42,12 +42,12 @@ class S2VPanel(Panel):
         self.inputs.readers.append(lambda raw: {"num_frames": None})
 
     def draw_advanced(self) -> None:
-        self.inputs.add(
-            "num_clip",
-            Number(
-                None, label="Segments at most", info="Empty: as many as the audio lasts", precision=0, minimum=1
-            ),
-        )  # fmt: skip
+        info = "0: as many as the audio lasts"
+        self.inputs.add("num_clip", Number(0, label="Segments at most", info=info, precision=0, minimum=0))
+        self.inputs.readers.append(lambda raw: {"num_clip": raw["num_clip"] or None})
+
+    def draw_outputs(self) -> None:
+        self.video.loop = False  # nobody wants to hear a sentence again and again
 
     def _label_html(self, manifest: Manifest, values: Mapping[str, Any]) -> str:
         # What Fast becomes stands in the banner.
@@ -67,7 +67,7 @@ class S2VPanel(Panel):
         known = measured(sound, figures) if sound else None
         if known is None or not known.seconds:
             return ""
-        values = {"checkpoint": key, "audio": known, "num_clip": most}
+        values = {"checkpoint": key, "audio": known, "num_clip": most or None}
         try:
             return duration(self.preview_plan(await self.runner.manifest(key), values), known.seconds)
         except StudioError:  # the label says why

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
+from common.speech import NANO_CLIPS
 from tests.browser.hands import typed
 from tests.browser.test_page_axe import everywhere
 from tests.common.media import sound_files
@@ -33,6 +34,12 @@ def duration(page: Any) -> Any:
     return page.get_by_label("Duration", exact=True)
 
 
+def driven(seconds: str, frames: int) -> str:
+    """What stands under Duration."""
+    count = NANO_CLIPS.count(frames)
+    return f"{seconds} s, driven by the audio: {frames} frames in {count} segment{'s' if count > 1 else ''}"
+
+
 def sound(path: Path, seconds: float) -> Path:
     samples = sound_files.values(44_100, seconds=seconds)
     return sound_files.write(path, "pcm_s16le", 44_100, "s16", "mono", samples)
@@ -45,7 +52,7 @@ def test_the_duration_follows_what_is_given_replaced_and_taken_away(
     page = opened(visit, fleet, size)
     expect(page.locator(".todo")).to_contain_text("driving audio")
     give(page, sound(tmp_path / "short.wav", 2))
-    expect(duration(page)).to_have_value("2.0 s, driven by the audio: 32 frames in 1 segment")
+    expect(duration(page)).to_have_value(driven("2.0", 32))
     assert not duration(page).is_editable()
     expect(page.locator("div.block.label")).to_contain_text("2.0 s")
     expect(page.locator(".todo")).not_to_contain_text("driving audio")
@@ -53,11 +60,16 @@ def test_the_duration_follows_what_is_given_replaced_and_taken_away(
     expect(duration(page)).to_have_value("")
     expect(page.locator(".todo")).to_contain_text("driving audio")
     give(page, sound(tmp_path / "long.wav", 5.03))
-    expect(duration(page)).to_have_value("5.0 s, driven by the audio: 81 frames in 3 segments")
+    expect(duration(page)).to_have_value(driven("5.0", 81))
     page.get_by_role("button", name="Advanced").click()
     typed(page.get_by_label("Segments at most"), "2")
-    expect(duration(page)).to_have_value("4.8 s of the audio's 5.0 s: 77 frames in 2 segments")
+    most = 2 * NANO_CLIPS.frames - NANO_CLIPS.dropped
+    expect(duration(page)).to_have_value(
+        f"{most / 16:.1f} s of the audio's 5.0 s: {most} frames in 2 segments"
+    )
     expect(page.locator("div.block.label")).to_contain_text("× 2 segments")
+    typed(page.get_by_label("Segments at most"), "0")
+    expect(duration(page)).to_have_value(driven("5.0", 81))
     assert page.evaluate("document.documentElement.scrollWidth") <= size[0], "no sideways scroll"
 
 

@@ -15,6 +15,7 @@ from common.contract import MediaHandle, Stage, Step
 from common.errors import Cancelled
 from common.modes.s2v import MODE
 from common.panels import widgets
+from common.speech import CLIPS, NANO_CLIPS
 from tests.common.media import sound_files
 from tests.common.panels.test_panels import JOB, drawn, page
 
@@ -86,13 +87,15 @@ def test_a_sound_that_is_taken_away_leaves_nothing_behind() -> None:
 def test_the_duration_follows_the_sound() -> None:
     panel = drawn("s2v", weights="wan")
     assert lasts(panel, 12.4) == "12.4 s, driven by the audio: 199 frames in 3 segments"
-    assert lasts(panel, 2) == "2.0 s, driven by the audio: 32 frames in 1 segment"
+    assert lasts(panel, 2, most=0) == "2.0 s, driven by the audio: 32 frames in 1 segment"
     assert lasts(panel, 12.4, most=2) == "9.8 s of the audio's 12.4 s: 157 frames in 2 segments"
     assert lasts(panel, 2, most=2) == "2.0 s, driven by the audio: 32 frames in 1 segment"
 
 
 def test_wan_nanos_segments_are_shorter() -> None:
-    assert lasts(drawn("s2v"), 4) == "4.0 s, driven by the audio: 64 frames in 2 segments"
+    assert NANO_CLIPS.count(64) > CLIPS.count(64) == 1
+    said = f"4.0 s, driven by the audio: 64 frames in {NANO_CLIPS.count(64)} segments"
+    assert lasts(drawn("s2v"), 4) == said
 
 
 def test_figures_of_another_sound_say_nothing_of_this_one() -> None:
@@ -106,7 +109,7 @@ def test_a_rule_that_is_broken_is_for_the_label_to_tell() -> None:
     label = asyncio.run(panel._relabel(*filled(panel, audio_seen=figures(MOST + 1))))
     assert f"Driving audio must last at most {MOST:g} s" in label and "num_clip" not in label
     assert "Segments at most must be between 1 and" in asyncio.run(
-        panel._relabel(*filled(panel, audio_seen=figures(5), num_clip=0))
+        panel._relabel(*filled(panel, audio_seen=figures(5), num_clip=-1))
     )
 
 
@@ -115,12 +118,18 @@ def test_the_label_knows_the_length_and_the_job_measures_for_itself() -> None:
     raw = filled(panel, audio_seen=figures(12.4))
     assert "12.4 s · 40 steps × 3 segments" in asyncio.run(panel._relabel(*raw))
     assert panel.values(raw)["audio"] == SOUND
-    assert "num_frames" not in panel.values(raw), "whatever stood there for another mode"
+    unsaid = {"num_frames", "num_clip"}
+    assert not unsaid & panel.values(raw).keys(), "the sound decides"
+    assert panel.values(filled(panel, num_clip=2))["num_clip"] == 2
 
 
 def test_what_is_still_needed_is_named() -> None:
     label = asyncio.run((panel := drawn("s2v"))._relabel(*page(panel)))
     assert "Still needed: scene / style prompt, reference character, driving audio" in label
+
+
+def test_what_is_said_is_said_once() -> None:
+    assert drawn("s2v").video.loop is False and drawn("animate").video.loop is True
 
 
 # ------------------------------------------------------------------ Quality only
