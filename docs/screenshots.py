@@ -58,6 +58,11 @@ def example(page: Page, mode: str) -> None:
     page.wait_for_timeout(2500)
     page.click(f".page-{mode} .actions button:has-text('Generate')")
     page.wait_for_selector(f".page-{mode} .progress.done", timeout=WAIT)
+    if mode == "s2v":  # it does not loop: in the middle of its first word
+        page.wait_for_timeout(1200)
+        page.evaluate(
+            "() => { const v = document.querySelector('.page-s2v .stage video'); v.pause(); v.currentTime = 0.4; }"
+        )
     shoot(page, mode)
 
 
