@@ -13,13 +13,15 @@ from common.contract import MediaHandle, Notice, Stage, Step
 from common.errors import MediaError
 from common.media.sound import Sound
 from common.media.watch import Watch
+from common.speech import NANO_CLIPS
 from tests.common.media import sound_files
 from tests.spaces import media_for_modes as media
 
 EXAMPLES = Path(__file__).parents[2] / "common/examples"
 CIRCLE = {"path": str(EXAMPLES / "red-circle.png")}
-LONG = 3.0
-"""Seconds: 48 frames, two of Wan-Nano's clips of 40, of which the first lacks 3."""
+LONG = 1.5
+"""Seconds: 24 frames, two of Wan-Nano's clips of 16, of which the first lacks 3."""
+FRAMES, FIRST = 24, NANO_CLIPS.frames - NANO_CLIPS.dropped
 
 
 @pytest.fixture
@@ -52,7 +54,7 @@ def heard(path: Path) -> Sound:
 
 def test_it_is_as_long_as_the_sound_and_has_it(jobs) -> None:
     frames, path, events = finished(jobs())
-    assert frames.shape == (48, 128, 128, 3)
+    assert frames.shape == (FRAMES, 128, 128, 3)
     steps = [e for e in events if isinstance(e, Step)]
     assert [(s.index, s.total, s.segment, s.segments) for s in steps] == [(1, 2, 1, 2), (2, 2, 2, 2)]
     texts = [e.text for e in events if isinstance(e, Stage)]
@@ -87,21 +89,21 @@ def test_a_clip_goes_on_from_the_one_before(jobs) -> None:
     """The second clip of another first one is another, though its noise and its sound are the same."""
     one, *_ = finished(jobs(num_inference_steps=4))
     other, *_ = finished(jobs(num_inference_steps=4, image={"path": str(EXAMPLES / "yellow-star.png")}))
-    assert np.abs(one[40:].astype(int) - other[40:]).mean() > 1
+    assert np.abs(one[FIRST + 3 :].astype(int) - other[FIRST + 3 :]).mean() > 1
     jumps = np.abs(np.diff(one.astype(int), axis=0)).mean((1, 2, 3))
-    assert jumps[36] < 3 * np.median(jumps) + 3, "no jump where a clip begins"
+    assert jumps[FIRST - 1] < 3 * np.median(jumps) + 3, "no jump where a clip begins"
 
 
 def test_the_beginning_of_a_sound(jobs) -> None:
     frames, path, events = finished(jobs(num_clip=1))
-    assert len(frames) == 37 and heard(path).seconds == pytest.approx(37 / 16, abs=0.03)
-    assert any("the first 2.3 s are used" in e.text for e in events if isinstance(e, Notice))
+    assert len(frames) == FIRST and heard(path).seconds == pytest.approx(FIRST / 16, abs=0.03)
+    assert any("the first 0.8 s are used" in e.text for e in events if isinstance(e, Notice))
 
 
 def test_poses_may_end_before_the_sound(jobs, tmp_path) -> None:
-    frames, _, events = finished(jobs(pose_video=media.clip(tmp_path / "p.mp4", frames=20)))
-    assert len(frames) == 48
-    assert any("pose_video ends 1.8 s before" in e.text for e in events if isinstance(e, Notice))
+    frames, _, events = finished(jobs(pose_video=media.clip(tmp_path / "p.mp4", frames=10)))
+    assert len(frames) == FRAMES
+    assert any("pose_video ends 0.9 s before" in e.text for e in events if isinstance(e, Notice))
 
 
 @pytest.mark.parametrize(
@@ -123,7 +125,7 @@ def test_sounds_of_any_make(jobs, tmp_path, name: str, codec: str, rate: int, la
 
 
 def test_the_sound_of_a_clip_drives_too(jobs, tmp_path) -> None:
-    path = sound_files.clip(tmp_path / "a.mp4", {0: sound_files.values(48_000, 1, 1.0)})
+    path = sound_files.clip(tmp_path / "a.mp4", {0: sound_files.values(48_000, 1, 1.0, [0.5])})
     frames, *_ = finished(jobs(audio={"path": str(path)}))
     assert len(frames) == 16
 

@@ -56,8 +56,8 @@ def test_the_reservation_and_the_day_count_clips() -> None:
 
 def test_wan_nano_s_clips_are_shorter() -> None:
     p = plan("nano", audio=sound(2.0))
-    assert (p.num_frames, [s.frames for s in p.segments]) == (32, [40])
-    assert [s.frames for s in plan("nano", audio=sound(12.0)).segments] == [40] * 5
+    assert (p.num_frames, [s.frames for s in p.segments]) == (32, [16] * 3)
+    assert [s.frames for s in plan("nano", audio=sound(12.0)).segments] == [16] * 13
 
 
 def test_before_anybody_has_listened_the_plan_is_one_clip() -> None:

@@ -42,8 +42,8 @@ def heard(tmp_path: Path):
 
 def test_each_clip_has_what_it_hears_and_the_sound_is_as_long_as_the_video(heard) -> None:
     spoken = heard(Ears())
-    assert len(spoken.clips) == 2
-    assert spoken.hears(0).shape == spoken.hears(1).shape and spoken.hears(0).shape[-1] == 40
+    assert len(spoken.clips) == 4
+    assert spoken.hears(0).shape == spoken.hears(1).shape and spoken.hears(0).shape[-1] == NANO_CLIPS.frames
     assert spoken.heard().values.shape == (2, 48 * 3000)
 
 
