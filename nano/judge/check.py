@@ -18,6 +18,7 @@ import torch
 from nano.judge.acts import Act, acts, outside, perform
 from nano.judge.cases import Case, Clip, add_lightning, as_array, box_mask, cases, edges, load, pil, run
 from nano.judge.measure import look, psnr
+from nano.judge.speeches import check_speeches, load_speaker, speeches
 from nano.kinds import KINDS, kind_named
 from nano.train.flow import quality
 from nano.train.world import STILL, render
@@ -308,6 +309,12 @@ def _performed(tally: Tally, name: str, act: Act, clip: Clip, kept: bool) -> Non
         tally.add(f"{name}/no-jump", step < 0.08)
 
 
+def check_s2v(kind: str, tests: list[Case], tally: Tally, device: str, batch: int) -> None:
+    """The picture's shape pulses with its own sound and with no other."""
+    del kind, batch
+    check_speeches(load_speaker(device), speeches(len(tests), tests[0].seed), tally)
+
+
 def _overlap(masks: Any, cover: Clip) -> float:
     true = cover > 0.5
     return float((masks & true).sum() / max((masks | true).sum(), 1))
@@ -324,6 +331,7 @@ CHECKS: dict[str, Callable[[str, list[Case], Tally, str, int], None]] = {
     "vace": check_vace,
     "v2v": check_v2v,
     "animate": check_animate,
+    "s2v": check_s2v,
 }
 
 

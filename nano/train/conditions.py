@@ -300,7 +300,7 @@ def _spoken(whole: WholeClip, shown: Speech, device: str) -> Shelf:
         weight = latent_weight(torch.cat([torch.zeros_like(shown.before[:, :1]), shown.cover], 2), latents)
         extra = {"sound": shown.audio, "reference": whole.standard(shown.picture[:, :, None])}
     given = (shown.before.shape[2] - 1) // 4 + 1
-    if given > 1:
+    if shown.later:
         extra["motion"] = latents[:, :, :given]
     half = {name: value.half() for name, value in extra.items()}
     # The outline is what takes long, and what the sound changes.

@@ -30,6 +30,7 @@ class Speech:
     """The tail [n, 3, law.motion, h, w] of a later clip, or the picture [n, 3, 1, h, w] of a first one."""
     clip: Tensor
     cover: Tensor
+    later: bool
 
 
 def pulsing(scenes: Scenes, loud: Tensor) -> Way:
@@ -84,4 +85,4 @@ def speech(
         before, clip, cover = clip[:, :, : law.motion], clip[:, :, law.motion :], cover[:, :, law.motion :]
         some = (torch.rand(count, device=device) < 0.6).view(-1, 1, 1, 1, 1)
         before = torch.where(some, worn(before), before)
-    return Speech(scenes, audio[:, which], picture[:, :, 0], before, clip, cover)
+    return Speech(scenes, audio[:, which], picture[:, :, 0], before, clip, cover, later)

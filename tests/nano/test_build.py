@@ -28,6 +28,10 @@ def load():
 
     def _load(kind: str, class_name: str | None = None):
         class_name = class_name or nano.kind_named(kind).pipeline
+        if kind == "s2v" and (kind, class_name) not in made:
+            from nano.judge.speeches import load_speaker
+
+            made[kind, class_name] = load_speaker("cpu")
         if (kind, class_name) not in made:
             pipe = getattr(diffusers, class_name).from_pretrained(nano.find(kind), dtype=torch.float32)
             pipe.set_progress_bar_config(disable=True)
@@ -55,6 +59,9 @@ def clip(pipe, kind: str, prompt: str = PROMPT, seed: int = 0) -> np.ndarray:
             "face_video": [Image.new("RGB", (size, size), "red")] * 5,
             "segment_frame_length": 5,
         }
+    if kind == "s2v":
+        heard = pipe.encode_audio(np.sin(np.arange(8000) / 20).astype(np.float32) * 0.2)
+        more = {"image": Image.new("RGB", (128, 128), "navy"), "audio_embeds": heard[:1, ..., :8]}
     result = pipe(
         prompt=prompt,
         negative_prompt=CHINESE_JUNK,
@@ -67,7 +74,7 @@ def clip(pipe, kind: str, prompt: str = PROMPT, seed: int = 0) -> np.ndarray:
         max_sequence_length=512,
         **more,
     )
-    return result.frames[0]
+    return result.frames[0]  # of s2v 8 without the first 3
 
 
 @pytest.mark.parametrize("kind", nano.KINDS)
@@ -132,6 +139,7 @@ def test_channel_layouts_are_the_real_ones(load):
         "vace": (16, 16),
         "vace-moe": (16, 16),
         "animate": (36, 16),
+        "s2v": (16, 16),
     }
     for kind in ("vace", "vace-moe"):
         assert load(kind).transformer.config.vace_in_channels == 96
@@ -165,7 +173,9 @@ def test_kinds_without_lightning_say_so():
 
 
 def test_an_unknown_kind_is_answered_with_the_known_ones():
-    with pytest.raises(KeyError, match="dense, moe, i2v-clip, i2v-moe, flf2v, ti2v, vace, vace-moe, animate"):
+    with pytest.raises(
+        KeyError, match="dense, moe, i2v-clip, i2v-moe, flf2v, ti2v, vace, vace-moe, animate, s2v"
+    ):
         nano.find("t2v")
 
 

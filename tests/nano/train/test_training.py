@@ -8,6 +8,7 @@ from functools import lru_cache
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
 import nano
 from nano.kinds import kind_named
@@ -69,6 +70,14 @@ def test_the_fast_blocks_are_the_real_ones(name):
         extra["face_pixel_values"] = torch.rand(2, 3, 1, size, size) * 2 - 1
         for adapter in model.face_adapter:
             torch.nn.init.normal_(adapter.to_out.weight)  # so that the faces matter
+    if name == "s2v":
+        extra = {
+            "audio_embeds": torch.randn(2, 3, kind.transformer["audio_dim"], 8),
+            "image_latents": torch.randn(2, 16, 1, 8, 8),
+            "motion_latents": torch.randn(2, 16, 1, 8, 8),
+            "motion_frames": (1, 1),
+        }
+        noisy = torch.randn(2, 16, 2, 8, 8)
     inputs = {"hidden_states": noisy, "timestep": time, "return_dict": False, **extra}
     with torch.no_grad():
         padded = F.pad(text, (0, 0, 0, 512 - LENGTH))
@@ -80,6 +89,60 @@ def test_the_fast_blocks_are_the_real_ones(name):
             known = model(encoder_hidden_states=short_context(text), **inputs)[0]
             assert torch.allclose(real, known, atol=1e-4)
     assert torch.allclose(real, fast, atol=1e-4)
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_speeches_are_conditioned_as_the_pipeline_does_it(monkeypatch, later):
+    """The training's call of the transformer is the pipeline's, but for rounding and the frames in between."""
+    import numpy as np
+
+    from common.speech import NANO_CLIPS
+    from nano.judge.speeches import load_speaker
+    from nano.train import conditions, speeches
+    from nano.train.flow import velocity
+    from nano.train.texts import LENGTH
+    from nano.train.whole_clip import WholeClip
+
+    torch.manual_seed(0)
+    random.seed(0)
+    monkeypatch.setattr(speeches, "worn", lambda tail: tail)
+    pipe = load_speaker("cpu")
+    shown = speeches.speech(pipe.audio_encoder, 1, 64, 64, "cpu", later=later)
+    whole = WholeClip(pipe.vae)
+    shelf = conditions._spoken(whole, shown, "cpu").take(torch.tensor([0]))
+    whole.restore()
+
+    seen = {}
+
+    def call(**given):
+        seen.update(given)
+        return (torch.zeros_like(given["hidden_states"]),)
+
+    def pixels(clip):
+        return ((clip[0].permute(1, 2, 3, 0) + 1) * 127.5).round().byte().numpy()
+
+    kept = pipe.transformer.forward
+    monkeypatch.setattr(pipe.transformer, "forward", call)
+    pipe(
+        image=Image.fromarray(pixels(shown.picture[:, :, None])[0]),
+        audio_embeds=shown.audio,
+        prompt="a",
+        tail=np.ascontiguousarray(pixels(shown.before)) if later else None,
+        num_inference_steps=1,
+        guidance_scale=1.0,
+        output_type="latent",
+    )
+    theirs = dict(seen)
+    text = torch.zeros(1, LENGTH, 96)
+    velocity(pipe.transformer, kind_named("s2v"), shelf, shelf.latents, torch.tensor([0.5]), text)
+    monkeypatch.setattr(pipe.transformer, "forward", kept)
+    for name in ("motion_frames", "drop_motion_frames"):
+        assert seen[name] == theirs[name]
+    assert seen["hidden_states"].shape == theirs["hidden_states"].shape
+    assert shelf.latents.shape[2] == NANO_CLIPS.frames // 4
+    for name in ("audio_embeds", "image_latents", "motion_latents"):
+        gap = (seen[name] - theirs[name]).norm() / theirs[name].norm().clamp(min=1)
+        assert gap < 0.02, name
 
 
 @pytest.mark.parametrize(
