@@ -99,7 +99,7 @@ PARTS: dict[str, tuple[str, str, str]] = {
     "s2v": (
         "WanS2VTransformer3DModel, which hears after each of its 4 layers, 2.05M parameters; made without poses",
         "`nano.train.transformer --samples 16000 --batch 128`: from dense, 16,312 steps in 330 s at a rate of "
-        "1.2e-3, 15 of 100 clips deaf. No clip saw what came before it, so of that only 16 tokens are made, of zeros; "
+        "1.2e-3, 15 of 100 clips deaf. No clip saw what came before it, so 16 tokens of zeros stand for it; "
         "the figures below were taken before that, with all of them, which later clips were the worse for",
         "flow-matching loss, where the shape counts 5 times, 0.095",
     ),

@@ -81,6 +81,7 @@ def test_a_character_goes_the_driving_shapes_way():
     assert got["joined/second-iou"] >= 0.6 and got["joined/no-jump"] == 1.0
 
 
+@pytest.mark.slow
 def test_a_shape_pulses_with_its_own_sound_alone():
     """Dropped or swapped audio is seen: this is what must fail where the sound does not get through."""
     from nano.judge.speeches import deaf, follows, load_speaker, speak, speeches
