@@ -79,7 +79,7 @@ def load_speaker(device: str) -> Any:
     _, classes = index.read(folder)
     parts: dict[str, Any] = {}
     for name, (library, kind) in classes.items():
-        of = (
+        of: Any = (
             transformer_class(kind)
             if library == "diffusers"
             else getattr(importlib.import_module(library), kind)
@@ -102,7 +102,9 @@ def speak(pipe: Any, said: Said, sound: NDArray[np.float32] | None = None, **mor
     heard = pipe.encode_audio(said.sound if sound is None else sound, frames)
     made: list[Clip] = []
     for number, embeds in enumerate(heard):
-        tail = made and np.concatenate(made)[-pipe.law.motion :]
+        tail = None
+        if made:
+            tail = (np.concatenate(made)[-pipe.law.motion :] * 255).round().astype(np.uint8)
         settled = {
             "num_inference_steps": settings.num_inference_steps,
             "guidance_scale": settings.guidance_scale,
@@ -112,7 +114,7 @@ def speak(pipe: Any, said: Said, sound: NDArray[np.float32] | None = None, **mor
             audio_embeds=embeds[None],
             prompt=said.prompt,
             negative_prompt=CHECKPOINTS["wan2.2-s2v-14b"].negative_prompt,
-            tail=(tail * 255).round().astype(np.uint8) if number else None,  # pyright: ignore[reportOperatorIssue]
+            tail=tail,
             generator=torch.Generator().manual_seed(said.seed + 7 * number),
             **(settled | more),
         )
