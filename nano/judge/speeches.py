@@ -84,7 +84,7 @@ def load_speaker(device: str) -> Any:
             if library == "diffusers"
             else getattr(importlib.import_module(library), kind)
         )
-        more = {"torch_dtype": torch.float32} if issubclass(of, torch.nn.Module) else {}
+        more = {"torch_dtype": torch.float32} if torch.nn.Module in of.__mro__ else {}
         parts[name] = of.from_pretrained(folder / name, **more)
     pipe = WanSpeechToVideoPipeline(**parts).to(device)
     pipe.law = NANO_CLIPS
