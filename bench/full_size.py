@@ -32,6 +32,8 @@ CLIP: dict[str, Any] = {
 }  # fmt: skip
 SOUND: dict[str, Any] = {
     "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16,
+    "conv_dim": [512] * 7, "conv_bias": True, "feat_extract_norm": "layer", "do_stable_layer_norm": True,
+    "num_conv_pos_embeddings": 128, "num_conv_pos_embedding_groups": 16, "mask_time_prob": 0.05,
 }  # fmt: skip
 FACES: dict[str, Any] = {
     "motion_encoder_channel_sizes": None, "motion_encoder_size": 512, "motion_style_dim": 512, "motion_dim": 20,

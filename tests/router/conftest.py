@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -45,10 +46,13 @@ def serve(app: FastAPI) -> tuple[uvicorn.Server, threading.Thread, str]:
 
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the pretended engines write: inside the cache that all mounts share."""
+    """Where the pretended engines write: inside the cache that all mounts share, and no other process writes to.
+
+    Videos are named after their seeds: two processes in one folder would delete each other's.
+    """
     from gradio.utils import get_upload_folder
 
-    folder = Path(get_upload_folder()).resolve() / "router-tests"
+    folder = Path(get_upload_folder()).resolve() / f"router-tests-{os.getpid()}"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

@@ -65,7 +65,7 @@ def planned(service: Engine[Any], checkpoint: str, **values: Any) -> tuple[Any, 
     """A short job, without its media."""
     given = {"prompt": "a red circle", "checkpoint": checkpoint, "preset": "quality", "seed": 5, "num_frames": 5,
              "num_inference_steps": 2} | values  # fmt: skip
-    slots: dict[str, Any] = {s.name: {"path": "x.png"} for s in service.mode.slots if s.required}
+    slots: dict[str, Any] = {s.name: {"path": "x"} for s in service.mode.slots if s.required}
     if service.mode is VACE:
         slots["reference_images"] = [{"path": "x.png"}]
     request = service.mode.parse(given | slots)

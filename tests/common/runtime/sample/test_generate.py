@@ -265,7 +265,7 @@ def test_memory_that_runs_out_while_loading_is_named(monkeypatch, tmp_path):
 
     monkeypatch.setattr(UMT5EncoderModel, "from_pretrained", _raise(torch.OutOfMemoryError("no")))
     with pytest.raises(GpuError, match="Out of memory while loading text_encoder"):
-        load._load(tmp_path / "text_encoder", ["transformers", "UMT5EncoderModel"], Backend())
+        load.part(tmp_path / "text_encoder", ["transformers", "UMT5EncoderModel"], Backend())
 
 
 def test_unload_and_clear_cache(run, t2v, outputs):
