@@ -37,6 +37,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 PROMPT = "a red circle moving right on a black background"
 READ_TOKEN = "hf_read"
 START_SECONDS = 240
+SPEECH = Path(__file__).parents[2] / "common/examples/speech.mp3"
 
 
 @dataclass
@@ -178,6 +179,8 @@ def finished(here: Any) -> None:
 
 def test_deploy_studio_generates_in_every_mode_and_chains_them(world: World, page: Any) -> None:
     """At the router: T2V makes a clip, which is sent on to every other mode and used there."""
+    from playwright.sync_api import expect
+
     here = go(page, "t2v")
     generate(here)
     finished(here)
@@ -194,6 +197,9 @@ def test_deploy_studio_generates_in_every_mode_and_chains_them(world: World, pag
             here.wait_for(state="visible")
         if mode == "vace":
             here.get_by_label("Frames kept of the clip").fill("5")
+        if mode == "s2v":  # a clip without a sound says nothing
+            here.locator("#s2v-audio input[type=file]").set_input_files(str(SPEECH))
+            expect(here.locator("#s2v-duration input, #s2v-duration textarea")).to_have_value(re.compile("frames in"))
         if meant:
             generate(here)
             finished(here)
