@@ -18,6 +18,7 @@ import nano
 from common.catalog import CHECKPOINTS
 from common.contract import CONTRACT_VERSION
 from common.modes.all import MODES
+from common.runtime.model import index
 from deploy import bundle, federation, front_matter, requirements, targets
 from deploy.errors import DeployError
 from deploy.federation import ROOT
@@ -139,6 +140,13 @@ def test_bundle_short_descriptions_are_cut_at_a_word() -> None:
 
 def real_targets() -> list[Target]:
     return targets.resolve(federation.load(profile="demo"), "ada")
+
+
+def test_bundle_has_the_classes_that_an_index_names() -> None:
+    """They are imported by name, which no trace of imports follows."""
+    target = next(t for t in real_targets() if t.mode == "s2v")
+    named = {Path(*module.split(".")).with_suffix(".py").as_posix() for module, _ in index.OURS.values()}
+    assert named <= bundle.build(target).files.keys()
 
 
 @pytest.mark.parametrize("target", real_targets(), ids=lambda t: t.name)

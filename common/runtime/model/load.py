@@ -27,8 +27,6 @@ SHARED = ("text_encoder", "tokenizer", "vae", "image_encoder", "image_processor"
 TRANSFORMERS = ("transformer", "transformer_2")
 APART = ("audio_encoder", "audio_processor")
 """Parts that have done their work before a pipeline is needed; see hearing.py."""
-OURS = {"WanSpeechToVideoPipeline": "common.runtime.pipelines.s2v.pipeline"}
-"""Pipelines that diffusers has none of, and where they are."""
 
 _import_lock = threading.Lock()
 
@@ -39,7 +37,11 @@ def pipeline_class(name: str) -> Any:
         diffusers = importlib.import_module("diffusers")
         for library in ("diffusers", "transformers"):  # the events tell what happens; bars fill the log
             importlib.import_module(f"{library}.utils.logging").disable_progress_bar()
-        return getattr(importlib.import_module(OURS[name]) if name in OURS else diffusers, name)
+        if name == "WanSpeechToVideoPipeline":  # diffusers has none; imported by name, no bundle would have it
+            from common.runtime.pipelines.s2v.pipeline import WanSpeechToVideoPipeline
+
+            return WanSpeechToVideoPipeline
+        return getattr(diffusers, name)
 
 
 def build(

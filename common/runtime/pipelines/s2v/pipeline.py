@@ -22,6 +22,7 @@ from PIL import Image
 from torch import Tensor
 
 from common.runtime.pipelines.s2v import audio
+from common.runtime.pipelines.s2v.transformer import WanS2VTransformer3DModel
 from common.speech import CLIPS, ClipLaw
 
 Video = Sequence[Image.Image] | NDArray[np.uint8] | Tensor
@@ -53,7 +54,7 @@ class WanSpeechToVideoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
         text_encoder: Any,
         vae: Any,
         scheduler: Any,
-        transformer: Any,
+        transformer: WanS2VTransformer3DModel,
         audio_encoder: Any,
         audio_processor: Any,
     ) -> None:
