@@ -1,4 +1,5 @@
-"""The reduced form of `python -m nano.judge.check`: a few clips a kind on the CPU."""
+"""The reduced form of `python -m nano.judge.check`: a few clips on the CPU, of the kinds that the Spaces' own clips
+(tests/spaces/test_meaning.py) say least of."""
 
 from __future__ import annotations
 
@@ -43,26 +44,6 @@ def test_first_and_last_frame_are_kept_and_the_track_is_continuous():
 
 
 @pytest.mark.slow
-def test_text_to_video_shows_colour_and_background():
-    got = means("dense", 6)
-    assert got["quality/background"] == 1.0 and got["quality/colour"] >= 0.8
-    assert got["fast/background"] == 1.0 and got["fast/colour"] >= 0.8
-
-
-@pytest.mark.slow
-def test_image_to_video_starts_from_its_picture():
-    got = means("i2v-clip", 6)
-    assert got["quality/first-frame-psnr"] >= 24 and got["quality/first-frame-nearest"] == 1.0
-
-
-@pytest.mark.slow
-def test_video_to_video_keeps_the_track_less_with_strength_and_takes_the_new_colour():
-    got = means("v2v", 6)
-    assert got["strength-0.3/position-error"] < got["strength-0.8/position-error"]
-    assert got["strength-0.8/colour"] >= 0.8
-
-
-@pytest.mark.slow
 def test_an_inverted_vace_mask_is_caught():
     tally, pipe = Tally(), load("vace", "cpu")
     for case in cases(2, 2_000_000):
@@ -98,7 +79,7 @@ def test_a_shape_pulses_with_its_own_sound_alone():
 
 @pytest.mark.slow
 def test_a_speech_is_what_the_picture_shows():
-    got = means("s2v", 3)
+    got = means("s2v", 1)
     assert got["own/correlation"] >= 0.6 and got["own/colour"] >= 0.6
     assert got["other/correlation"] < got["own/correlation"] - 0.3
     assert got["silent/at-rest"] >= 0.6
