@@ -88,6 +88,7 @@ class _Page:
         with gr.Column(elem_classes=["page", "page-settings"]):
             gr.HTML("<h2>Settings</h2><p>What this Studio is made of</p>", elem_classes="heading")
             self.settings = gr.HTML(settings.page(self.watcher, self.studio.traffic))
+        self.head = gr.Number(0, visible=False)  # where a video that is sent on stands, in seconds
         self._wire_header()
         self._wire_restore()
         for key, panel in self.panels.items():
@@ -193,13 +194,10 @@ class _Page:
                 )
                 target = self.panels[meaning.target]
                 names = chaining.inputs_of(meaning)
-                head = gr.Number(0, visible=False)
-                sent = chip.click(
-                    _send(meaning), [panel.video, head], [target.inputs.components[n] for n in names],
-                    js=_PLAYHEAD % f"{key}-output", **TOLD,
+                chip.click(
+                    _send(meaning), [panel.video, self.head], [target.inputs.components[n] for n in names],
+                    js=_SENT % (f"{key}-output", meaning.target), **TOLD,
                 )  # fmt: skip
-                go = f"() => window.wanStudio.go('{meaning.target}')"
-                sent.then(None, None, None, js=go, **QUIET)
         panel.video.change(lambda video: gr.update(visible=video is not None), panel.video, chips, **QUIET)
 
     def _wire_gallery(self, key: ModeKey, panel: Panel) -> None:
@@ -252,7 +250,11 @@ class _Page:
             )
 
 
-_PLAYHEAD = """(video, head) => [video, document.querySelector('#%s video')?.currentTime ?? 0]"""
+_SENT = """(video) => {
+    const head = document.querySelector('#%s video')?.currentTime ?? 0;
+    window.wanStudio.go('%s');
+    return [video, head];
+}"""
 
 
 def _send(meaning: chaining.Meaning) -> Callable[[MediaHandle | None, float], Any]:

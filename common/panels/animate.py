@@ -17,7 +17,7 @@ from common.modes.animate import OWN, RELIGHT, SCENE, reads_pose, segment_law
 from common.panels import widgets
 from common.panels.base import Panel
 from common.panels.card import Card
-from common.panels.events import ONCE, QUIET
+from common.panels.events import ONCE, QUIET, TOLD
 from common.panels.handles import HandleVideo
 from common.panels.menus import Menu
 from common.panels.stopping import until
@@ -223,7 +223,7 @@ class AnimatePanel(Panel):
             js=f"() => [window.wanJob(), ...{at_once}]", **QUIET,
         ).then(
             self._prepare, [job, *parts.values()], [*strip, *shown],
-            show_progress="hidden", api_visibility="private", concurrency_limit=None,
+            **TOLD,
         ).success(None, None, None, js=_TO_OUTPUTS, **QUIET)  # fmt: skip
         self._halt.click(
             None, None, [self.said, self._halt],
@@ -235,7 +235,7 @@ class AnimatePanel(Panel):
         self.made: dict[str, tuple[Any, ...]] = {}
         self.running.success(
             self._show_made, None, shown,
-            show_progress="hidden", api_visibility="private", concurrency_limit=None,
+            **TOLD,
         )  # fmt: skip
 
     async def _reshaped(self, key: str, animate_mode: str, retarget: bool) -> list[Any]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-_UNSEEN: Mapping[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+_UNSEEN: Mapping[str, Any] = {"show_progress": "hidden", "show_progress_on": [], "api_visibility": "private"}
+"""Says nothing about how far it is, on no component: by itself Gradio's page tells every component that was ever an
+output of anything, each time that any event begins, goes on or ends, and looks for each in the whole of the page."""
 
 QUIET: Mapping[str, Any] = {**_UNSEEN, "queue": False, "trigger_mode": "always_last"}
 """For quick events of the page itself: no place in the line, no spinner, not part of the API; of what is chosen while

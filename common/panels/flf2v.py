@@ -15,7 +15,7 @@ from common.errors import Cancelled, StudioError, UnavailableError
 from common.panels import widgets
 from common.panels.base import Panel
 from common.panels.card import Card
-from common.panels.events import ONCE, QUIET
+from common.panels.events import ONCE, QUIET, TOLD
 from common.panels.stopping import until
 from common.run.runner import Progress, explain
 
@@ -66,7 +66,7 @@ class FLF2VPanel(Panel):
             self._make_end,
             [job, self._words, self.inputs.components["resolution"]],
             [*strip, *[self.inputs.components[name] for name in LAST]],
-            show_progress="hidden", api_visibility="private", concurrency_limit=None,
+            **TOLD,
         )  # fmt: skip
         self._halt.click(
             None, None, [self._said, self._halt],

@@ -15,7 +15,7 @@ from common.contract import Control, MediaHandle, Plan
 from common.modes.submodes import FAMILIES, MASK_SOURCES, MAX_REFERENCES, SUBMODES, SubMode, family
 from common.panels import mask, widgets
 from common.panels.base import Panel
-from common.panels.events import QUIET
+from common.panels.events import QUIET, TOLD
 from common.panels.handles import HandleVideo
 from common.panels.numbers import Slider
 from common.run.runner import explain
@@ -200,7 +200,7 @@ class VACEPanel(Panel):
             pad.opens(_FRAME, [parts["submode"], parts["resolution"], parts["fit"]])
         self.look.click(
             self._prepare, list(parts.values()), [self.said, self.shown, self.control, self.control_mask],
-            show_progress="minimal", api_visibility="private", concurrency_limit=None,
+            **TOLD | {"show_progress": "minimal", "show_progress_on": self.said},
         )  # fmt: skip
 
     async def _reshaped(self, key: str, source: str | None, checkpoint: str | None) -> list[Any]:
