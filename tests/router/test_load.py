@@ -1,4 +1,7 @@
-"""A hard day: a thousand jobs in rounds of a hundred, and jobs that are stopped at every moment of their lives."""
+"""A hard day: hundreds of jobs, a hundred at once, and jobs that are stopped at every moment of their lives.
+
+More rounds find no more on two cores: `ROUNDS = 10`, a thousand jobs, and 50 cycles were run when this was written.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from tests.router.conftest import Fleet
 
 pytestmark = pytest.mark.slow
 VALUES = {"prompt": "a red circle", "num_frames": 1, "num_inference_steps": 1}
-ROUNDS, AT_ONCE, CYCLES = 10, 100, 50
+ROUNDS, AT_ONCE, CYCLES = 3, 100, 20
 
 
 async def finish(fleet: Fleet, seed: int) -> tuple[int, str]:
@@ -25,7 +28,7 @@ async def finish(fleet: Fleet, seed: int) -> tuple[int, str]:
     raise AssertionError(f"job {seed} ended without its video")
 
 
-def test_concurrency_a_thousand_jobs_are_all_there_and_nobody_elses(fleet: Fleet) -> None:
+def test_concurrency_hundreds_of_jobs_are_all_there_and_nobody_elses(fleet: Fleet) -> None:
     async def all_at_once(first: int) -> list[tuple[int, str] | BaseException]:
         jobs = (finish(fleet, seed) for seed in range(first, first + AT_ONCE))
         return await asyncio.wait_for(asyncio.gather(*jobs, return_exceptions=True), 300)

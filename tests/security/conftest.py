@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from common.modes.all import MODES
 from tests import studio
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,9 +76,8 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 @pytest.fixture(scope="session")
 def launcher(tmp_path_factory: pytest.TempPathFactory, secret: Path) -> Iterator[House]:
-    keys = ("t2v", "i2v", "flf2v", "v2v", "vace")
-    with studio.process(tmp_path_factory.mktemp("launcher"), *keys) as (base, pid):
-        yield House({key: f"{base}/{key}/" for key in keys}, f"{base}/", secret, [pid])
+    with studio.process(tmp_path_factory.mktemp("launcher"), *MODES) as (base, pid):
+        yield House({key: f"{base}/{key}/" for key in MODES}, f"{base}/", secret, [pid])
 
 
 @pytest.fixture(scope="session")
@@ -98,11 +98,13 @@ def space(tmp_path_factory: pytest.TempPathFactory, secret: Path) -> Iterator[Ho
 
 @pytest.fixture(scope="session")
 def local(tmp_path_factory: pytest.TempPathFactory, secret: Path) -> Iterator[House]:
-    """The bundles of the demo federation, each a process, on ports in a row: the router first."""
+    """Bundles of the demo federation, each a process, on ports in a row: the router first. The other modes' pages
+    are the launcher's too."""
     from deploy import federation, targets
     from deploy.local import LocalFederation, demo
 
-    found = demo(targets.resolve(federation.load(profile="demo"), "ada", ROOT))
+    every = targets.resolve(federation.load(profile="demo"), "ada", ROOT)
+    found = demo([t for t in every if t.is_router or t.mode in ("i2v", "vace")])
     said: list[str] = []
     running = LocalFederation(
         found, tmp_path_factory.mktemp("local"), free_ports(len(found)), say=said.append

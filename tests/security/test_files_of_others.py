@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from common.modes.all import MODES
 from tests.security.attacker import META, Attacker
 from tests.security.conftest import House
 
@@ -29,6 +30,12 @@ def disguises(path: str) -> list[Any]:
     ]
 
 
+def some(path: str, number: int) -> list[Any]:
+    """Two of the disguises, others for each number: all of them are tried over four."""
+    every = disguises(path)
+    return [every[(2 * number + more) % len(every)] for more in range(2)]
+
+
 def as_value(kind: str, handle: Any) -> Any:
     """A handle as the component of that kind is sent it."""
     if kind == "gallery":
@@ -42,8 +49,8 @@ def test_no_event_of_a_page_opens_a_path_of_the_server(house: House) -> None:
     content, tried = house.secret.read_bytes(), 0
     for url in house.apps:
         attacker = Attacker(url)
-        for number, files, inputs in attacker.events_with_files():
-            for handle in disguises(str(house.secret)):
+        for turn, (number, files, inputs) in enumerate(attacker.events_with_files()):
+            for handle in some(str(house.secret), turn):
                 data = [part["props"].get("value") for part in inputs]
                 for index in files:
                     data[index] = as_value(inputs[index]["type"], handle)
@@ -63,14 +70,16 @@ def test_no_named_call_opens_a_path_of_the_server(house: House, name: str) -> No
         endpoints = attacker.http.get(f"{url}gradio_api/info").json()["named_endpoints"]
         if f"/{name}" not in endpoints:
             continue
-        slots = {"i2v": "image", "flf2v": "image", "v2v": "video", "vace": "video"}
-        if key not in slots:
+        slots = [slot for slot in MODES[key].slots if not slot.many]  # type: ignore[index]
+        if not slots:
             continue
-        for path in (str(house.secret), "/etc/passwd", "/proc/self/environ", str(Path(__file__))):
-            for handle in disguises(path):
-                answer = attacker.named(name, prompt="a", num_inference_steps=1, **{slots[key]: handle})
-                tried += 1
-                assert "must be an upload or a result of this Studio" in answer, (key, handle, answer)
+        others = ("/etc/passwd", "/proc/self/environ", str(Path(__file__)))
+        handles = disguises(str(house.secret)) + [h for n, path in enumerate(others) for h in some(path, n)]
+        for handle in handles:
+            given = {slot.name: handle for slot in slots}
+            answer = attacker.named(name, prompt="a", num_inference_steps=1, **given)
+            tried += 1
+            assert "must be an upload or a result of this Studio" in answer, (key, handle, answer)
     assert tried or name == "prepare"
 
 
@@ -124,7 +133,6 @@ def dropped(attacker: Attacker, uploaded: str) -> str:
 
 def test_a_restored_file_brings_no_path_and_no_update(studio_house: House, tmp_path: Path) -> None:
     from common.contract import Lineage
-    from common.modes.all import MODES
     from tests.common.fakes import clip
 
     assert studio_house.router
@@ -153,7 +161,6 @@ def test_a_restored_file_brings_no_path_and_no_update(studio_house: House, tmp_p
 
 def test_a_restored_file_that_breaks_a_rule_is_refused(studio_house: House, tmp_path: Path) -> None:
     from common.contract import Lineage
-    from common.modes.all import MODES
     from tests.common.fakes import clip
 
     assert studio_house.router
