@@ -200,7 +200,7 @@ class VACEPanel(Panel):
             pad.opens(_FRAME, [parts["submode"], parts["resolution"], parts["fit"]])
         self.look.click(
             self._prepare, list(parts.values()), [self.said, self.shown, self.control, self.control_mask],
-            **TOLD | {"show_progress": "minimal", "show_progress_on": self.said},
+            **{**TOLD, "show_progress": "minimal", "show_progress_on": self.said},
         )  # fmt: skip
 
     async def _reshaped(self, key: str, source: str | None, checkpoint: str | None) -> list[Any]:

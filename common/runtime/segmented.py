@@ -71,7 +71,9 @@ class SegmentedEngine(Engine[Asked]):
                 yield None, Notice(text=text, t=job.seconds())
             for index in missing:
                 yield from super()._made(replace(ready, segment=index), job)
-                yield from work(lambda _, made=index: kept.has(made), job)  # perhaps by a worker: held from now on
+                yield from work(
+                    lambda _, made=index: kept.has(made), job
+                )  # perhaps by a worker: held from now on
             made = yield from work(lambda job: self._joined(ready, kept, job), job)
         kept.clear()
         yield str(made.path), made.done
@@ -81,7 +83,9 @@ class SegmentedEngine(Engine[Asked]):
         self.kept(ready).write(ready.segment, frames)
 
     def _joined(self, ready: Ready[Asked], kept: Kept, job: Job) -> Made:
-        def frames() -> Iterator[NDArray[np.uint8]]:  # one segment at a time: twenty seconds at 720p are 1.7 GB
+        def frames() -> Iterator[
+            NDArray[np.uint8]
+        ]:  # one segment at a time: twenty seconds at 720p are 1.7 GB
             for index in range(kept.count):
                 yield from _read(kept, index)[self.carried(ready) if index else 0 :]
 

@@ -46,8 +46,12 @@ def listen(
     clips = [shelf.find(HEARS, clip) for clip in range(count)]
     if None in clips:
         embeds = audio.embed(sound.speech(0, seconds), *ears(), law, frames)
-        clips = [shelf.keep(HEARS, n, ".npy", partial(_save, each.half().numpy())) for n, each in enumerate(embeds)]
-    heard = shelf.find(HEARD) or shelf.keep(HEARD, None, ".npy", partial(_save, sound.heard(0, seconds).values))
+        clips = [
+            shelf.keep(HEARS, n, ".npy", partial(_save, each.half().numpy())) for n, each in enumerate(embeds)
+        ]
+    heard = shelf.find(HEARD) or shelf.keep(
+        HEARD, None, ".npy", partial(_save, sound.heard(0, seconds).values)
+    )
     return Spoken(shelf.folder, [clip for clip in clips if clip], heard)
 
 

@@ -29,7 +29,9 @@ class Hearing:
         with self._lock:
             if folder != self._folder:
                 _, classes = index.read(folder)
-                self._parts = tuple(load.part(folder / name, classes[name], Backend(device="cpu")) for name in PARTS)
+                self._parts = tuple(
+                    load.part(folder / name, classes[name], Backend(device="cpu")) for name in PARTS
+                )
                 self._folder = folder
             return self._parts
 

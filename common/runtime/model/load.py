@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import threading
 from collections.abc import Hashable
 from functools import partial
@@ -37,7 +38,9 @@ def pipeline_class(name: str) -> Any:
         diffusers = importlib.import_module("diffusers")
         for library in ("diffusers", "transformers"):  # the events tell what happens; bars fill the log
             importlib.import_module(f"{library}.utils.logging").disable_progress_bar()
-        if name == "WanSpeechToVideoPipeline":  # diffusers has none; imported by name, no bundle would have it
+        if (
+            name == "WanSpeechToVideoPipeline"
+        ):  # diffusers has none; imported by name, no bundle would have it
             from common.runtime.pipelines.s2v.pipeline import WanSpeechToVideoPipeline
 
             return WanSpeechToVideoPipeline
@@ -107,10 +110,19 @@ def _content(folder: Path) -> tuple[tuple[str, str], ...]:
     return tuple((name, t.name if t.parent.name == "blobs" else str(t)) for name, t in targets)
 
 
+def _class(entry: list[str]) -> Any:
+    """The class that an index's entry names; of S2V's transformer upstream's, where the environment asks for that."""
+    library, name = entry
+    if name == "WanS2VTransformer3DModel" and os.environ.get("WAN_S2V_ENGINE") == "upstream":
+        from common.runtime.pipelines.s2v.upstream import UpstreamS2VTransformer3DModel
+
+        return UpstreamS2VTransformer3DModel
+    return getattr(importlib.import_module(library), name)
+
+
 def part(folder: Path, entry: list[str], backend: Backend, waits: bool = False) -> Any:
     """One part of a pipeline, of the library and class of its entry, on the device or waiting for it."""
-    library, name = entry
-    kind: Any = getattr(importlib.import_module(library), name)
+    kind, name = _class(entry), entry[1]
     try:
         is_model = torch.nn.Module in kind.__mro__
         if is_model:

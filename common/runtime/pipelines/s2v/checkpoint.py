@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,21 +30,32 @@ def load(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
     config = json.loads((folder / "config.json").read_text("utf-8"))
     with torch.device("meta"):
         model = kind.from_config(mapping.own_config(config))
-    files = _files(folder)
-    names = mapping.own_names(files, model.state_dict().keys())
-    for file in sorted(set(files.values())):
-        model.load_state_dict(_read(file, names, dtype, kind), strict=False, assign=True)
+    for state in states(folder, model.state_dict().keys(), dtype, kind._keep_in_fp32_modules):
+        model.load_state_dict(state, strict=False, assign=True)
     model.register_to_config(_name_or_path=str(folder))
     return model.eval()
 
 
-def _read(file: Path, names: Mapping[str, str], dtype: torch.dtype, kind: Any) -> dict[str, torch.Tensor]:
+def states(
+    folder: Path, own: Collection[str], dtype: torch.dtype, exact: Iterable[str]
+) -> Iterator[dict[str, torch.Tensor]]:
+    """The weights of each file by the names here, of which `own` are all; in `dtype`, and in float32 the modules that
+    are `exact`. WeightsError where the files lack one or have another."""
+    files = _files(folder)
+    names = mapping.own_names(files, own)
+    for file in sorted(set(files.values())):
+        yield _read(file, names, dtype, frozenset(exact))
+
+
+def _read(
+    file: Path, names: Mapping[str, str], dtype: torch.dtype, exact: frozenset[str]
+) -> dict[str, torch.Tensor]:
     made: dict[str, torch.Tensor] = {}
     with safe_open(file, framework="pt") as opened:
         for name in opened.keys():  # noqa: SIM118 (it is no mapping)
             own = names[name]
-            exact = not set(kind._keep_in_fp32_modules).isdisjoint(own.split("."))
-            made[own] = opened.get_tensor(name).to(torch.float32 if exact else dtype)
+            whole = not exact.isdisjoint(own.split("."))
+            made[own] = opened.get_tensor(name).to(torch.float32 if whole else dtype)
     return made
 
 

@@ -99,6 +99,13 @@ def own_config(found: Mapping[str, Any]) -> dict[str, Any]:
     return made | {"attention_head_dim": found["dim"] // found["num_heads"]}
 
 
+def upstream_config(own: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of upstream's `WanModel_S2V` for a config of ours."""
+    made = {key: own[key] for key in _SAME_KEYS if key in own}
+    made |= {other: own[key] for other, key in _OTHER_KEYS.items() if key in own}
+    return {**made, **_ONLY, "dim": own["num_attention_heads"] * own["attention_head_dim"]}
+
+
 def _replaced(name: str, rules: Iterable[tuple[str, str]]) -> str:
     for pattern, other in rules:
         name = re.sub(pattern, other, name)
