@@ -66,12 +66,16 @@ def generation_of(lineage: Lineage) -> str:
 def refill(panel: Panel, lineage: Lineage) -> dict[Any, Any]:
     """Updates by component for a panel: what the plan did, with its seed held.
 
+    What the file says nothing of is as on a fresh page.
+
     Media are not in the file (their hashes are): slots are left as they are. MediaError for settings that break a
     rule.
     """
-    plan = lineage.plan
+    plan, here = lineage.plan, panel.inputs.components
     checkpoint = CHECKPOINTS[plan.checkpoint]
+    fields = {*panel.mode.request_type.model_fields} - {slot.name for slot in panel.mode.slots}
     values: dict[str, Any] = {
+        **{name: part.value for name, part in here.items() if name in fields},
         **_request(panel, lineage),
         "negative_prompt": plan.negative_prompt,
         "checkpoint": gr.update(
@@ -91,5 +95,4 @@ def refill(panel: Panel, lineage: Lineage) -> dict[Any, Any]:
         "seed": plan.seed,
         "randomize": False,
     }
-    here = panel.inputs.components
     return panel.inputs.shown({name: value for name, value in values.items() if name in here})
