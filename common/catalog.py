@@ -390,7 +390,8 @@ class Checkpoint:
     upstream itself samples with; a preset that a checkpoint lacks is simply not in `presets`. `revision` is the
     commit of the repository that is taken; None takes what is there today. `law` and `seconds` are for the whole
     video, which is made in one piece unless there are `segments`. `pipeline` is the class that runs it in place of
-    its mode's; `animates` is what it can do with a character: animate it, or replace somebody by it.
+    its mode's; `animates` is what it can do with a character: animate it, or replace somebody by it. Wan-Nano takes
+    no more than `nano_steps`.
     """
 
     key: str
@@ -417,6 +418,7 @@ class Checkpoint:
     pipeline: str = ""
     animates: tuple[str, ...] = ()
     negative_prompt: str = NEGATIVE_PROMPT
+    nano_steps: int = 24
 
     @property
     def loras(self) -> tuple[str, ...]:
@@ -470,10 +472,7 @@ class Checkpoint:
     def steps(self, preset: PresetName, weights: Weights) -> int:
         """Steps of a preset; Wan-Nano needs fewer than the real models for Quality."""
         steps = self.presets[preset].num_inference_steps
-        return min(steps, NANO_QUALITY_STEPS) if weights == "nano" else steps
-
-
-NANO_QUALITY_STEPS: Final = 24
+        return min(steps, self.nano_steps) if weights == "nano" else steps
 
 
 def _quality(cfg: float, shift: float, cfg_2: float | None = None, steps: int = 30) -> Preset:
@@ -573,8 +572,8 @@ CHECKPOINTS: Final[Mapping[str, Checkpoint]] = {
             key="wan2.2-s2v-14b", name="Wan 2.2 S2V-14B", generation="2.2",
             repo="FastVideo/Wan2.2-S2V-14B-Diffusers", kind="s2v", architecture=_S2V_14B, resolutions=R_S2V,
             fps=CLIPS.fps, num_frames=CLIPS.frames - CLIPS.dropped, upstream_steps=40, published=BF16,
-            law=ANY_LAW, segments=SPEECH, seconds=60, presets={"quality": _quality(4.5, 3.0, steps=40)},
-            negative_prompt=_SPEAKER,
+            law=ANY_LAW, segments=SPEECH, seconds=60, presets={"quality": _quality(4.5, 3.0)},
+            negative_prompt=_SPEAKER, nano_steps=8,
         ),
         Checkpoint(
             key="wan2.2-animate-14b", name="Wan 2.2 Animate-14B", generation="2.2",

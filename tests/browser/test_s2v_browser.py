@@ -122,7 +122,7 @@ def test_axe_a_sound_that_is_there_and_one_that_is_recorded(visit: Any, fleet: s
 def test_quality_is_all_there_is_and_said_once(visit: Any, fleet: str) -> None:
     page = opened(visit, fleet)
     expect(page.get_by_text("Quality only:")).to_have_count(1)
-    expect(page.locator("div.block.label")).to_contain_text("24 steps")
+    expect(page.locator("div.block.label")).to_contain_text("8 steps")
     expect(page.get_by_text("Lightning unavailable")).to_have_count(0)
     expect(page.get_by_label("Preset")).to_be_hidden()
 

@@ -102,7 +102,7 @@ def test_quality_presets() -> None:
     }
     assert rows == QUALITY
     steps = {k: c.presets["quality"].num_inference_steps for k, c in CHECKPOINTS.items() if k in QUALITY}
-    others = {"wan2.2-animate-14b": 20, "wan2.2-animate-2-14b": 40, "wan2.2-s2v-14b": 40}
+    others = {"wan2.2-animate-14b": 20, "wan2.2-animate-2-14b": 40}
     assert {k: n for k, n in steps.items() if n != 30} == others
 
 

@@ -39,9 +39,9 @@ def test_it_is_as_long_as_the_sound_in_clips_that_cover_it(seconds: float, frame
     assert 0 <= p.clip_seconds - seconds < 1 / 16
 
 
-def test_its_defaults_are_upstream_s() -> None:
+def test_its_defaults_are_upstream_s_but_for_the_steps() -> None:
     p = plan()
-    assert (p.checkpoint, p.preset, p.num_inference_steps, p.loras) == ("wan2.2-s2v-14b", "quality", 40, [])
+    assert (p.checkpoint, p.preset, p.num_inference_steps, p.loras) == ("wan2.2-s2v-14b", "quality", 30, [])
     assert (p.guidance_scale, p.flow_shift, p.width, p.height) == (4.5, 3.0, 832, 448)
     assert p.negative_prompt.startswith("画面模糊，最差质量")
     assert "Lightning unavailable" in plan(preset="fast").notices[0]

@@ -116,7 +116,7 @@ def test_a_rule_that_is_broken_is_for_the_label_to_tell() -> None:
 def test_the_label_knows_the_length_and_the_job_measures_for_itself() -> None:
     panel = drawn("s2v", weights="wan")
     raw = filled(panel, audio_seen=figures(12.4))
-    assert "12.4 s · 40 steps × 3 segments" in asyncio.run(panel._relabel(*raw))
+    assert "12.4 s · 30 steps × 3 segments" in asyncio.run(panel._relabel(*raw))
     assert panel.values(raw)["audio"] == SOUND
     unsaid = {"num_frames", "num_clip"}
     assert not unsaid & panel.values(raw).keys(), "the sound decides"
