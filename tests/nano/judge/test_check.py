@@ -79,7 +79,7 @@ def test_a_shape_pulses_with_its_own_sound_alone():
 
 @pytest.mark.slow
 def test_a_speech_is_what_the_picture_shows():
-    got = means("s2v", 1)
+    got = means("s2v", 2)
     assert got["own/correlation"] >= 0.6 and got["own/colour"] >= 0.6
     assert got["other/correlation"] < got["own/correlation"] - 0.3
     assert got["silent/at-rest"] >= 0.6
