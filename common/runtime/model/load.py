@@ -18,7 +18,7 @@ import torch
 
 from common.catalog import Weights
 from common.contract import Backend
-from common.errors import GpuError, WeightsError
+from common.errors import GOT_CHARACTERS, GpuError, WeightsError, shown
 from common.runtime.device.backend import dtype_of, out_of_memory
 from common.runtime.device.residency import Residency
 from common.runtime.model import cpu_conv, identity, index
@@ -113,7 +113,10 @@ def _content(folder: Path) -> tuple[tuple[str, str], ...]:
 def _class(entry: list[str]) -> Any:
     """The class that an index's entry names; of S2V's transformer upstream's, where the environment asks for that."""
     library, name = entry
-    if name == "WanS2VTransformer3DModel" and os.environ.get("WAN_S2V_ENGINE") == "upstream":
+    engine = os.environ.get("WAN_S2V_ENGINE") or "own"
+    if engine not in ("own", "upstream"):
+        raise WeightsError(f"WAN_S2V_ENGINE must be own or upstream; got {shown(engine, GOT_CHARACTERS)}")
+    if name == "WanS2VTransformer3DModel" and engine == "upstream":
         from common.runtime.pipelines.s2v.upstream import UpstreamS2VTransformer3DModel
 
         return UpstreamS2VTransformer3DModel

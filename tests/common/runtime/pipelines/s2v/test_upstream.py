@@ -40,6 +40,12 @@ def test_without_the_package_one_line_says_how_to_get_it(
     upstream.model_class.cache_clear()
 
 
+def test_an_engine_that_nobody_knows_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAN_S2V_ENGINE", "upsteam")
+    with pytest.raises(WeightsError, match="must be own or upstream; got upsteam"):
+        loaded()
+
+
 @pytest.fixture
 def theirs(monkeypatch: pytest.MonkeyPatch) -> Any:
     if reason := why_not():
