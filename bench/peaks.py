@@ -47,6 +47,7 @@ PIPELINES: dict[str, str] = {
 }
 R480, R704, R720 = Resolution(832, 480), Resolution(1280, 704), Resolution(1280, 720)
 R640 = Resolution(640, 800)
+R448, R1024 = Resolution(832, 448), Resolution(1024, 704)
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,10 @@ CASES = (
     Case("t2v", "wan2.1-t2v-14b", R480, "24 GB"),
     Case("vace", "wan2.1-vace-14b", R720, "24 GB"),
     Case("t2v", "wan2.2-t2v-a14b", R480, "24 GB"),
+    Case("s2v", "wan2.2-s2v-14b", R448),
+    Case("s2v", "wan2.2-s2v-14b", R1024),
+    Case("s2v", "wan2.2-s2v-14b", R1024, "large"),
+    Case("s2v", "wan2.2-s2v-14b", R448, "24 GB"),
     Case("animate", "wan2.2-animate-14b", R480),
     Case("animate", "wan2.2-animate-14b", R720),
     Case("animate", "wan2.2-animate-14b", R720, also="replace"),

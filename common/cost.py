@@ -108,6 +108,7 @@ def seconds(
         each = forward_flops(a, *size, work.references) / (rate.tflops * 1e12)
         each *= _number("unfused_lora_factor") if work.lora else 1
         each *= _number("cached_video_factor") if a.caches_video else 1
+        each += _waiting(a, placed)
     reads = 1 if a.caches_video else 0  # of the driving video
     # A process compiles its attention once for each size; ZeroGPU's may be new with each call.
     compiles = _number("compile_seconds") if a.caches_video and profile.startswith("zerogpu") else 0
@@ -115,6 +116,14 @@ def seconds(
     vae = vae_seconds(a, rate, work.width, work.height, work.num_frames + again, placed, "decode")
     vae += work.encodes * vae_seconds(a, rate, *size, placed, "encode")
     return rate.fixed_seconds + compiles + (work.forwards + reads) * each + vae
+
+
+def _waiting(architecture: Architecture, placed: Placement | None) -> float:
+    """Seconds that a forward takes longer where its blocks wait in the machine's own memory."""
+    if placed is None or placed.offload != "group":
+        return 0
+    size = 1 if placed.precision["transformer"] == "float8" else 2
+    return size * architecture.parameters / (_number("waiting_gb_per_second") * 1e9)
 
 
 def vae_seconds(

@@ -47,9 +47,6 @@ _HEARS = {
     "audio_dim": AUDIO_DIM,
     "num_weighted_avg_layers": AUDIO_LAYERS + 1,  # and their input
     "audio_inject_layers": [0, 1, 2, 3],
-    # It was trained without seeing the frames before a clip: they reach the joint through the VAE alone.
-    "add_last_motion": False,
-    "framepack_drop_mode": "drop",
 }
 
 

@@ -20,6 +20,7 @@ from nano.judge.cases import Clip, as_array, pil
 from nano.judge.measure import look
 from nano.train.flow import quality
 from nano.train.parts import transformer_class
+from nano.train.performances import figures
 from nano.train.sounds import loudness, random_sounds
 from nano.train.speeches import GROWTH, still_scenes
 from nano.train.world import Scenes, render
@@ -94,7 +95,38 @@ def load_speaker(device: str) -> Any:
     return pipe
 
 
-def speak(pipe: Any, said: Said, sound: NDArray[np.float32] | None = None, **more: Any) -> Clip:
+@dataclass
+class Led:
+    """Where somebody is to be in each frame, x and y [frames] as `nano.judge.measure` has them, and the poses."""
+
+    x: NDArray[np.floating]
+    y: NDArray[np.floating]
+    poses: NDArray[np.uint8]
+
+
+def led(said: Said) -> Led:
+    """From where the picture has it, straight to somewhere else."""
+    dice = np.random.default_rng(said.seed + 1)
+    height, width = said.picture.shape[:2]
+    t, frames = torch.linspace(0, 1, len(said.loud))[None], len(said.loud)
+    x, y = (
+        start[:, None] + (float(dice.uniform(-0.7, 0.7)) * extent - start[:, None]) * t
+        for start, extent in ((said.scenes.x, width / height), (said.scenes.y, 1.0))
+    )
+    radius = said.scenes.radius[:, None].expand(1, frames)
+    way = x, y, radius, torch.zeros_like(radius)
+    drawn = as_array(figures(way, height, width)[0])
+    seen = look(as_array(render(said.scenes, frames, height, width, way=way)[0][0]))
+    return Led(seen.x, seen.y, (drawn * 255).round().astype(np.uint8))
+
+
+def speak(
+    pipe: Any,
+    said: Said,
+    sound: NDArray[np.float32] | None = None,
+    poses: NDArray[np.uint8] | None = None,
+    **more: Any,
+) -> Clip:
     """The video [frames, height, width, 3] of a speech, clip after clip; of another `sound` if that is given."""
     settings = quality("s2v")
     pipe.scheduler.register_to_config(flow_shift=settings.flow_shift)
@@ -109,7 +141,9 @@ def speak(pipe: Any, said: Said, sound: NDArray[np.float32] | None = None, **mor
             "num_inference_steps": settings.num_inference_steps,
             "guidance_scale": settings.guidance_scale,
         }
+        driven = None if poses is None else poses[pipe.law.driving(number, len(poses))]
         result = pipe(
+            pose_video=driven,
             image=pil(said.picture),
             audio_embeds=embeds[None],
             prompt=said.prompt,
@@ -151,6 +185,14 @@ def check_speeches(pipe: Any, tests: list[Said], tally: Figures) -> None:
             clip = speak(pipe, said)
             tally.add(f"{name}/correlation", follows(clip, said.loud))
             tally.add(f"{name}/colour", look(clip).colour == COLOURS[int(said.scenes.colour[0])])
+    for said in tests[::2]:
+        way = led(said)
+        for name, poses in (("posed", way.poses), ("pose-dropped", None)):
+            clip = speak(pipe, said, poses=poses)
+            seen = look(clip)
+            away = np.nanmean(np.hypot(seen.x - way.x, seen.y - way.y))
+            tally.add(f"{name}/away-from-its-way", float(away))
+            tally.add(f"{name}/correlation", follows(clip, said.loud))
     for number, said in enumerate(tests):
         other = tests[number - 1].loud
         clip = speak(pipe, said)

@@ -212,6 +212,7 @@ VACE_TASKS = (
     "reference",
     "free",
 )
+SPEECH_TASKS = ("first", "first", "later", "later", "first posed", "later posed")
 
 
 @torch.no_grad()
@@ -220,15 +221,16 @@ def fill_shelves(kind: Kind, vae: Any, sees: Any, count: int, device: str, batch
     whole = WholeClip(vae)
     shelves: list[Shelf] = []
     for height, width, frames, share in {"animate": PERFORMED, "s2v": SPOKEN}.get(kind.name, LAYOUTS):
-        tasks = {"vace": VACE_TASKS, "s2v": ("first", "later")}.get(kind.name, ("",))
+        tasks = {"vace": VACE_TASKS, "s2v": SPEECH_TASKS}.get(kind.name, ("",))
         if frames == 1 and kind.name not in ("dense", "moe", "ti2v"):
             continue
-        alike: dict[torch.Size, list[Shelf]] = {}  # a shelf a shape: each costs a graph's memory in training
+        # A shelf a shape: each costs a graph's memory in training.
+        alike: dict[tuple[object, ...], list[Shelf]] = {}
         for task in sorted(set(tasks)):
             here = count * share * tasks.count(task) / len(tasks)
             for _ in range(max(1, round(here / batch))):
                 part = _samples(kind, whole, sees, batch, height, width, frames, task, device)
-                alike.setdefault(part.latents.shape, []).append(part)
+                alike.setdefault((part.latents.shape, *sorted(part.extra)), []).append(part)
         shelves += [_joined(parts) for parts in alike.values()]
     whole.restore()
     return shelves
@@ -246,7 +248,8 @@ def _samples(
     device: str,
 ) -> Shelf:
     if kind.name == "s2v":
-        return _spoken(whole, speech(sees, batch, height, width, device, later=task == "later"), device)
+        how = {"later": "later" in task, "posed": "posed" in task}
+        return _spoken(whole, speech(sees, batch, height, width, device, **how), device)
     if kind.name == "animate":
         return _performed(kind, whole, sees, performance(batch, frames, height, width, device), device)
     scenes = random_scenes(batch, width / height, device=device)
@@ -302,6 +305,9 @@ def _spoken(whole: WholeClip, shown: Speech, device: str) -> Shelf:
     given = (shown.before.shape[2] - 1) // 4 + 1
     if shown.later:
         extra["motion"] = latents[:, :, :given]
+    if shown.poses is not None:  # behind a frame in front, which the VAE takes alone
+        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+            extra["poses"] = whole.standard(torch.cat([shown.poses[:, :, :1], shown.poses], 2))[:, :, 1:]
     half = {name: value.half() for name, value in extra.items()}
     # The outline is what takes long, and what the sound changes.
     return Shelf(shown.scenes, latents[:, :, given:].half(), (2 * weight[:, :, given:] - 1).half(), half)

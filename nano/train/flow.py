@@ -84,6 +84,8 @@ def velocity(
         before = (NANO_CLIPS.motion - 1) // 4 + 1
         nothing = torch.zeros_like(noisy[:, :, :1]).expand(-1, -1, before, -1, -1)
         extra["motion_latents"] = shelf.extra.get("motion", nothing)
+        if "poses" in shelf.extra:
+            extra["pose_latents"] = shelf.extra["poses"]
         whole = {
             "motion_frames": (NANO_CLIPS.motion, before),
             "drop_motion_frames": "motion" not in shelf.extra,

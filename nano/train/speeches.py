@@ -1,4 +1,5 @@
-"""Speeches for S2V to learn: a shape stands where its picture has it, and swells with what is heard."""
+"""Speeches for S2V to learn: a shape stands where its picture has it, or goes where poses lead it, and swells with
+what is heard."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from common.speech import NANO_CLIPS, SAMPLE_RATE
 from nano.train.hearing import hear
-from nano.train.performances import worn
+from nano.train.performances import figures, jittered, worn
 from nano.train.sounds import random_sounds
 from nano.train.world import STILL, Scenes, Way, random_scenes, render
 
@@ -31,6 +32,8 @@ class Speech:
     clip: Tensor
     cover: Tensor
     later: bool
+    poses: Tensor | None
+    """nano's figure for each frame of the clip, black once it has ended; or none."""
 
 
 def pulsing(scenes: Scenes, loud: Tensor) -> Way:
@@ -65,8 +68,35 @@ def still_scenes(
     return replace(scenes, motion=motion, radius=radius, x=placed(aspect), y=placed(1.0))
 
 
+def led(scenes: Scenes, frames: int, held: int, aspect: float) -> tuple[Tensor, Tensor, Tensor]:
+    """x and y [n, frames] of shapes that are led somewhere, and in which frames they are: some only for a while, and
+    there they stay. In the first `held` frames nobody moves.
+    """
+    device, count = scenes.x.device, len(scenes)
+
+    def uniform(low: float, high: float) -> Tensor:
+        return low + (high - low) * torch.rand(count, 1, device=device)
+
+    number = (torch.arange(frames, device=device)[None] - held).clamp(min=0)
+    ends = torch.where(uniform(0, 1) < 0.15, (uniform(0, 1) * frames).long(), frames)
+    t = torch.minimum(number, (ends - 1).clamp(min=0)) / (frames - 1 - held)
+    stays = (uniform(0, 1) < 0.5) | (ends == 0)
+    there: list[Tensor] = []
+    for place, extent in ((scenes.x[:, None], aspect), (scenes.y[:, None], 1.0)):
+        first = torch.where(stays, place, uniform(-0.7, 0.7) * extent)
+        there.append(first + (uniform(-0.7, 0.7) * extent - first) * t)
+    return there[0], there[1], number < ends
+
+
 def speech(
-    encoder: Any, count: int, height: int, width: int, device: str | torch.device, *, later: bool
+    encoder: Any,
+    count: int,
+    height: int,
+    width: int,
+    device: str | torch.device,
+    *,
+    later: bool,
+    posed: bool = False,
 ) -> Speech:
     """So many clips of sounds that are equally long: first ones, or `later` ones, which go on from a tail."""
     law = NANO_CLIPS
@@ -79,10 +109,19 @@ def speech(
     start = which * law.frames
     picture, _ = render(scenes, 1, height, width, way=pulsing(scenes, torch.zeros_like(loud[:, :1])))
     shown = loud[:, start - law.motion if later else 0 : start + law.frames]
-    clip, cover = render(scenes, shown.shape[1], height, width, way=pulsing(scenes, shown))
+    way, poses = pulsing(scenes, shown), None
+    if posed:
+        x, y, there = led(scenes, shown.shape[1], 0 if later else law.dropped, width / height)
+        way = x, y, *way[2:]
+        # How large the figure is says nothing.
+        size = way[2] * 0 + scenes.radius[:, None] * (0.8 + 0.5 * torch.rand(count, 1, device=device))
+        drawn = figures(jittered((x, y, size, way[3]), height), height, width)
+        poses = torch.where(there[:, None, :, None, None], drawn, -1.0)
+    clip, cover = render(scenes, shown.shape[1], height, width, way=way)
     before = picture
     if later:
         before, clip, cover = clip[:, :, : law.motion], clip[:, :, law.motion :], cover[:, :, law.motion :]
+        poses = None if poses is None else poses[:, :, law.motion :]
         some = (torch.rand(count, device=device) < 0.6).view(-1, 1, 1, 1, 1)
         before = torch.where(some, worn(before), before)
-    return Speech(scenes, audio[:, which], picture[:, :, 0], before, clip, cover, later)
+    return Speech(scenes, audio[:, which], picture[:, :, 0], before, clip, cover, later, poses)

@@ -27,7 +27,7 @@ def name(row: dict[str, Any]) -> str:
 
 def planned(row: dict[str, Any]) -> Placement:
     checkpoint = CHECKPOINTS[row["checkpoint"]]
-    job = MODES[row["mode"]].job(Shape(*row["size"], references=1 if checkpoint.segments else 0))
+    job = MODES[row["mode"]].job(Shape(*row["size"], references=checkpoint.references))
     placed = place(checkpoint, "wan", peaks.backend_of(row["machine"], CARD), job)
     assert placed is not None
     return placed
@@ -48,7 +48,10 @@ def test_expected_seconds_of_a_segment_are_those_that_were_measured(row: dict[st
     preset = next(iter(checkpoint.presets.values()))
     steps = steps or preset.num_inference_steps
     forwards = cost.forwards(steps, preset.guidance_scale)
-    work = cost.Work(*row["size"], forwards, encodes=2, references=1, lora=row["also"] == "replace")
+    encodes = 1 if row["mode"] == "s2v" else 2  # of poses it was given none
+    work = cost.Work(
+        *row["size"], forwards, encodes, references=checkpoint.references, lora=row["also"] == "replace"
+    )
     said = cost.seconds(checkpoint, "wan", "cuda", work, planned(row))
     assert said == pytest.approx(took["all"] + (steps - 2) * took["step"], rel=0.15)
 

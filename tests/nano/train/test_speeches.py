@@ -86,6 +86,46 @@ def test_a_clip_goes_on_from_what_is_before_it(ears, later):
         assert (shown.clip[:, :, 0] - shown.picture).abs().mean() < 0.02
 
 
+@pytest.mark.parametrize("later", [False, True])
+def test_poses_lead_the_shape_and_where_they_have_ended_it_stays(ears, later):
+    shown = speech(ears[0], 24, 64, 64, "cpu", later=later, posed=True)
+    assert shown.poses is not None and shown.poses.shape == shown.clip.shape
+    frames = shown.poses.shape[2]
+    there = shown.poses.flatten(3).amax(3).amax(1) > 0  # [n, frames]
+    assert there.float().mean() > 0.8
+    line = torch.linspace(-1, 1, 64)
+    moved = []
+    for cover, drawn, seen in zip(shown.cover[:, 0], shown.poses + 1, there, strict=True):
+        figure = drawn.amax(0)
+        for k in range(frames):
+            if not seen[k]:
+                assert not seen[k:].any()  # once ended, a pose video does not come back
+                continue
+            for axis in (0, 1):
+                shape, at = cover[k].sum(axis), figure[k].sum(axis)
+                assert abs((shape * line).sum() / shape.sum() - (at * line).sum() / at.sum()) < 0.2
+        where = [(frame.sum(0) * line).sum() / frame.sum() for frame in cover]
+        moved.append(abs(where[-1] - where[0]))
+        if seen.all() or not seen.any():
+            continue
+        ended = int(seen.sum())
+        assert max(abs(x - where[ended - 1]) for x in where[ended:]) < 0.06
+    assert max(moved) > 0.4
+
+
+def test_each_task_is_a_shelf_of_its_own(ears):
+    """Joined by their shapes alone, those with a tail were once learned without it."""
+    from nano.kinds import kind_named
+    from nano.train.conditions import fill_shelves
+    from nano.train.parts import new_vae
+
+    shelves = fill_shelves(kind_named("s2v"), new_vae("vae-2.1"), ears[0], 4, "cpu", batch=1)
+    found = {
+        (frozenset({"motion", "poses"} & shelf.extra.keys()), shelf.latents.shape[-2:]) for shelf in shelves
+    }
+    assert len(found) == len(shelves) == 12
+
+
 def test_what_pulses_can_be_measured():
     scenes = still_scenes(6, 1.0, "cpu")
     loud = loudness(random_sounds(6, SAMPLE_RATE))

@@ -92,7 +92,8 @@ def test_the_fast_blocks_are_the_real_ones(name):
 
 
 @pytest.mark.parametrize("later", [False, True])
-def test_speeches_are_conditioned_as_the_pipeline_does_it(monkeypatch, later):
+@pytest.mark.parametrize("posed", [False, True])
+def test_speeches_are_conditioned_as_the_pipeline_does_it(monkeypatch, later, posed):
     """The training's call of the transformer is the pipeline's, but for rounding and the frames in between."""
     import numpy as np
 
@@ -107,7 +108,7 @@ def test_speeches_are_conditioned_as_the_pipeline_does_it(monkeypatch, later):
     random.seed(0)
     monkeypatch.setattr(speeches, "worn", lambda tail: tail)
     pipe = load_speaker("cpu")
-    shown = speeches.speech(pipe.audio_encoder, 1, 64, 64, "cpu", later=later)
+    shown = speeches.speech(pipe.audio_encoder, 1, 64, 64, "cpu", later=later, posed=posed)
     whole = WholeClip(pipe.vae)
     shelf = conditions._spoken(whole, shown, "cpu").take(torch.tensor([0]))
     whole.restore()
@@ -128,6 +129,7 @@ def test_speeches_are_conditioned_as_the_pipeline_does_it(monkeypatch, later):
         audio_embeds=shown.audio,
         prompt="a",
         tail=np.ascontiguousarray(pixels(shown.before)) if later else None,
+        pose_video=None if shown.poses is None else np.ascontiguousarray(pixels(shown.poses)),
         num_inference_steps=1,
         guidance_scale=1.0,
         output_type="latent",
@@ -140,7 +142,9 @@ def test_speeches_are_conditioned_as_the_pipeline_does_it(monkeypatch, later):
         assert seen[name] == theirs[name]
     assert seen["hidden_states"].shape == theirs["hidden_states"].shape
     assert shelf.latents.shape[2] == NANO_CLIPS.frames // 4
-    for name in ("audio_embeds", "image_latents", "motion_latents"):
+    seen.setdefault("pose_latents", None)
+    assert (seen["pose_latents"] is not None) == (theirs["pose_latents"] is not None) == posed
+    for name in ("audio_embeds", "image_latents", "motion_latents", *["pose_latents"] * posed):
         gap = (seen[name] - theirs[name]).norm() / theirs[name].norm().clamp(min=1)
         assert gap < 0.02, name
 
