@@ -356,7 +356,7 @@ class SegmentLaw:
 
     How many are `carried` over may be chosen; the first is the default. Or none is, and the first segment lacks its
     first frames, which are `dropped`, and with every other one the VAE decodes the last `motion` frames again. `law`
-    is that of what is sampled at once. Wan-Nano's segments have `nano` frames.
+    is that of what is sampled at once. Wan-Nano's segments have `nano` frames, and go on from `nano_motion`.
     """
 
     frames: int
@@ -365,10 +365,15 @@ class SegmentLaw:
     motion: int = 0
     law: FrameLaw = CLIP_LAW
     nano: int = NANO_FRAMES
+    nano_motion: int = 0
 
     def length(self, weights: Weights) -> int:
         """Frames of a segment."""
         return self.nano if weights == "nano" else self.frames
+
+    def again(self, weights: Weights) -> int:
+        """Frames that the VAE decodes again with every segment."""
+        return self.nano_motion if weights == "nano" else self.motion
 
     def count(self, num_frames: int, carried: int, weights: Weights) -> int:
         """Segments of a video; the last one may reach beyond its end."""
@@ -377,7 +382,7 @@ class SegmentLaw:
 
 SPEECH: Final = SegmentLaw(
     CLIPS.frames, carried=(0,), dropped=CLIPS.dropped, motion=CLIPS.motion, law=FrameLaw(rest=0),
-    nano=NANO_CLIPS.frames,
+    nano=NANO_CLIPS.frames, nano_motion=NANO_CLIPS.motion,
 )  # fmt: skip
 """How S2V's clips follow one another; see common/speech.py."""
 

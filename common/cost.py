@@ -112,7 +112,7 @@ def seconds(
     reads = 1 if a.caches_video else 0  # of the driving video
     # A process compiles its attention once for each size; ZeroGPU's may be new with each call.
     compiles = _number("compile_seconds") if a.caches_video and profile.startswith("zerogpu") else 0
-    again = checkpoint.segments.motion if checkpoint.segments else 0
+    again = checkpoint.segments.again(weights) if checkpoint.segments else 0
     vae = vae_seconds(a, rate, work.width, work.height, work.num_frames + again, placed, "decode")
     vae += work.encodes * vae_seconds(a, rate, *size, placed, "encode")
     return rate.fixed_seconds + compiles + (work.forwards + reads) * each + vae

@@ -70,14 +70,14 @@ def load(kind_name: str, device: str, class_name: str | None = None) -> Any:
     """The kind's real pipeline in fp32."""
     import diffusers
 
-    from common.runtime.model import cpu_conv
+    from common.runtime.model import cpu_vae
 
     diffusers.utils.logging.set_verbosity_error()  # pyright: ignore[reportPrivateImportUsage]
     pipeline = getattr(diffusers, class_name or kind_named(kind_name).pipeline)
     pipe = pipeline.from_pretrained(nano.find(kind_name), dtype=torch.float32).to(device)
     pipe.set_progress_bar_config(disable=True)
     if device == "cpu":
-        cpu_conv.speed_up(pipe.vae)
+        cpu_vae.speed_up(pipe.vae)
     return pipe
 
 

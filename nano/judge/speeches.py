@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 import nano
 from common.catalog import CHECKPOINTS
-from common.runtime.model import cpu_conv, index
+from common.runtime.model import cpu_vae, index
 from common.speech import NANO_CLIPS, SAMPLE_RATE
 from nano.judge.cases import Clip, as_array, pil
 from nano.judge.measure import look
@@ -91,7 +91,7 @@ def load_speaker(device: str) -> Any:
     pipe.law = NANO_CLIPS
     pipe.set_progress_bar_config(disable=True)
     if device == "cpu":
-        cpu_conv.speed_up(pipe.vae)
+        cpu_vae.speed_up(pipe.vae)
     return pipe
 
 

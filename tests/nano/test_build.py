@@ -21,7 +21,7 @@ def load():
     import diffusers
     import torch
 
-    from common.runtime.model import cpu_conv
+    from common.runtime.model import cpu_vae
 
     diffusers.utils.logging.set_verbosity_error()
     made = {}
@@ -35,7 +35,7 @@ def load():
         if (kind, class_name) not in made:
             pipe = getattr(diffusers, class_name).from_pretrained(nano.find(kind), dtype=torch.float32)
             pipe.set_progress_bar_config(disable=True)
-            cpu_conv.speed_up(pipe.vae)
+            cpu_vae.speed_up(pipe.vae)
             made[kind, class_name] = pipe
         return made[kind, class_name]
 

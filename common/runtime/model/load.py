@@ -21,7 +21,7 @@ from common.contract import Backend
 from common.errors import GOT_CHARACTERS, GpuError, WeightsError, shown
 from common.runtime.device.backend import dtype_of, out_of_memory
 from common.runtime.device.residency import Residency
-from common.runtime.model import cpu_conv, identity, index
+from common.runtime.model import cpu_vae, identity, index
 from common.runtime.model.move import move
 
 SHARED = ("text_encoder", "tokenizer", "vae", "image_encoder", "image_processor")
@@ -132,7 +132,7 @@ def part(folder: Path, entry: list[str], backend: Backend, waits: bool = False) 
             # The dtype goes to from_pretrained: .to(bf16) would break the modules that stay in fp32.
             module: Any = kind.from_pretrained(folder, torch_dtype=dtype_of(folder.name, backend.device))
             if backend.device == "cpu" and folder.name == "vae":
-                cpu_conv.speed_up(module)
+                cpu_vae.speed_up(module)
             return move(module.eval().requires_grad_(False), "cpu" if waits else backend.device)
         return kind.from_pretrained(folder)
     except (OSError, ValueError, KeyError, RuntimeError) as error:

@@ -14,7 +14,7 @@ from common.contract import Backend, Placement
 from common.run.service import Ready
 from common.runtime.engine import Engine
 from common.runtime.job import Job
-from common.runtime.model import cpu_conv
+from common.runtime.model import cpu_vae
 from common.runtime.model.settle import settle
 
 PLAIN = Placement(
@@ -63,7 +63,7 @@ def test_placement_that_decodes_in_bf16_makes_frames_that_look_the_same(
 ) -> None:
     plain = made(t2v, frames=1)
     # What speeds a CPU up wants newer instructions for bf16 than some machines have.
-    monkeypatch.setattr(cpu_conv, "speed_up", lambda _: None)
+    monkeypatch.setattr(cpu_vae, "speed_up", lambda _: None)
     t2v.seat.residency.unload()
     with torch.backends.mkldnn.flags(enabled=False):
         half = made(t2v, frames=1, precision={**PLAIN.precision, "vae_decode": "bfloat16"})

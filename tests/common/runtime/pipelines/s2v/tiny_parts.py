@@ -20,7 +20,7 @@ from transformers import (
     Wav2Vec2Processor,
 )
 
-from common.runtime.model import cpu_conv
+from common.runtime.model import cpu_vae
 from common.runtime.pipelines.s2v.transformer import WanS2VTransformer3DModel
 from nano.kinds import TEXT_DIM
 from nano.sums import WEIGHTS
@@ -48,7 +48,7 @@ def ears(stable: bool = True) -> tuple[Wav2Vec2Model, Wav2Vec2Processor]:
 def vae() -> AutoencoderKLWan:
     """Wan-Nano's, which gives its own clips back."""
     made = AutoencoderKLWan.from_pretrained(WEIGHTS / "vae-2.1", torch_dtype=torch.float32).eval()
-    cpu_conv.speed_up(made)
+    cpu_vae.speed_up(made)
     return made
 
 

@@ -4,7 +4,7 @@ import torch
 from diffusers import AutoencoderKLWan
 
 import nano
-from common.runtime.model import cpu_conv
+from common.runtime.model import cpu_vae
 
 
 def test_decode_and_encode_are_the_same_picture() -> None:
@@ -13,7 +13,7 @@ def test_decode_and_encode_are_the_same_picture() -> None:
     with torch.no_grad():
         slow = vae.decode(latents).sample
         slow_latents = vae.encode(slow).latent_dist.mode()
-        cpu_conv.speed_up(vae)
+        cpu_vae.speed_up(vae)
         fast = vae.decode(latents).sample
         fast_latents = vae.encode(slow).latent_dist.mode()
     assert torch.allclose(slow, fast, atol=1e-5)
