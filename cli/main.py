@@ -44,12 +44,14 @@ def parser() -> argparse.ArgumentParser:
     )
     _request(generate)
     generate.add_argument("-o", "--out", help="file to write (./<mode>-<seed>.mp4)")
-    generate.add_argument("--server", help="URL of a Studio, instead of working in this process")
+    generate.add_argument(
+        "--server", help="URL of a Studio or a mode's Space, instead of working in this process"
+    )
     generate.add_argument("--json", action="store_true", help="print one JSON object")
 
     plan = commands.add_parser("plan", help="say what a request would do, without doing it")
     _request(plan)
-    plan.add_argument("--server", help="URL of the Studio that would do it, instead of this machine")
+    plan.add_argument("--server", help="URL of the Studio or Space that would do it, instead of this machine")
     plan.add_argument("--json", action="store_true", help="print the Plan as JSON")
 
     modes = commands.add_parser("modes", help="list modes, checkpoints and presets")
@@ -137,14 +139,21 @@ def plan_command(args: argparse.Namespace) -> int:
 
 
 def _remote(args: argparse.Namespace) -> RemoteRunner:
-    """Who runs the mode at the Studio of `--server`."""
+    """Who runs the mode at `--server`: a Studio, or the mode's own Space."""
     if not args.server.startswith(("http://", "https://")):
         raise InputError(
-            "--server", "must be the URL of a Studio", got=repr(args.server), hint="try http://127.0.0.1:7860"
+            "--server",
+            "must be the URL of a Studio or Space",
+            got=repr(args.server),
+            hint="try http://127.0.0.1:7860",
         )
-    from common.run.remote import RemoteRunner
+    from common.run.remote import RemoteRunner, find_manifest
 
-    return RemoteRunner(MODES[args.mode], f"{args.server.rstrip('/')}/{args.mode}/")
+    server = args.server.rstrip("/")
+    studio = f"{server}/{args.mode}/"
+    found = find_manifest(args.mode, (studio, f"{server}/"))
+    url, manifest = found or (studio, None)  # which will say why it cannot be reached
+    return RemoteRunner(MODES[args.mode], url, manifest=manifest)
 
 
 def generate_command(args: argparse.Namespace) -> int:

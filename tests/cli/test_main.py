@@ -52,7 +52,7 @@ from cli.main import main
         (["t2v", "a fox", "--out", "/proc/clip.mp4"], "--out must lie in a folder that can be written"),
         (["t2v", "a fox", "--out", "a" * 300 + ".mp4"], "--out cannot be used: file name too long"),
         (["t2v", "a fox", "--out", "a" * 300 + "/clip.mp4"], "--out cannot be used: file name too long"),
-        (["t2v", "a fox", "--server", "here"], "--server must be the URL of a Studio; got 'here'"),
+        (["t2v", "a fox", "--server", "here"], "--server must be the URL of a Studio or Space; got 'here'"),
     ],
 )
 def test_bad_input_is_exit_2_and_one_line(

@@ -100,8 +100,11 @@ def test_plan_on_a_server_is_that_of_its_machine_and_weights(studio, capsys) -> 
         832,
     )
     assert services["t2v"].log == ["plan"], "the Space made it, and made no video"
-    assert main(["plan", "t2v", "a fox", "--server", f"{url}/"]) == 0
-    assert said(capsys)["machine"] == "ZeroGPU xlarge, 102.0 GB"
+    for same in (f"{url}/", f"{url}/t2v", f"{url}/t2v/"):  # a Studio, or the mode's own Space
+        assert main(["plan", "t2v", "a fox", "--server", same]) == 0
+        assert said(capsys)["machine"] == "ZeroGPU xlarge, 102.0 GB"
+    assert main(["plan", "v2v", "a fox", "--server", f"{url}/t2v", "--video", "https://a/a.mp4"]) == 1
+    assert "cannot be reached" in capsys.readouterr().err, "of another mode's Space"
 
 
 def test_plan_on_a_server_takes_media_along_and_hears_its_refusals(studio, tmp_path: Path, capsys) -> None:
@@ -123,7 +126,7 @@ def test_plan_on_a_server_that_is_down_or_is_none(capsys) -> None:
     assert main(["plan", "t2v", "a fox", "--server", "http://127.0.0.1:9"]) == 1
     assert "Text to Video cannot be reached" in capsys.readouterr().err
     assert main(["plan", "t2v", "a fox", "--server", "here"]) == 2
-    assert "--server must be the URL of a Studio; got 'here'" in capsys.readouterr().err
+    assert "--server must be the URL of a Studio or Space; got 'here'" in capsys.readouterr().err
 
 
 def test_the_quick_no_of_generate_is_of_rules_and_the_machines_own_of_memory(
