@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -223,10 +224,15 @@ def main(argv: list[str] | None = None) -> int:
         argv = ["studio", *argv]
     args = parser().parse_args(argv)
     try:
-        return COMMANDS[args.command](args)
+        code = COMMANDS[args.command](args)
+        sys.stdout.flush()  # while somebody still listens to what goes wrong with it
+        return code
     except KeyboardInterrupt:
         print("wan-studio: stopped by the user", file=sys.stderr)
         return 3
+    except BrokenPipeError:  # who reads has seen enough; a second complaint at exit is spared
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except Exception as error:
         from common.run.runner import explain
 

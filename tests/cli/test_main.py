@@ -210,3 +210,12 @@ def test_a_missing_image_is_bad_input(tmp_path: Path, capsys: pytest.CaptureFixt
     assert main(argv) == 2
     assert "image" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    argv = [sys.executable, "-m", "cli", "modes", "--json"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()  # as `| head` does
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 1
