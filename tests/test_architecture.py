@@ -40,7 +40,7 @@ FLOORS = (
     "launch.py",
     "deploy",
     "cli",
-    "bench",
+    "bench", "bench/gpu",
 )  # fmt: skip
 
 LIGHT = ("common/space.py", "common/panels/all.py", "common/run/remote.py", "router/app.py")

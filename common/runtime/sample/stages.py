@@ -9,13 +9,16 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
+from diffusers.models.autoencoders.vae import DecoderOutput
 
 from common.contract import Placement
+from common.runtime.model.vae_decode import Decoder
 from common.runtime.sample import selfcheck
 from common.runtime.sample.attention import InPieces
 
 _homes: WeakKeyDictionary[Any, list[torch.Tensor]] = WeakKeyDictionary()
 _thin: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+_decoders: WeakKeyDictionary[Any, Decoder] = WeakKeyDictionary()
 
 
 def attending(placement: Placement | None, device: str) -> AbstractContextManager[Any]:
@@ -64,11 +67,15 @@ def _decoding(vae: Any, placement: Placement) -> Iterator[None]:
     # Shared between modes: whatever the last job left behind is set anew.
     for each in {vae, worker}:
         each.enable_tiling() if placement.tiling else each.disable_tiling()
-    if worker is vae:
+    whole = vae.device.type == "cpu" and not placement.tiling
+    if worker is vae and not whole:
         yield
         return
 
     def decode(latents: torch.Tensor, return_dict: bool = True) -> Any:
+        if whole:
+            made = (_in_pieces(worker, latents).to(vae.dtype),)
+            return DecoderOutput(*made) if return_dict else made
         made = worker.decode(latents.to(wanted), return_dict=return_dict)
         return made if return_dict else (made[0].to(vae.dtype),)
 
@@ -77,6 +84,13 @@ def _decoding(vae: Any, placement: Placement) -> Iterator[None]:
         yield
     finally:
         del vae.decode
+
+
+def _in_pieces(vae: Any, latents: torch.Tensor) -> torch.Tensor:
+    """What the VAE decodes of latents [1, channels, frames, height, width]."""
+    if vae not in _decoders:
+        _decoders[vae] = Decoder(vae, vae.dtype)
+    return torch.cat([*_decoders[vae](latents)]).transpose(0, 1)[None]
 
 
 def _copied(vae: Any, wanted: torch.dtype) -> Any:
