@@ -5,16 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import select
 import sys
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from common.errors import InputError, shown
 from common.modes.all import MODES
 from common.modes.base import drawn
 from deploy import cli as deploy_cli
-
-if TYPE_CHECKING:
-    from common.run.remote import RemoteRunner
 
 
 class Parser(argparse.ArgumentParser):
@@ -132,29 +130,13 @@ def plan_command(args: argparse.Namespace) -> int:
 
     mode, raw = MODES[args.mode], values(args)
     if args.server:
-        plan, backend = planning.there(_remote(args), raw)
+        from cli import server
+
+        plan, backend = planning.there(server.at(args.server, mode), raw)
     else:
         plan, backend = planning.here(mode, raw, args.weights)
     print(plan.model_dump_json(indent=2) if args.json else planning.text(plan, backend))
     return 0
-
-
-def _remote(args: argparse.Namespace) -> RemoteRunner:
-    """Who runs the mode at `--server`: a Studio, or the mode's own Space."""
-    if not args.server.startswith(("http://", "https://")):
-        raise InputError(
-            "--server",
-            "must be the URL of a Studio or Space",
-            got=repr(args.server),
-            hint="try http://127.0.0.1:7860",
-        )
-    from common.run.remote import RemoteRunner, find_manifest
-
-    server = args.server.rstrip("/")
-    studio = f"{server}/{args.mode}/"
-    found = find_manifest(args.mode, (studio, f"{server}/"))
-    url, manifest = found or (studio, None)  # which will say why it cannot be reached
-    return RemoteRunner(MODES[args.mode], url, manifest=manifest)
 
 
 def generate_command(args: argparse.Namespace) -> int:
@@ -168,7 +150,9 @@ def generate_command(args: argparse.Namespace) -> int:
     raw["seed"] = drawn(request.seed)  # here, so that it can be named where the job ends early
     check_target(args.out)
     if args.server:
-        runner = _remote(args)
+        from cli import server
+
+        runner = server.at(args.server, mode)
     else:
         # The quick no, before torch is imported: of rules alone, for which machine this is, torch knows.
         mode.plan(request, weights=args.weights)
@@ -217,6 +201,16 @@ COMMANDS = {
 }
 
 
+def _heard() -> bool:
+    """Whether somebody still reads what is printed: `| head` has seen enough, and that is no error to tell."""
+    poll = select.poll()
+    poll.register(sys.stdout, select.POLLOUT)
+    if not any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0)):
+        return True
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its end
+    return False
+
+
 def main(argv: list[str] | None = None) -> int:
     """Entry point: 0 done, 2 bad input, 3 cancelled, 1 anything else."""
     argv = sys.argv[1:] if argv is None else argv
@@ -230,10 +224,9 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("wan-studio: stopped by the user", file=sys.stderr)
         return 3
-    except BrokenPipeError:  # who reads has seen enough; a second complaint at exit is spared
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and not _heard():
+            return 1
         from common.run.runner import explain
 
         known = explain(error)

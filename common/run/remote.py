@@ -12,7 +12,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Executor, ThreadPoolExecutor
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
@@ -31,7 +31,6 @@ from common.contract import (
     Failed,
     Manifest,
     MediaHandle,
-    ModeKey,
     Notice,
     Plan,
     Prepared,
@@ -90,20 +89,6 @@ def ask_manifest(url: str, headers: Mapping[str, str], timeout: httpx.Timeout) -
         return Manifest.model_validate(body["data"][0])
     except (KeyError, IndexError, TypeError) as error:
         raise ValueError(f"{url} answers with no manifest") from error
-
-
-def find_manifest(mode: ModeKey, urls: Iterable[str]) -> tuple[str, Manifest] | None:
-    """The first of `urls` (ending in `/`) at which a mode is found, with what it says of itself."""
-    for url in urls:
-        try:
-            manifest = ask_manifest(url, {}, TIMEOUT)
-        except httpx.TransportError:  # nobody is there, whatever the path
-            return None
-        except (httpx.HTTPError, ValueError):
-            continue
-        if manifest.mode == mode:
-            return url, manifest
-    return None
 
 
 @dataclass(frozen=True)

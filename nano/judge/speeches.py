@@ -185,18 +185,17 @@ def check_speeches(pipe: Any, tests: list[Said], tally: Figures) -> None:
             clip = speak(pipe, said)
             tally.add(f"{name}/correlation", follows(clip, said.loud))
             tally.add(f"{name}/colour", look(clip).colour == COLOURS[int(said.scenes.colour[0])])
-    for said in tests[::2]:
-        way = led(said)
-        for name, poses in (("posed", way.poses), ("pose-dropped", None)):
-            clip = speak(pipe, said, poses=poses)
-            seen = look(clip)
-            away = np.nanmean(np.hypot(seen.x - way.x, seen.y - way.y))
-            tally.add(f"{name}/away-from-its-way", float(away))
-            tally.add(f"{name}/correlation", follows(clip, said.loud))
     for number, said in enumerate(tests):
         other = tests[number - 1].loud
         clip = speak(pipe, said)
         judged(tally, said, clip)
+        if number % 2 == 0:
+            way = led(said)
+            for name, one in (("posed", speak(pipe, said, poses=way.poses)), ("pose-dropped", clip)):
+                seen = look(one)
+                away = np.nanmean(np.hypot(seen.x - way.x, seen.y - way.y))
+                tally.add(f"{name}/away-from-its-way", float(away))
+                tally.add(f"{name}/correlation", follows(one, said.loud))
         tally.add("own/correlation", follows(clip, said.loud))
         tally.add("own/correlation-over-0.7", follows(clip, said.loud) >= 0.7)
         tally.add("other/correlation", follows(clip, other))

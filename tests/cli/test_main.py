@@ -219,3 +219,12 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
         process.stdout.close()  # as `| head` does
         assert process.stderr.read() == b""
         assert process.wait(60) == 1
+
+
+def test_a_pipe_that_broke_elsewhere_is_told(monkeypatch, capfd) -> None:
+    def worker(_: object) -> int:
+        raise BrokenPipeError("a worker went away")
+
+    monkeypatch.setitem(cli.COMMANDS, "modes", worker)
+    assert main(["modes"]) == 1
+    assert "BrokenPipeError" in capfd.readouterr().err

@@ -103,8 +103,9 @@ def test_plan_on_a_server_is_that_of_its_machine_and_weights(studio, capsys) -> 
     for same in (f"{url}/", f"{url}/t2v", f"{url}/t2v/"):  # a Studio, or the mode's own Space
         assert main(["plan", "t2v", "a fox", "--server", same]) == 0
         assert said(capsys)["machine"] == "ZeroGPU xlarge, 102.0 GB"
-    assert main(["plan", "v2v", "a fox", "--server", f"{url}/t2v", "--video", "https://a/a.mp4"]) == 1
-    assert "cannot be reached" in capsys.readouterr().err, "of another mode's Space"
+    assert main(["plan", "v2v", "a fox", "--server", f"{url}/t2v", "--video", "https://a/a.mp4"]) == 2
+    error = capsys.readouterr().err
+    assert "--server must be a Studio, or the Space of v2v; got the Space of t2v" in error
 
 
 def test_plan_on_a_server_takes_media_along_and_hears_its_refusals(studio, tmp_path: Path, capsys) -> None:
