@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
@@ -221,7 +222,7 @@ def clip(device: str) -> dict[str, Any]:
         assert plan.placement is not None  # Wan-Nano fits everywhere
         pipe = engine._pipe(plan.checkpoint, plan.placement, print)
         begin = time.monotonic()
-        frames = engine.make(pipe, Ready(request, plan, {}), plan.num_inference_steps, Job())
+        frames = np.stack([*engine.make(pipe, Ready(request, plan, {}), plan.num_inference_steps, Job())])
         made[engine.backend.device] = (time.monotonic() - begin, frames.astype(float))
     (seconds, here), (on_cpu, there) = made[device], made["cpu"]
     error = float(((here - there) ** 2).mean())

@@ -143,6 +143,7 @@ def backend_of(name: str, card: Backend) -> Backend:
         return zerogpu(cast(GpuSize, name))
     if name == "24 GB":
         changes = {"name": "24 GB card", "memory_bytes": 25_300_000_000, "capability": (8, 9)}
+        changes |= {"compiles": False, "attention": "sdpa"}
         return card.model_copy(update=changes)
     if name == "56 GB":
         return card.model_copy(update={"name": "56 GB card", "memory_bytes": 56_000_000_000})
@@ -179,7 +180,7 @@ def inputs(plan: Plan) -> dict[str, Any]:
 def sample(pipe: Any, plan: Plan, steps: int, job: Job) -> NDArray[np.uint8]:
     """The frames of a clip, or of its first segment."""
     if not CHECKPOINTS[plan.checkpoint].architecture.caches_video:
-        return generate.make(pipe, "a", plan, inputs(plan), steps, job)
+        return np.stack([*generate.make(pipe, "a", plan, inputs(plan), steps, job)])
     from common.runtime.pipelines import animate2_job
 
     gray = Image.new("RGB", (plan.width, plan.height), "gray")

@@ -33,7 +33,7 @@ PREVIEW_BYTES = 20 * 1024
 
 ModeKey = Literal["t2v", "i2v", "flf2v", "v2v", "vace", "s2v", "animate"]
 Device = Literal["cuda", "mps", "cpu"]
-Precision = Literal["float32", "bfloat16", "float8"]
+Precision = Literal["float32", "float16", "bfloat16", "float8"]
 """Number formats of weights; `float8` is torchao's, of the blocks' linear layers."""
 ImageFrom = Literal["first", "last"] | Annotated[float, Field(ge=0, le=86_400)]
 """Which frame of a clip fills an image slot: its first, its last, or the one at so many seconds."""
@@ -152,22 +152,28 @@ class Backend(Model):
     gpu_size: GpuSize | None = None
     capability: tuple[int, int] | None = None
     """CUDA's compute capability, such as (9, 0); None where it is not known."""
+    compiles: bool = False
+    """Whether blocks are compiled here, and multiply in 8 bits."""
+    attention: Literal["sdpa", "fa3"] = "sdpa"
+    """The best kernel of attention that is installed here."""
 
 
 class Placement(Model):
     """What lies in memory in which number format, and what is done to make it fit: decided before anything is loaded.
 
     `precision` is by part of the pipeline, as diffusers names them, with `vae_decode` for what the VAE decodes in (it
-    encodes in full). `offload` is what goes to the machine's own memory: the text encoder once it has read the
-    prompt, or all blocks but those at work. `peak_bytes` is what the device holds at its most, `weight_bytes` what of
-    it are weights, `host_bytes` what the machine's own memory holds; `why` says what was done and what for.
+    encodes in full). `attention` is how a video attends to itself: `fa3-8-bit` rounds in all steps but the first and
+    the last. With `compile` the transformer's blocks are compiled, and 8-bit weights meet 8-bit activations.
+    `offload` is what goes to the machine's own memory: the text encoder once it has read the prompt, or all blocks
+    but those at work. `peak_bytes` is what the device holds at its most, `weight_bytes` what of it are weights,
+    `host_bytes` what the machine's own memory holds; `why` says what was done to make it fit, and what for.
     """
 
     precision: dict[str, Precision]
-    attention: Literal["sdpa", "chunked"] = "sdpa"
+    attention: Literal["sdpa", "chunked", "fa3-8-bit"] = "sdpa"
     tiling: bool = False
     offload: Literal["none", "text_encoder", "group"] = "none"
-    compile: Literal["none"] = "none"
+    compile: Literal["none", "blocks"] = "none"
     peak_bytes: int
     weight_bytes: int
     host_bytes: int = 0

@@ -56,7 +56,7 @@ class Work:
     """What a job does: a clip of a size in pixels, `forwards` of the transformer, and what the VAE reads beforehand.
 
     `encodes` counts clips of that length; each of `references` is a latent frame more; `lora` says whether a LoRA,
-    which is not fused, works in every forward.
+    which is not fused, works in every forward; `exact` counts those of the first and the last step.
     """
 
     width: int
@@ -66,6 +66,7 @@ class Work:
     encodes: int = 0
     references: int = 0
     lora: bool = False
+    exact: int = 0
 
 
 def tokens(architecture: Architecture, width: int, height: int, num_frames: int, references: int = 0) -> int:
@@ -102,8 +103,17 @@ def seconds(
     """Expected seconds of a job on a machine of `profile`, where `placed` says how its VAE works there."""
     rate = rates(profile)
     a, size = checkpoint.architecture, (work.width, work.height, work.num_frames)
+    compiled = placed is not None and placed.compile != "none"
+    count = float(work.forwards)
     if weights == "nano":
         each = float(_number("nano_overhead_seconds_per_forward"))
+    elif compiled:
+        factors = _table()["compiled_factors"]
+        rounded = "rounded" if placed and placed.attention == "fa3-8-bit" else "exact"
+        exact = min(work.exact, work.forwards)
+        count = factors["exact"] * exact + factors[rounded] * (work.forwards - exact)
+        each = forward_flops(a, *size, work.references) / (rate.tflops * 1e12)
+        each *= _number("compiled_lora_factor") if work.lora else 1
     else:
         each = forward_flops(a, *size, work.references) / (rate.tflops * 1e12)
         each *= _number("unfused_lora_factor") if work.lora else 1
@@ -115,7 +125,7 @@ def seconds(
     again = checkpoint.segments.again(weights) if checkpoint.segments else 0
     vae = vae_seconds(a, rate, work.width, work.height, work.num_frames + again, placed, "decode")
     vae += work.encodes * vae_seconds(a, rate, *size, placed, "encode")
-    return rate.fixed_seconds + compiles + (work.forwards + reads) * each + vae
+    return rate.fixed_seconds + compiles + (count + reads) * each + vae
 
 
 def _waiting(architecture: Architecture, placed: Placement | None) -> float:
@@ -139,6 +149,8 @@ def vae_seconds(
     factor = _table()["vae_factors"][str(architecture.spatial)][way]
     if placed is not None and placed.tiling:
         factor *= _number("tiling_factor")
+    if placed is not None and way == "decode" and placed.precision["vae_decode"] == "float16":
+        factor *= _table()["compiled_decode_factors"][str(architecture.spatial)]
     if placed is not None and way == "decode" and placed.precision["vae_decode"] == "bfloat16":
         factor *= _number("bfloat16_decode_factor")
     return width * height * num_frames / 1e6 * rate.vae_seconds_per_mpx * factor

@@ -46,9 +46,19 @@ class Job:
 class _Choice:
     fp8: bool = False
     decode: Precision = "float32"
+    compile: bool = False
     tiling: bool = False
     offload: Offload = "none"
     why: tuple[str, ...] = ()
+
+
+def quick(checkpoint: Checkpoint, backend: Backend) -> bool:
+    """Whether a checkpoint's blocks are compiled on a machine, and multiply in 8 bits.
+
+    Those of Animate and S2V are not: what looks at a face, or listens, stands between them.
+    """
+    a = checkpoint.architecture
+    return backend.compiles and not (a.caches_video or a.face_adapters or a.audio_injectors)
 
 
 def precision(part: str, device: Device) -> Precision:
@@ -154,13 +164,15 @@ def _from_the_largest(checkpoint: Checkpoint, weights: Weights) -> list[Resoluti
     return sorted(checkpoint.sizes(weights), key=lambda r: -r.width * r.height)
 
 
-def _loaded(checkpoint: Checkpoint, backend: Backend) -> tuple[bool, bool] | None:
-    """In 8 bits or not, and whether blocks wait: what the largest clip that fits needs, whatever mode asks for it."""
+def _loaded(checkpoint: Checkpoint, backend: Backend) -> tuple[bool, bool, bool] | None:
+    """In 8 bits or not, compiled or not, and whether blocks wait: what the largest clip that fits needs, whatever
+    mode asks for it.
+    """
     return _form(checkpoint, backend.model_dump_json())
 
 
 @lru_cache(maxsize=1024)
-def _form(checkpoint: Checkpoint, machine: str) -> tuple[bool, bool] | None:
+def _form(checkpoint: Checkpoint, machine: str) -> tuple[bool, bool, bool] | None:
     backend = Backend.model_validate_json(machine)
     longest = checkpoint.at_once("wan")
     for frames in [longest] if checkpoint.segments else range(longest, 0, -checkpoint.law.step):
@@ -173,8 +185,8 @@ def _form(checkpoint: Checkpoint, machine: str) -> tuple[bool, bool] | None:
     return None
 
 
-def _as_loaded(choice: _Choice) -> tuple[bool, bool]:
-    return choice.fp8, choice.offload == "group"
+def _as_loaded(choice: _Choice) -> tuple[bool, bool, bool]:
+    return choice.fp8, choice.compile, choice.offload == "group"
 
 
 def _fits(checkpoint: Checkpoint, backend: Backend, job: Job, choice: _Choice) -> bool:
@@ -213,6 +225,13 @@ def _room(checkpoint: Checkpoint, backend: Backend, job: Job, choice: _Choice) -
 
 def _choices(checkpoint: Checkpoint, backend: Backend) -> Iterator[_Choice]:
     """What can be done on this machine, thriftier and slower from one to the next."""
+    if quick(checkpoint, backend):
+        # In fp16 the VAE is as far from full precision as in TF32, torch's own choice (66 dB); in bf16 it is 48.
+        choice = _Choice(decode="float16", fp8=True, compile=True)
+        yield choice
+        yield (choice := replace(choice, tiling=True, why=("the VAE works in tiles",)))
+        away = "the text encoder leaves the GPU once it has read the prompt"
+        yield replace(choice, offload="text_encoder", why=(*choice.why, away))
     choice = _Choice()
     yield choice
     # The 2.1 VAE decodes in bf16 as well as in full (MS-SSIM 0.9999); the 2.2 VAE was seen to differ.
@@ -287,7 +306,9 @@ def _stages(checkpoint: Checkpoint, backend: Backend, job: Job, choice: _Choice)
     cached = later + videos + full * memory.cache(a, shape)
     stages = {
         "text": first + memory.TEXT_BYTES,
-        "denoise": cached + more * full * memory.denoise(a, shape, lora=bool(checkpoint.loras)) + scores,
+        "denoise": cached
+        + more * full * memory.denoise(a, shape, lora=bool(checkpoint.loras), compiled=choice.compile)
+        + scores,
         "decode": cached + more * memory.decode(a, decoded, choice.decode, tiled=choice.tiling),
     }
     if job.reads_media:
@@ -309,7 +330,8 @@ def _placed(
     chunked = backend.device == "mps" and attention_elements(checkpoint, job.shape) > memory.SCORES
     return Placement(
         precision=_formats(backend, choice),
-        attention="chunked" if chunked else "sdpa",
+        attention="chunked" if chunked else "fa3-8-bit" if choice.compile and backend.attention == "fa3" else "sdpa",
+        compile="blocks" if choice.compile else "none",
         tiling=choice.tiling,
         offload=choice.offload,
         peak_bytes=int(peak),

@@ -4,6 +4,7 @@ WAN_WEIGHTS       nano (default) | wan
 WAN_CHECKPOINTS   comma-separated keys that this Space carries; all of the mode's when empty
 WAN_GPU_SIZE      large | xlarge; the first checkpoint's own tier when empty
 WAN_DEVICE        cpu where a GPU is there and must not be used; else it is
+WAN_SPEED         exact where nothing may be compiled, rounded to 8 bits for speed, or done by another kernel
 WAN_ADMIN         a secret; who gives it to /admin may clear caches and unload models
 WAN_MODELS        a folder of checkpoints by key (a mounted volume), looked into before the Hub
 WAN_ANNOTATORS    a folder of VACE's depth, pose, flow and mask models by key; see common/catalog.py
@@ -35,6 +36,7 @@ class SpaceSettings:
     checkpoints: tuple[str, ...] | None = None
     gpu_size: GpuSize | None = None
     device: Literal["", "cpu"] = ""
+    speed: Literal["", "exact"] = ""
     admin: str = field(default="", repr=False)
 
     @classmethod
@@ -51,6 +53,7 @@ class SpaceSettings:
             checkpoints=keys or None,
             gpu_size=cast(GpuSize, size) if size else None,
             device=cast(Literal["", "cpu"], _one_of(env, "WAN_DEVICE", ("cpu",), "")),
+            speed=cast(Literal["", "exact"], _one_of(env, "WAN_SPEED", ("exact",), "")),
             admin=_secret(env, "WAN_ADMIN"),
         )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +15,12 @@ FEATHER = 1 / 60
 """Of the shorter side: over so much of the kept pixels beside the mask the made ones fade out."""
 
 
-def put_back(made: NDArray[np.uint8], source: Frames, mask: Frames) -> NDArray[np.uint8]:
-    """The made frames [frames, height, width, 3] where a mask is white, the source where it is black.
+def put_back(made: Iterable[NDArray[np.uint8]], source: Frames, mask: Frames) -> Iterator[NDArray[np.uint8]]:
+    """The made frames [height, width, 3] where a mask is white, the source where it is black.
 
     Beside the white they are blended, on the side of what is kept: inside, the source has a hole.
     """
-    kept = [_blended(*three) for three in zip(made, source, mask, strict=True)]
-    return np.stack(kept)
+    return (_blended(*three) for three in zip(made, source, mask, strict=True))
 
 
 def _blended(made: NDArray[np.uint8], source: Frame, mask: Frame) -> NDArray[np.uint8]:

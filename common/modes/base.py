@@ -237,6 +237,7 @@ class Mode(Generic[Asked]):
         work = cost.Work(
             size.width, size.height, shape.num_frames,
             forwards=cost.forwards(self.denoising_steps(request, steps), cfg),
+            exact=cost.forwards(2, cfg),
             encodes=self.encodes(request, checkpoint), references=self.references(request), lora=bool(loras),
         )  # fmt: skip
 

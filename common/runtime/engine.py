@@ -14,9 +14,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from common import cache, placement
 from common.catalog import CHECKPOINTS, Checkpoint, Weights
 from common.contract import (
@@ -80,8 +77,8 @@ class Engine(ABC, Generic[Asked]):
     def inputs(self, request: Asked, plan: Plan, reader: Reader) -> dict[str, Any]:
         """The pipeline's own arguments beside text; opens media, notes what it changed, loads no model."""
 
-    def make(self, pipe: Any, ready: Ready[Asked], steps: int, job: Job) -> NDArray[np.uint8]:
-        """The frames [frames, height, width, 3] of a job: here a mode may bring a loop of its own."""
+    def make(self, pipe: Any, ready: Ready[Asked], steps: int, job: Job) -> generate.Pictures:
+        """The frames of a job: here a mode may bring a loop of its own."""
         prompt = self.mode.said(ready.request)
         return generate.make(pipe, prompt, ready.plan, ready.inputs, steps, job, ready.segment)
 
@@ -251,7 +248,7 @@ class Engine(ABC, Generic[Asked]):
     def _work(self, ready: Ready[Asked], job: Job) -> Made | None:
         return self._written(ready, self._sampled(ready, job), job)
 
-    def _sampled(self, ready: Ready[Asked], job: Job) -> NDArray[np.uint8]:
+    def _sampled(self, ready: Ready[Asked], job: Job) -> generate.Pictures:
         request, plan = ready.request, ready.plan
         checkpoint = CHECKPOINTS[plan.checkpoint]
         job.stage("load", f"Loading {checkpoint.name}")
@@ -263,13 +260,12 @@ class Engine(ABC, Generic[Asked]):
         steps = self.mode.denoising_steps(request, plan.num_inference_steps)
         return self.make(pipe, ready, steps, job)
 
-    def _written(self, ready: Ready[Asked], frames: Iterable[NDArray[np.uint8]], job: Job) -> Made:
+    def _written(self, ready: Ready[Asked], frames: generate.Pictures, job: Job) -> Made:
         plan = ready.plan
-        job.stage("save", "Writing the video")
         lineage = self._lineage(ready)
         # In a folder that nobody can guess: who can name a result may use it.
         draft = cache.results() / secrets.token_hex(16) / f".{plan.mode}-{plan.seed}.mp4"
-        write_pictures(frames, (plan.width, plan.height), plan.fps, draft, lineage, self.sound(ready))
+        write_pictures(_told(frames, job), (plan.width, plan.height), plan.fps, draft, lineage, self.sound(ready))
         digest = files.sha256(draft)
         path = draft.replace(draft.with_name(f"{plan.mode}-{plan.seed}-{digest[:8]}.mp4"))
         done = Done(
@@ -302,7 +298,7 @@ class Engine(ABC, Generic[Asked]):
         )
 
     def _key(self, checkpoint: str, placed: Placement) -> tuple[str, ...]:
-        form = (placed.precision["transformer"], "group" if placed.offload == "group" else "whole")
+        form = (placed.precision["transformer"], placed.compile, "group" if placed.offload == "group" else "whole")
         return (checkpoint, self.settings.weights, *form)
 
     def _loaded(self, checkpoint: str) -> bool:
@@ -370,6 +366,14 @@ class Engine(ABC, Generic[Asked]):
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             parents=list(ready.parents),
         )
+
+
+def _told(frames: generate.Pictures, job: Job) -> generate.Pictures:
+    """They are written from the first one on, which may have to be decoded before."""
+    for number, frame in enumerate(frames):
+        if number == 0:
+            job.stage("save", "Writing the video")
+        yield frame
 
 
 def _since(began: float, event: Event) -> Event:

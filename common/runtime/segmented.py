@@ -79,7 +79,7 @@ class SegmentedEngine(Engine[Asked]):
         yield str(made.path), made.done
 
     def _work(self, ready: Ready[Asked], job: Job) -> None:
-        frames = self._sampled(ready, job)
+        frames = np.stack([*self._sampled(ready, job)])
         self.kept(ready).write(ready.segment, frames)
 
     def _joined(self, ready: Ready[Asked], kept: Kept, job: Job) -> Made:

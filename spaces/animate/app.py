@@ -14,8 +14,6 @@ from math import sqrt
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 import spaces  # the ZeroGPU package; it must come before torch
@@ -37,6 +35,7 @@ from common.runtime.engine import Carried
 from common.runtime.job import Job, work
 from common.runtime.pipelines import animate2_job
 from common.runtime.reader import Reader
+from common.runtime.sample.generate import Pictures
 from common.runtime.sample.going_on import going_on
 from common.runtime.sample.segments import own_frames
 from common.runtime.segmented import SegmentedEngine
@@ -77,7 +76,7 @@ class AnimateEngine(SegmentedEngine[Request]):
         """The performance's folder is named after its media; the character may have been cut from a clip."""
         return key([ready.inputs["driven"].folder.name, looks(ready.inputs["image"])])
 
-    def make(self, pipe: Any, ready: Ready[Request], steps: int, job: Job) -> NDArray[np.uint8]:
+    def make(self, pipe: Any, ready: Ready[Request], steps: int, job: Job) -> Pictures:
         """One segment: its own frames of the performance, and the last ones of the segment before."""
         request, plan = ready.request, ready.plan
         length, carried = plan.segments[ready.segment].frames, self.carried(ready)

@@ -12,8 +12,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 import spaces  # the ZeroGPU package; it must come before torch
@@ -33,6 +31,7 @@ from common.runtime.job import Job
 from common.runtime.model import weights
 from common.runtime.model.hearing import Hearing
 from common.runtime.reader import Reader
+from common.runtime.sample.generate import Pictures
 from common.runtime.segmented import SegmentedEngine
 from common.runtime.spoken import Spoken, listen
 from common.settings import SpaceSettings
@@ -80,7 +79,7 @@ class S2VEngine(SegmentedEngine[Request]):
         shown = hashlib.sha256(ready.inputs["image"].tobytes()).hexdigest()
         return key([ready.inputs["spoken"].folder.name, poses, shown])
 
-    def make(self, pipe: Any, ready: Ready[Request], steps: int, job: Job) -> NDArray[np.uint8]:
+    def make(self, pipe: Any, ready: Ready[Request], steps: int, job: Job) -> Pictures:
         """One clip: what is heard in it, and the frames made before it."""
         spoken: Spoken = ready.inputs["spoken"]
         poses: Driven | None = ready.inputs.get("poses")

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 import spaces  # the ZeroGPU package; it must come before torch
@@ -29,6 +28,7 @@ from common.run.service import Ready, Update
 from common.runtime.engine import Carried, Engine
 from common.runtime.job import Job, work
 from common.runtime.reader import Reader
+from common.runtime.sample.generate import Pictures
 from common.settings import SpaceSettings
 from common.space import build_space
 
@@ -62,7 +62,7 @@ class VACEEngine(Engine[Request]):
             "put_back": control.kept and request.keep_source,
         }
 
-    def make(self, pipe: Any, ready: Ready[Request], steps: int, job: Job) -> NDArray[np.uint8]:
+    def make(self, pipe: Any, ready: Ready[Request], steps: int, job: Job) -> Pictures:
         """The pipeline's frames, with what the mask keeps as it was in the source."""
         given = dict(ready.inputs)
         whole = given.pop("put_back")

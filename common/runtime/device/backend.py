@@ -9,6 +9,7 @@ import torch
 
 from common.contract import Backend, Device
 from common.placement import precision, zerogpu
+from common.runtime.fast import attention
 from common.settings import SpaceSettings
 
 
@@ -30,7 +31,9 @@ def detect(settings: SpaceSettings, first_checkpoint: str) -> Backend:
             name=card.name,
             memory_bytes=card.total_memory,
             host_bytes=_ram(),
-            capability=(card.major, card.minor),
+            capability=(capability := (card.major, card.minor)),
+            compiles=(fast := settings.speed != "exact" and attention.compiles(capability)),
+            attention="fa3" if fast and attention.has_fa3(capability) else "sdpa",
         )
     if settings.device != "cpu" and torch.backends.mps.is_available():
         most = int(torch.mps.recommended_max_memory())

@@ -97,6 +97,11 @@ def build(
     return pipe
 
 
+def transformers(pipe: Any) -> list[Any]:
+    """Of a pipeline, which has one or, of a mixture of experts, two."""
+    return [m for name in TRANSFORMERS if (m := getattr(pipe, name, None)) is not None]
+
+
 def _key(folder: Path, entry: list[str], waits: bool, weights: Weights) -> Hashable:
     """What makes a shared part the one that is there already: what it is, and whether it waits outside the GPU."""
     same = (weights == "wan" and identity.of(folder, entry)) or _content(folder)

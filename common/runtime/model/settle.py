@@ -1,4 +1,4 @@
-"""Gives a loaded pipeline the form that its placement asks for: 8-bit weights, blocks that wait outside the GPU."""
+"""Gives a loaded pipeline the form of its placement: 8-bit weights, compiled blocks, blocks that wait outside."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 
 from common.contract import Backend, Placement
 from common.errors import WeightsError
+from common.runtime.fast import attention, blocks, linears
 from common.runtime.model.load import TRANSFORMERS
 from common.runtime.model.move import move
 
@@ -34,11 +35,17 @@ def settle(pipe: Any, placement: Placement, backend: Backend) -> None:
                 "(`wan-studio deploy bake` without --fp8), or take WAN_MODELS away to download the original"
             )
         if planned and not _in_8_bits(transformer):
-            _quantize(transformer, backend)
+            # ZeroGPU lends its GPU later: what is made now is made on the CPU, and packed.
+            device = "cpu" if backend.gpu_size else backend.device
+            linears.quantize(transformer, device, products=placement.compile != "none")
         if placement.offload == "group":
             _group(transformer, backend.device, "block_level")
         elif waiting(placement):
             move(transformer, backend.device)
+        if placement.compile != "none":
+            fa3 = placement.attention == "fa3-8-bit"
+            blocks.quicken(transformer, *(attention.fa3() if fa3 else (attention.plain, None)))
+            blocks.compiled(transformer)
     if placement.offload == "group":
         _group(pipe.text_encoder, backend.device, "leaf_level")
 
@@ -46,23 +53,6 @@ def settle(pipe: Any, placement: Placement, backend: Backend) -> None:
 def _in_8_bits(transformer: Any) -> bool:
     """Loaded so: `deploy bake --fp8` has written it."""
     return getattr(transformer, "hf_quantizer", None) is not None
-
-
-def _quantize(transformer: Any, backend: Backend) -> None:
-    from torchao.quantization import Float8WeightOnlyConfig, quantize_
-
-    def linear(module: Any, name: str) -> bool:
-        # Unfiltered, the error is three times as large; a LoRA stays as it is.
-        return (
-            isinstance(module, torch.nn.Linear)
-            and name.startswith(("blocks.", "vace_blocks."))
-            and "lora_" not in name
-        )
-
-    # Weights alone: uncompiled, 8-bit activations hold 10.6 GB more at 720p (a 14B on an H100, 2026-11-26).
-    # ZeroGPU lends its GPU later: what is made now is made on the CPU, and packed.
-    device = "cpu" if backend.gpu_size else backend.device
-    quantize_(transformer, Float8WeightOnlyConfig(), filter_fn=linear, device=device)
 
 
 def _group(module: Any, device: str, kind: str) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -17,28 +17,52 @@ from common.catalog import CHECKPOINTS, MAX_PROMPT_TOKENS
 from common.contract import Plan, Preview, Step
 from common.errors import GpuError, ResultError
 from common.runtime.device.backend import free_memory, out_of_memory
+from common.runtime.fast import blocks
 from common.runtime.job import Job
-from common.runtime.sample import preview, stages
+from common.runtime.model import load
+from common.runtime.sample import decode, preview, stages
 
 log = logging.getLogger(__name__)
 
 
+Pictures = Iterable[NDArray[np.uint8]]
+"""Frames [height, width, 3], one by one or as one array; what comes one by one may still be decoded."""
+
+
 def make(
     pipe: Any, prompt: str, plan: Plan, inputs: dict[str, Any], steps: int, job: Job, segment: int = 0
-) -> NDArray[np.uint8]:
-    """The frames [frames, height, width, 3] of a plan, or of one of its segments, which has a seed of its own.
+) -> Pictures:
+    """The frames of a plan, or of one of its segments, which has a seed of its own.
 
     Scheduler, seed and guidance are set anew on each call: workers are reused in whatever state they are.
+    A clip of one piece is decoded while its frames are taken.
     """
     with working(pipe, plan, segment):
-        return _make(pipe, prompt, plan, inputs, steps, job, segment)
+        made = _make(pipe, prompt, plan, inputs, steps, job, segment)
+    return made if isinstance(made, np.ndarray) else _decoded(pipe, plan, made, job)
+
+
+def _decoded(pipe: Any, plan: Plan, latents: torch.Tensor, job: Job) -> Iterator[NDArray[np.uint8]]:
+    assert plan.placement is not None
+    pieces = decode.pictures(pipe.vae, plan.placement, latents)
+    while True:
+        job.check()
+        with working(pipe, plan):
+            piece = next(pieces, None)
+        if piece is None:
+            return
+        yield from piece
 
 
 @contextmanager
 def working(pipe: Any, plan: Plan, segment: int = 0) -> Iterator[None]:
     """Without gradients, with attention as the plan has it; a full memory becomes an error with a way out."""
     try:
-        with torch.no_grad(), stages.attending(plan.placement, pipe.transformer.device.type):
+        with (
+            torch.no_grad(),
+            stages.attending(plan.placement, pipe.transformer.device.type),
+            blocks.many_forms() if plan.placement and plan.placement.compile != "none" else nullcontext(),
+        ):
             yield
     except RuntimeError as error:
         if not out_of_memory(error):
@@ -52,7 +76,8 @@ def working(pipe: Any, plan: Plan, segment: int = 0) -> Iterator[None]:
 
 def _make(
     pipe: Any, prompt: str, plan: Plan, inputs: dict[str, Any], steps: int, job: Job, segment: int
-) -> NDArray[np.uint8]:
+) -> NDArray[np.uint8] | torch.Tensor:
+    """Frames, or the latents of them where they are all that is made."""
     job.stage("encode", "Reading the prompt")
     placed = plan.placement
     assert placed is not None  # checked before anything was loaded
@@ -75,22 +100,28 @@ def _make(
     denoising(job, plan, steps, segment)
     # On the CPU always: a ZeroGPU worker has no CUDA generator, and seeds mean the same everywhere.
     generator = torch.Generator("cpu").manual_seed(plan.seed + segment)
+    blocks.at_step(load.transformers(pipe), 0, steps)
+    arguments = {
+        "prompt_embeds": embeds,
+        "negative_prompt_embeds": negative,
+        "height": plan.height,
+        "width": plan.width,
+        "num_inference_steps": plan.num_inference_steps,
+        "guidance_scale": plan.guidance_scale,
+        "generator": generator,
+        "output_type": "pt",
+        "max_sequence_length": MAX_PROMPT_TOKENS,
+        "callback_on_step_end": Watch(job, plan, steps, segment),
+        **optional,
+        **inputs,
+    }
+    if not CHECKPOINTS[plan.checkpoint].segments:
+        with _scheduler(pipe, plan, generator), stages.denoising(pipe, placed) as kept:
+            pipe(**arguments)
+        job.check()
+        return kept[0]
     with _scheduler(pipe, plan, generator), stages.sampling(pipe, placed):
-        output = pipe(
-            prompt_embeds=embeds,
-            negative_prompt_embeds=negative,
-            height=plan.height,
-            width=plan.width,
-            num_inference_steps=plan.num_inference_steps,
-            guidance_scale=plan.guidance_scale,
-            generator=generator,
-            output_type="pt",
-            max_sequence_length=MAX_PROMPT_TOKENS,
-            callback_on_step_end=Watch(job, plan, steps, segment),
-            **optional,
-            **inputs,
-        )
-    frames = output.frames[0]
+        frames = pipe(**arguments).frames[0]
     if not torch.isfinite(frames).all():
         raise ResultError("The model produced invalid numbers; try another seed or fewer frames")
     job.check()
@@ -167,6 +198,7 @@ class Watch:
         )  # fmt: skip
         if self.can_preview:
             self._preview(pipe, tensors)
+        blocks.at_step(load.transformers(pipe), self.done, self.steps)
         if self.done == self.steps:
             self.job.stage("decode", "Decoding the frames")
             free_memory(pipe.transformer.device.type)  # what the steps left behind is kept for more of them

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -12,13 +11,11 @@ import torch
 from diffusers.models.autoencoders.vae import DecoderOutput
 
 from common.contract import Placement
-from common.runtime.model.vae_decode import Decoder
 from common.runtime.sample import selfcheck
 from common.runtime.sample.attention import InPieces
+from common.runtime.sample.decode import decoded
 
 _homes: WeakKeyDictionary[Any, list[torch.Tensor]] = WeakKeyDictionary()
-_thin: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
-_decoders: WeakKeyDictionary[Any, Decoder] = WeakKeyDictionary()
 
 
 def attending(placement: Placement | None, device: str) -> AbstractContextManager[Any]:
@@ -49,36 +46,53 @@ def reading(pipe: Any, placement: Placement, device: str) -> Iterator[None]:
 
 @contextmanager
 def sampling(pipe: Any, placement: Placement) -> Iterator[None]:
-    """A pipeline takes its first module's device for its own: a text encoder that is away must not be asked."""
+    """The VAE decodes as planned in it, and a text encoder that is away is not asked.
+
+    For a pipeline takes its first module's device for its own.
+    """
+    with _without_its_encoder(pipe, placement), _decoding(pipe.vae, placement):
+        yield
+
+
+@contextmanager
+def denoising(pipe: Any, placement: Placement) -> Iterator[list[torch.Tensor]]:
+    """The same of a pipeline that decodes once, at its end: what it would decode is kept in the list instead."""
+    vae, kept = pipe.vae, list[torch.Tensor]()
+
+    def decode(latents: torch.Tensor, return_dict: bool = True) -> Any:
+        kept.append(latents)
+        made = (latents.new_zeros(1, 3, 1, 8, 8),)
+        return DecoderOutput(*made) if return_dict else made
+
+    with _without_its_encoder(pipe, placement), _replaced(vae, decode):
+        _tile(vae, placement)
+        yield kept
+
+
+@contextmanager
+def _without_its_encoder(pipe: Any, placement: Placement) -> Iterator[None]:
     encoder = pipe.text_encoder
     if placement.offload == "text_encoder":
         pipe.text_encoder = None
     try:
-        with _decoding(pipe.vae, placement):
-            yield
+        yield
     finally:
         pipe.text_encoder = encoder
 
 
 @contextmanager
 def _decoding(vae: Any, placement: Placement) -> Iterator[None]:
-    wanted = getattr(torch, placement.precision["vae_decode"])
-    worker = vae if vae.dtype == wanted else _copied(vae, wanted)
-    # Shared between modes: whatever the last job left behind is set anew.
-    for each in {vae, worker}:
-        each.enable_tiling() if placement.tiling else each.disable_tiling()
-    whole = vae.device.type == "cpu" and not placement.tiling
-    if worker is vae and not whole:
-        yield
-        return
-
     def decode(latents: torch.Tensor, return_dict: bool = True) -> Any:
-        if whole:
-            made = (_in_pieces(worker, latents).to(vae.dtype),)
-            return DecoderOutput(*made) if return_dict else made
-        made = worker.decode(latents.to(wanted), return_dict=return_dict)
-        return made if return_dict else (made[0].to(vae.dtype),)
+        made = torch.cat([*decoded(vae, placement, latents)]).transpose(0, 1)[None].to(vae.dtype)
+        return DecoderOutput(made) if return_dict else (made,)
 
+    with _replaced(vae, decode):
+        _tile(vae, placement)
+        yield
+
+
+@contextmanager
+def _replaced(vae: Any, decode: Any) -> Iterator[None]:
     vae.decode = decode
     try:
         yield
@@ -86,18 +100,9 @@ def _decoding(vae: Any, placement: Placement) -> Iterator[None]:
         del vae.decode
 
 
-def _in_pieces(vae: Any, latents: torch.Tensor) -> torch.Tensor:
-    """What the VAE decodes of latents [1, channels, frames, height, width]."""
-    if vae not in _decoders:
-        _decoders[vae] = Decoder(vae, vae.dtype)
-    return torch.cat([*_decoders[vae](latents)]).transpose(0, 1)[None]
-
-
-def _copied(vae: Any, wanted: torch.dtype) -> Any:
-    """The VAE in another format, beside its own: cast there and back it would lose its last bits."""
-    if vae not in _thin:
-        _thin[vae] = copy.deepcopy(vae).to(wanted)
-    return _thin[vae]
+def _tile(vae: Any, placement: Placement) -> None:
+    """Of what it encodes as well. Shared between modes: whatever the last job left behind is set anew."""
+    vae.enable_tiling() if placement.tiling else vae.disable_tiling()
 
 
 def _send_home(module: Any) -> None:

@@ -23,7 +23,7 @@ def made(side: int, frames: int = 2) -> np.ndarray:
 def test_the_kept_side_is_the_source_to_the_bit() -> None:
     # 120 pixels: the made frames fade out over 120 / 60 = 2 kept columns, 1/3 and 2/3 of the source.
     source = [Image.new("RGB", (120, 120), BLUE)] * 2
-    whole = put_back(made(120), source, [half(120)] * 2)
+    whole = np.stack([*put_back(made(120), source, [half(120)] * 2)])
     assert (whole[:, :, :60] == RED).all() and (whole[:, :, 62:] == BLUE).all()
     assert whole[0, 0, 60].tolist() == [170, 0, 85] and whole[0, 0, 61].tolist() == [85, 0, 170]
 
@@ -31,7 +31,7 @@ def test_the_kept_side_is_the_source_to_the_bit() -> None:
 def test_a_frame_whose_mask_is_black_is_the_source_and_white_is_the_made_one() -> None:
     source = [Image.new("RGB", (64, 64), BLUE)] * 2
     black, white = Image.new("RGB", (64, 64)), Image.new("RGB", (64, 64), "white")
-    whole = put_back(made(64), source, [black, white])
+    whole = np.stack([*put_back(made(64), source, [black, white])])
     assert (whole[0] == BLUE).all() and (whole[1] == RED).all()
 
 

@@ -58,6 +58,7 @@ def run(t2v: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., 
     write = engine_module.write_pictures
 
     def keep(made: np.ndarray, *rest: Any) -> None:
+        made = np.stack([*made])
         frames.append(made)
         write(made, *rest)
 

@@ -84,7 +84,8 @@ def made(service: Engine[Any], checkpoint: str, **values: Any) -> np.ndarray:
     job, pipe = Job(), pipe_of(service, checkpoint)
     lora.apply(pipe, plan, CHECKPOINTS[checkpoint], service.settings.weights, print, offline=True)
     ready = Ready(request, plan, service.inputs(request, plan, Reader()))
-    return service.make(pipe, ready, service.mode.denoising_steps(request, plan.num_inference_steps), job)
+    steps = service.mode.denoising_steps(request, plan.num_inference_steps)
+    return np.stack([*service.make(pipe, ready, steps, job)])
 
 
 @pytest.fixture(autouse=True)

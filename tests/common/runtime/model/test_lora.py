@@ -319,7 +319,8 @@ def test_lora_toggles_any_number_of_times_and_each_picture_is_that_of_a_fresh_pi
         placed = plan.placement.model_copy(update={"precision": precision})
         pipe = t2v._pipe(MOE, placed, print)
         lora.apply(pipe, plan, CHECKPOINTS[MOE], "nano", print, offline=True)
-        return t2v.make(pipe, Ready(request, plan.model_copy(update={"placement": placed}), {}), 4, Job())
+        ready = Ready(request, plan.model_copy(update={"placement": placed}), {})
+        return np.stack([*t2v.make(pipe, ready, 4, Job())])
 
     t2v.unload()
     fast = made("fast")

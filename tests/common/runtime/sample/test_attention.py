@@ -138,7 +138,7 @@ def clip(engine: Engine[Any]) -> np.ndarray:
     plan = engine.plan(request)
     assert plan.placement is not None
     pipe = engine._pipe(plan.checkpoint, plan.placement, print)
-    return engine.make(pipe, Ready(request, plan, {}), 2, Job())
+    return np.stack([*engine.make(pipe, Ready(request, plan, {}), 2, Job())])
 
 
 def test_mps_a_whole_clip_in_pieces_is_the_same_clip(

@@ -13,6 +13,7 @@ from common.contract import PREVIEW_BYTES
 from common.errors import GpuError, InputError, ResultError, UnavailableError
 from common.runtime.device.seat import seat_of
 from common.runtime.job import Job
+from common.runtime.sample import decode
 
 MOE = "wan2.2-t2v-a14b"
 
@@ -178,13 +179,12 @@ def test_a_failed_job_leaves_the_pipeline_usable(run, t2v, monkeypatch):
 
 
 def test_invalid_numbers_are_an_error_not_a_black_clip(run, t2v, monkeypatch):
-    pipe = pipe_of(t2v)
-    decode = pipe.vae.decode
+    decoded = decode.decoded
 
-    def broken(*args: Any, **values: Any) -> Any:
-        return (decode(*args, **values)[0] * float("nan"),)
+    def broken(*args: Any) -> Iterator[Any]:
+        yield from (piece * float("nan") for piece in decoded(*args))
 
-    monkeypatch.setattr(pipe.vae, "decode", broken)
+    monkeypatch.setattr(decode, "decoded", broken)
     with pytest.raises(ResultError, match="invalid numbers"):
         run()
 

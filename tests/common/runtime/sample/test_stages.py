@@ -32,7 +32,7 @@ def made(engine: Engine[Any], frames: int = 9, **changes: Any) -> np.ndarray:
     })  # fmt: skip
     plan = engine.plan(request).model_copy(update={"placement": PLAIN.model_copy(update=changes)})
     pipe = engine._pipe(plan.checkpoint, plan.placement, print)
-    return engine.make(pipe, Ready(request, plan, {}), 3, Job())
+    return np.stack([*engine.make(pipe, Ready(request, plan, {}), 3, Job())])
 
 
 @pytest.fixture(scope="module")

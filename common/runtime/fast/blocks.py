@@ -1,0 +1,97 @@
+"""Blocks of Wan's transformers in a form that compiles well, and compiled: what they compute stays the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from diffusers.models.transformers.transformer_wan import WanAttnProcessor
+from torch import Tensor
+
+from common.runtime.fast.attention import Attention, Rounded, rotation
+
+VARIANTS = 64
+"""How many forms of a block torch may keep: with and without each LoRA and 8-bit attention, at several sizes."""
+
+
+class SelfAttention(WanAttnProcessor):
+    """Attention of a video to itself by a kernel of choice; that to the prompt is diffusers' own.
+
+    One for all blocks of a transformer: `in_8_bits` says which of the two kernels they all take.
+    """
+
+    def __init__(self, exact: Attention, eight: Rounded | None, turn: Tensor) -> None:
+        super().__init__()
+        self.exact, self.eight, self.turn = exact, eight, turn
+        self.in_8_bits = False
+
+    def __call__(
+        self, attn: Any, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None, rotary_emb: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:  # fmt: skip
+        if encoder_hidden_states is not None or attention_mask is not None or rotary_emb is None:
+            return super().__call__(attn, hidden_states, encoder_hidden_states, attention_mask, rotary_emb)
+        query, key = attn.norm_q(attn.to_q(hidden_states)), attn.norm_k(attn.to_k(hidden_states))
+        value = attn.to_v(hidden_states).unflatten(2, (attn.heads, -1))
+        query, key = (turned(x.unflatten(2, (attn.heads, -1)), *rotary_emb) for x in (query, key))
+        if self.in_8_bits and self.eight is not None:
+            made = self.eight(query, key, value, self.turn)
+        else:
+            made = self.exact(query, key, value)
+        made = made.flatten(2, 3).type_as(query)
+        return attn.to_out[1](attn.to_out[0](made))
+
+
+def turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary embedding of pairs of neighbours, [batch, tokens, heads, dim], without writing every other number."""
+    even = torch.arange(x.shape[-1], device=x.device) % 2 == 0
+    neighbour = x.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)
+    return (x * cos + neighbour * torch.where(even, -sin, sin)).type_as(x)
+
+
+def gelu(gate: Tensor) -> Tensor:
+    """GELU by tanh, as a sigmoid, which is the same: compiled, tanh takes several times as long."""
+    x = gate.float()
+    return (x * torch.sigmoid(1.5957691216057308 * (x + 0.044715 * x * x * x))).to(gate.dtype)
+
+
+def quicken(transformer: Any, exact: Attention, eight: Rounded | None) -> SelfAttention:
+    """Gives every block of a transformer these kernels, and the processor that they share."""
+    turn = rotation(transformer.config.attention_head_dim).to(transformer.device, transformer.dtype)
+    processor = SelfAttention(exact, eight, turn)
+    for block in blocks_of(transformer):
+        block.attn1.set_processor(processor)
+        first = block.ffn.net[0]
+        if getattr(first, "approximate", "") == "tanh":
+            first.gelu = gelu
+    return processor
+
+
+def compiled(transformer: Any) -> None:
+    """Each kind of block is compiled when it runs for the first time, once for all of its kind."""
+    for block in blocks_of(transformer):
+        block.compile(fullgraph=True)
+
+
+def blocks_of(transformer: Any) -> Iterable[Any]:
+    """Its blocks, those of VACE's control branch included."""
+    yield from transformer.blocks
+    yield from getattr(transformer, "vace_blocks", ())
+
+
+def at_step(transformers: Iterable[Any], step: int, steps: int) -> None:
+    """Of `steps`, the first and the last are exact: there 8 bits are seen first."""
+    for processor in {b.attn1.processor for t in transformers for b in blocks_of(t)}:
+        if isinstance(processor, SelfAttention):
+            processor.in_8_bits = 0 < step < steps - 1
+
+
+@contextmanager
+def many_forms() -> Iterator[None]:
+    """In it torch keeps as many compiled forms of a block as there may be; else it would refuse the ninth."""
+    from torch import _dynamo as dynamo  # takes seconds, and most never need it
+
+    with dynamo.config.patch(recompile_limit=VARIANTS, accumulated_recompile_limit=8 * VARIANTS):
+        yield
