@@ -15,7 +15,13 @@ _CPU = Backend(device="cpu", name="a CPU")
 MACHINES = (
     ("Mac, 128 GB", Backend(device="mps", name="a Mac", memory_bytes=107_000_000_000)),
     *((f"ZeroGPU {tier}", zerogpu(tier)) for tier in ZEROGPU_BYTES),
-    ("H100, 80 GB", Backend(device="cuda", name="an H100", memory_bytes=85_017_493_504, capability=(9, 0))),
+    (
+        "H100, 80 GB",
+        Backend(
+            device="cuda", name="an H100", memory_bytes=85_017_493_504, capability=(9, 0), compiles=True,
+            attention="fa3",
+        ),
+    ),
     ("24 GB card", Backend(device="cuda", name="a card", memory_bytes=25_300_000_000, capability=(8, 9))),
     ("CPU, 16 GB", _CPU.model_copy(update={"memory_bytes": 16_000_000_000})),
     ("CPU, 64 GB", _CPU.model_copy(update={"memory_bytes": 64_000_000_000})),
@@ -111,6 +117,7 @@ def _cell(row: Checkpoint, backend: Backend, job: Job) -> str:
 def _ways(placed: Placement) -> list[str]:
     ways = {
         placed.precision["transformer"].replace("float", "fp").replace("bfp", "bf"): True,
+        "compiled": placed.compile != "none",
         "bf16 decode": placed.precision["vae_decode"] == "bfloat16",
         "tiles": placed.tiling,
         "text encoder away": placed.offload == "text_encoder",

@@ -408,7 +408,10 @@ def _bytes(files: Iterable[Path]) -> int:
 def versions() -> dict[str, str]:
     """Versions of what decides how a video looks."""
     found: dict[str, str] = {}
-    for name in ("wan-studio", "torch", "diffusers", "transformers", "peft", "gradio", "spaces"):
+    names = (
+        "wan-studio", "torch", "diffusers", "transformers", "peft", "torchao", "fa3-fwd", "gradio", "spaces",
+    )  # fmt: skip
+    for name in names:
         try:
             found[name] = version(name)
         except PackageNotFoundError:

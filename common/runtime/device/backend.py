@@ -11,6 +11,7 @@ from common.contract import Backend, Device
 from common.placement import precision, zerogpu
 from common.runtime.fast import attention
 from common.settings import SpaceSettings
+from nano.assemble import cache_root
 
 
 def on_zerogpu() -> bool:
@@ -26,13 +27,17 @@ def detect(settings: SpaceSettings, first_checkpoint: str) -> Backend:
         # In segments of fixed size what lies between tensors is lost: TI2V-5B's decode died with 5 GB of 51 unused.
         os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
         card = torch.cuda.get_device_properties(0)
+        capability = (card.major, card.minor)
+        fast = settings.speed != "exact" and attention.compiles(capability)
+        if fast:  # torch's own place for them is emptied with each start of the machine, and anybody's to fill
+            os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_root().with_name("compiled")))
         return Backend(
             device="cuda",
             name=card.name,
             memory_bytes=card.total_memory,
             host_bytes=_ram(),
-            capability=(capability := (card.major, card.minor)),
-            compiles=(fast := settings.speed != "exact" and attention.compiles(capability)),
+            capability=capability,
+            compiles=fast,
             attention="fa3" if fast and attention.has_fa3(capability) else "sdpa",
         )
     if settings.device != "cpu" and torch.backends.mps.is_available():

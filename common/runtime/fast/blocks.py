@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from diffusers.models.transformers.transformer_wan import WanAttnProcessor
@@ -14,6 +15,9 @@ from common.runtime.fast.attention import Attention, Rounded, rotation
 
 VARIANTS = 64
 """How many forms of a block torch may keep: with and without each LoRA and 8-bit attention, at several sizes."""
+
+
+_processors: WeakKeyDictionary[Any, SelfAttention] = WeakKeyDictionary()
 
 
 class SelfAttention(WanAttnProcessor):
@@ -60,7 +64,7 @@ def gelu(gate: Tensor) -> Tensor:
 def quicken(transformer: Any, exact: Attention, eight: Rounded | None) -> SelfAttention:
     """Gives every block of a transformer these kernels, and the processor that they share."""
     turn = rotation(transformer.config.attention_head_dim).to(transformer.device, transformer.dtype)
-    processor = SelfAttention(exact, eight, turn)
+    processor = _processors[transformer] = SelfAttention(exact, eight, turn)
     for block in blocks_of(transformer):
         block.attn1.set_processor(processor)
         first = block.ffn.net[0]
@@ -83,9 +87,9 @@ def blocks_of(transformer: Any) -> Iterable[Any]:
 
 def at_step(transformers: Iterable[Any], step: int, steps: int) -> None:
     """Of `steps`, the first and the last are exact: there 8 bits are seen first."""
-    for processor in {b.attn1.processor for t in transformers for b in blocks_of(t)}:
-        if isinstance(processor, SelfAttention):
-            processor.in_8_bits = 0 < step < steps - 1
+    for transformer in transformers:
+        if transformer in _processors:
+            _processors[transformer].in_8_bits = 0 < step < steps - 1
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from common.catalog import CHECKPOINTS, MAX_PROMPT_TOKENS
 from common.contract import Plan, Preview, Step
-from common.errors import GpuError, ResultError
+from common.errors import GOT_CHARACTERS, GpuError, ResultError
 from common.runtime.device.backend import free_memory, out_of_memory
 from common.runtime.fast import blocks
 from common.runtime.job import Job
@@ -65,6 +65,11 @@ def working(pipe: Any, plan: Plan, segment: int = 0) -> Iterator[None]:
         ):
             yield
     except RuntimeError as error:
+        if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            raise GpuError(
+                "torch.compile failed on this machine; set WAN_SPEED=exact, which goes without it. It said: "
+                + str(error).strip().splitlines()[0][:GOT_CHARACTERS]
+            ) from error
         if not out_of_memory(error):
             raise
         free_memory(pipe.transformer.device.type)

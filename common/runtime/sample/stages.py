@@ -83,7 +83,9 @@ def _without_its_encoder(pipe: Any, placement: Placement) -> Iterator[None]:
 @contextmanager
 def _decoding(vae: Any, placement: Placement) -> Iterator[None]:
     def decode(latents: torch.Tensor, return_dict: bool = True) -> Any:
-        made = torch.cat([*decoded(vae, placement, latents)]).transpose(0, 1)[None].to(vae.dtype)
+        pieces = [*decoded(vae, placement, latents)]
+        made = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+        made = made.transpose(0, 1)[None].to(vae.dtype)
         return DecoderOutput(made) if return_dict else (made,)
 
     with _replaced(vae, decode):

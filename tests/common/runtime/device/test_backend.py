@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -74,3 +75,33 @@ def test_mps_says_in_its_own_words_that_it_has_no_room() -> None:
     assert backend.out_of_memory(apple)
     assert backend.out_of_memory(torch.OutOfMemoryError("CUDA out of memory."))
     assert not backend.out_of_memory(RuntimeError("shapes do not fit"))
+
+
+@pytest.fixture
+def hopper(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = SimpleNamespace(name="NVIDIA H100", total_memory=85_000_000_000, major=9, minor=0)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: card)
+    monkeypatch.setattr(backend.attention, "compiles", lambda capability: capability == (9, 0))
+    monkeypatch.setattr(backend.attention, "has_fa3", lambda capability: capability == (9, 0))
+    for name in ("TORCHINDUCTOR_CACHE_DIR", "PYTORCH_CUDA_ALLOC_CONF"):
+        monkeypatch.setenv(name, "to be put back")
+        monkeypatch.delenv(name)
+
+
+def test_hopper_is_told_to_be_fast_and_keeps_what_it_compiled(
+    hopper: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAN_STUDIO_CACHE", str(tmp_path))
+    found = backend.detect(SpaceSettings(), "wan2.1-t2v-14b")
+    assert (found.compiles, found.attention, found.capability) == (True, "fa3", (9, 0))
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "compiled")
+
+
+def test_who_asks_for_exact_gets_torch_as_it_is(hopper: None) -> None:
+    settings = SpaceSettings.from_env({"WAN_SPEED": "exact"})
+    found = backend.detect(settings, "wan2.1-t2v-14b")
+    assert (found.compiles, found.attention) == (False, "sdpa")
+    assert "TORCHINDUCTOR_CACHE_DIR" not in os.environ
+    with pytest.raises(InputError, match="WAN_SPEED must be exact; got 'slow'"):
+        SpaceSettings.from_env({"WAN_SPEED": "slow"})

@@ -178,6 +178,15 @@ def test_a_failed_job_leaves_the_pipeline_usable(run, t2v, monkeypatch):
     assert np.array_equal(fresh, run().frames)
 
 
+def test_a_compiler_that_fails_is_told_with_the_way_out(run, t2v, monkeypatch):
+    from torch._dynamo.exc import Unsupported
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipe_of(t2v).transformer, "forward", _raise(Unsupported("no C compiler was found")))
+        with pytest.raises(GpuError, match=r"WAN_SPEED=exact.*no C compiler"):
+            run()
+
+
 def test_invalid_numbers_are_an_error_not_a_black_clip(run, t2v, monkeypatch):
     decoded = decode.decoded
 
