@@ -19,8 +19,9 @@ from common.contract import Backend
 from common.errors import WeightsError
 from common.run.service import Ready
 from common.runtime.device.residency import Residency
+from common.runtime.fast import linears
 from common.runtime.job import Job
-from common.runtime.model import load, lora, lora_file, settle, weights
+from common.runtime.model import load, lora, lora_file, weights
 
 MOE = "wan2.2-t2v-a14b"
 KEY = "lightning-2.2-t2v"
@@ -190,7 +191,7 @@ def test_lora_with_biases_works_on_weights_that_are_in_8_bits_already(shared, gi
     for quantized_first in (True, False):
         pipe = load.build("WanPipeline", nano.find("moe"), Backend(), shared)
         steps = [
-            lambda pipe=pipe: settle._quantize(pipe.transformer, Backend()),
+            lambda pipe=pipe: linears.quantize(pipe.transformer, "cpu", products=False),
             lambda pipe=pipe: attach(pipe),
         ]
         for step in steps if quantized_first else reversed(steps):
