@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -144,3 +146,28 @@ def test_products_in_8_bits_leave_the_prompt_and_loras_alone(monkeypatch: pytest
     assert weights and all(".attn2." in name for name in weights)
     assert type(found["blocks.0.attn1.to_q.lora_A.default"]).__name__ == "Parameter"
     assert type(found["proj_out"]).__name__ == "Parameter"
+
+
+def test_a_kernel_of_others_is_followed_by_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It looks through caches, and refuses an import."""
+
+    def flash_attn_func(q: Any, k: Any, v: Any, q_descale: Any = None, k_descale: Any = None, v_descale: Any = None):
+        scales = (q_descale, k_descale, v_descale)
+        if q_descale is not None:
+            q, k, v = (x.float() * s[:, None, :, None] for x, s in zip((q, k, v), scales, strict=True))
+        return attention.plain(q, k, v)
+
+    monkeypatch.setitem(sys.modules, attention.FA3, SimpleNamespace(flash_attn_func=flash_attn_func))
+    torch._dynamo.reset()
+    transformer, given = dense(), asked()
+    with torch.no_grad():
+        (wanted,) = transformer(**given)
+        blocks.quicken(transformer, *attention.fa3())
+        for block in blocks.blocks_of(transformer):
+            block.compile(fullgraph=True, backend="eager")
+        (exact,) = transformer(**given)
+        blocks.at_step([transformer], 1, 3)
+        (rounded,) = transformer(**given)
+    torch._dynamo.reset()
+    assert torch.allclose(exact, wanted, atol=1e-5)
+    assert not torch.equal(rounded, exact) and torch.allclose(rounded, wanted, atol=0.1)
