@@ -26,18 +26,17 @@ import numpy as np
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
+from bench.engine import T2V
 from common import memory
 from common.catalog import CHECKPOINTS
-from common.contract import Device, Plan
+from common.contract import Device
 from common.errors import GpuError
 from common.memory import SCORES, Shape
-from common.modes.t2v import MODE, Request
 from common.placement import MPS_ELEMENTS
 from common.run.service import Ready
 from common.runtime.device import backend as machine
-from common.runtime.engine import Engine, versions
+from common.runtime.engine import versions
 from common.runtime.job import Job
-from common.runtime.reader import Reader
 from common.runtime.sample import selfcheck
 from common.runtime.sample.attention import InPieces, attend
 from common.settings import SpaceSettings
@@ -201,20 +200,11 @@ def decode(device: str, size: Size, room: int) -> dict[str, Any] | None:
     return found
 
 
-class _T2V(Engine[Request]):
-    mode = MODE
-    pipeline = "WanPipeline"
-
-    def inputs(self, request: Request, plan: Plan, reader: Reader) -> dict[str, Any]:
-        """Text is all that there is."""
-        return {}
-
-
 def clip(device: str) -> dict[str, Any]:
     """Wan-Nano's clip on the device and on the CPU: how alike they are, in dB."""
     made: dict[str, Any] = {}
     for settings in (SpaceSettings(device="cpu" if device == "cpu" else ""), SpaceSettings(device="cpu")):
-        engine = _T2V(settings)
+        engine = T2V(settings)
         values = {"prompt": "a red circle moving right on a black background", "seed": 5, "num_inference_steps": 6,
                   "checkpoint": "wan2.1-t2v-14b", "preset": "quality", "num_frames": 9}  # fmt: skip
         request = engine.mode.parse(values)

@@ -9,7 +9,7 @@ from common.catalog import CHECKPOINTS, Checkpoint, Resolution
 from common.contract import Backend, Placement
 from common.memory import Shape
 from common.modes.all import MODES
-from common.placement import ZEROGPU_BYTES, Job, levers, place, possible, precision, usable, zerogpu
+from common.placement import ZEROGPU_BYTES, Job, levers, place, possible, precision, quick, usable, zerogpu
 
 _CPU = Backend(device="cpu", name="a CPU")
 MACHINES = (
@@ -88,6 +88,7 @@ def backends_markdown() -> str:
         "For models": [f"{usable(m) / 1e9:.0f} GB" for _, m in MACHINES],
         "Transformer, text encoder": [precision("transformer", m.device) for _, m in MACHINES],
         "VAE, CLIP": [precision("vae", m.device) for _, m in MACHINES],
+        "Compiled, and in 8 bits, first": ["yes" if quick(row, m) else "no" for _, m in MACHINES],
         "To fit, in this order": ["; ".join(levers(row, m)) for _, m in MACHINES],
     }
     lines = [

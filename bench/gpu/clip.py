@@ -14,11 +14,11 @@ import numpy as np
 import torch
 
 from bench import full_size
+from bench.engine import T2V
 from common.catalog import CHECKPOINTS, MAX_PROMPT_TOKENS
 from common.contract import Event, PresetName, Stage, Step
 from common.media.write import write_video
 from common.modes.t2v import MODE
-from common.runtime.engine import Engine
 from common.runtime.sample import generate
 from common.settings import SpaceSettings
 
@@ -41,13 +41,6 @@ CASES = (
 )
 
 
-class _T2V(Engine[Any]):
-    mode, pipeline = MODE, "WanPipeline"
-
-    def inputs(self, request: Any, plan: Any, reader: Any) -> dict[str, Any]:
-        return {}
-
-
 def measure() -> list[dict[str, Any]]:
     """A row for each case and way; of a fast one the second clip counts, for the first one loads and compiles."""
     rows: list[dict[str, Any]] = []
@@ -65,7 +58,7 @@ def measure() -> list[dict[str, Any]]:
 
 
 def _studio(case: Case) -> dict[str, Any]:
-    engine = _T2V(SpaceSettings(weights="wan"))
+    engine = T2V(SpaceSettings(weights="wan"))
     width, height, frames = case.size
     request = MODE.parse({
         "prompt": PROMPT, "checkpoint": case.checkpoint, "preset": case.preset, "width": width, "height": height,
@@ -101,7 +94,7 @@ def _stock(case: Case, root: Path) -> dict[str, Any]:
     from common.runtime.device.residency import Residency
     from common.runtime.model import load, lora, weights
 
-    engine = _T2V(SpaceSettings(weights="wan"))
+    engine = T2V(SpaceSettings(weights="wan"))
     row, (width, height, frames) = CHECKPOINTS[case.checkpoint], case.size
     pipe = load.build(
         "WanPipeline", weights.resolve(row, "wan", print), engine.backend, Residency("cuda"), weights="wan"

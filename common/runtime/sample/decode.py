@@ -58,7 +58,7 @@ def pictures(vae: Any, placement: Placement, latents: Tensor) -> Iterator[Pictur
         if not piece.is_whole():
             break
         yield piece.pictures()
-        given += 1
+        given += len(piece.bytes_)
     else:
         return
     if placement.precision["vae_decode"] == "float32":
@@ -66,11 +66,13 @@ def pictures(vae: Any, placement: Placement, latents: Tensor) -> Iterator[Pictur
     exact = placement.model_copy(
         update={"precision": {**placement.precision, "vae_decode": "float32"}, "compile": "none"}
     )
-    for number, piece in enumerate(_one_ahead(decoded(vae, exact, latents))):
+    for piece in _one_ahead(decoded(vae, exact, latents)):
         if not piece.is_whole():
             raise _invalid()
-        if number >= given:
-            yield piece.pictures()
+        # They may come in other pieces: on a card this is diffusers' own decoder, which makes all at once.
+        if len(missing := piece.pictures()[given:]):
+            yield missing
+        given = max(0, given - len(piece.bytes_))
 
 
 @dataclass(frozen=True)
