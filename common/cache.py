@@ -87,7 +87,8 @@ def whole(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{secrets.token_hex(4)}.part")
     try:
-        yield part
+        with holding([str(part)]):  # what comes next into it may take minutes: a clip is decoded meanwhile
+            yield part
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

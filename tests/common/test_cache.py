@@ -52,6 +52,16 @@ def test_what_is_written_just_now_stays_whatever_its_size(tmp_path: Path) -> Non
     assert cache.sweep(tmp_path, Budgets(cache_bytes=1)) == 0 and young.exists()
 
 
+def test_what_is_written_slowly_stays_too(tmp_path: Path) -> None:
+    """The mp4 is open while its clip is decoded, which takes minutes where a machine is slow."""
+    target = tmp_path / "a" / "result.mp4"
+    with cache.whole(target) as part:
+        part.write_bytes(b"the first frames")
+        os.utime(part, (time.time() - 99 * HOUR,) * 2)
+        assert cache.sweep(tmp_path, Budgets(cache_bytes=1)) == 0
+    assert target.read_bytes() == b"the first frames" and not cache.held(part)
+
+
 def test_what_an_app_shows_as_long_as_it_runs_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The examples of a page lie in the cache from its start, and are clicked on days later."""
     from common.modes.all import MODES
