@@ -22,7 +22,7 @@ OURS = "fp16 compiled"
 
 
 def factors(seen: dict[str, Any]) -> dict[str, Any]:
-    """Of seconds by the rates of plain diffusers: forwards, what a LoRA adds to one, and decodes by VAE."""
+    """Of seconds by the rates of plain diffusers: forwards, and decodes by VAE."""
     dense, rate = CHECKPOINTS["wan2.1-t2v-14b"].architecture, cost.rates("cuda").tflops * 1e12
     forward = {
         (row["way"], tuple(row["size"])): row["ms"] / 1000 for row in seen["forward"]["rows"] if row["size"]
@@ -32,9 +32,6 @@ def factors(seen: dict[str, Any]) -> dict[str, Any]:
         each = [ms * rate / cost.forward_flops(dense, *size) for (name, size), ms in forward.items() if name == way]
         return round(statistics.mean(each), 2)
 
-    lora = [
-        ms / forward[WAYS["exact"], size] for (name, size), ms in forward.items() if name == f"{WAYS['exact']}, LoRA"
-    ]
     stock = {tuple(r["size"]): r["seconds"] for r in seen["decode"]["rows"] if r["way"] == "stock fp32"}
     decode: dict[str, list[float]] = {}
     for row in (r for r in seen["decode"]["rows"] if r["way"] == OURS):
@@ -42,7 +39,6 @@ def factors(seen: dict[str, Any]) -> dict[str, Any]:
         decode.setdefault(str(spatial), []).append(row["seconds"] / stock[tuple(row["size"])])
     return {
         "compiled_factors": {name: gain(way) for name, way in WAYS.items()},
-        "compiled_lora_factor": round(statistics.mean(lora), 2),
         "compiled_decode_factors": {s: round(statistics.mean(each), 2) for s, each in decode.items()},
     }
 

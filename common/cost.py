@@ -113,7 +113,6 @@ def seconds(
         exact = min(work.exact, work.forwards)
         count = factors["exact"] * exact + factors[rounded] * (work.forwards - exact)
         each = forward_flops(a, *size, work.references) / (rate.tflops * 1e12)
-        each *= _number("compiled_lora_factor") if work.lora else 1
     else:
         each = forward_flops(a, *size, work.references) / (rate.tflops * 1e12)
         each *= _number("unfused_lora_factor") if work.lora else 1

@@ -119,7 +119,7 @@ def denoise(
     if a.face_adapters or a.audio_injectors:
         each += 4 * a.dim  # what the last one made stands beside the blocks that follow
     if lora:  # what it adds to a layer's output stands beside that
-        each += 3 * a.dim + 3.6 * a.ffn if compiled else 2.4 * a.dim
+        each += 2.4 * a.dim
     if a.spatial == 16:
         each += 36 * a.dim  # `expand_timesteps`: an embedding of the timestep for every token
     if a.control_layers:

@@ -204,6 +204,8 @@ def _host(checkpoint: Checkpoint, backend: Backend, choice: _Choice) -> float:
     plain = _weights(checkpoint, backend, _Choice())
     waits = plain["transformer"] if choice.fp8 or choice.offload == "group" else 0
     waits += memory.BYTES["float32"] * memory.parameters(checkpoint.architecture)["audio_encoder"]
+    if choice.compile and checkpoint.loras:  # they are part of the weights, and these as they were are kept
+        waits += memory.BYTES["float8"] * memory.in_blocks(checkpoint.architecture) * checkpoint.architecture.experts
     return waits + (plain["text_encoder"] if choice.offload != "none" else 0)
 
 
@@ -304,10 +306,11 @@ def _stages(checkpoint: Checkpoint, backend: Backend, job: Job, choice: _Choice)
     if law := checkpoint.segments:
         decoded = replace(shape, num_frames=shape.num_frames + law.motion)
     cached = later + videos + full * memory.cache(a, shape)
+    beside = bool(checkpoint.loras) and not choice.compile  # compiled, they are part of the weights
     stages = {
         "text": first + memory.TEXT_BYTES,
         "denoise": cached
-        + more * full * memory.denoise(a, shape, lora=bool(checkpoint.loras), compiled=choice.compile)
+        + more * full * memory.denoise(a, shape, lora=beside, compiled=choice.compile)
         + scores,
         "decode": cached + more * memory.decode(a, decoded, choice.decode, tiled=choice.tiling),
     }

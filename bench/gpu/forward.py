@@ -8,6 +8,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,12 +19,13 @@ from torch import Tensor
 from bench import full_size
 from common.catalog import CHECKPOINTS
 from common.contract import Backend, Placement
-from common.runtime.fast import attention, blocks
+from common.runtime.fast import attention, blocks, merged
 from common.runtime.model.settle import settle
 
 CHECKPOINT = "wan2.1-t2v-14b"
 SIZES = ((832, 480, 81), (1280, 720, 81))
 RANK = 128
+LORA = [("default", 1.0)]
 PLAIN = Placement(precision={"transformer": "bfloat16"}, peak_bytes=0, weight_bytes=0)
 TARGETS = ["to_q", "to_k", "to_v", "to_out.0", "ffn.net.0.proj", "ffn.net.2"]
 
@@ -75,11 +77,11 @@ def measure() -> list[dict[str, Any]]:
     settle(SimpleNamespace(transformer=transformer, transformer_2=None), placed, backend)
     rows.append({"way": "settle", "size": [], "seconds": round(time.monotonic() - began, 1)})
     way("and 8-bit products")
-    transformer.enable_adapters()
-    way("and 8-bit products, LoRA", SIZES[:1])
-    transformer.disable_adapters()
-    rows[-1]["toggle_seconds"] = _toggle(transformer, given[SIZES[0]])
+    rows.append({"way": "toggle", "size": [], "seconds": _toggle(transformer)})
     print(json.dumps(rows[-1]), flush=True)
+    merged.put(transformer, LORA)
+    way("and 8-bit products, LoRA", SIZES[:1])
+    merged.put(transformer, [])
     blocks.at_step([transformer], 1, 3)
     if kernel:
         way("and 8-bit attention")
@@ -136,17 +138,14 @@ def _once(work: Callable[[], Tensor]) -> tuple[float, Tensor]:
     return time.monotonic() - began, made
 
 
-def _toggle(transformer: Any, given: dict[str, Any]) -> float:
-    """Seconds that a forward takes longer, the more of two, when the LoRA has just been switched on or off."""
-    with torch.no_grad(), blocks.many_forms():
-        found: list[float] = []
-        for switch in (transformer.enable_adapters, transformer.disable_adapters):
-            began = time.monotonic()
-            switch()
-            switched = time.monotonic() - began
-            first, second = (_once(lambda: transformer(**given)[0])[0] for _ in range(2))
-            found.append(switched + first - second)
-    return round(max(found), 2)
+def _toggle(transformer: Any) -> list[float]:
+    """Seconds in which the LoRA becomes part of the weights, and in which they are again what they were."""
+    return [round(_once(partial(_put, transformer, adapters))[0], 2) for adapters in (LORA, [])]
+
+
+def _put(transformer: Any, adapters: list[tuple[str, float]]) -> Tensor:
+    merged.put(transformer, adapters)
+    return torch.empty(0)
 
 
 def _profile(transformer: Any, given: dict[str, Any]) -> dict[str, float]:

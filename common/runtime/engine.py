@@ -317,7 +317,7 @@ class Engine(ABC, Generic[Asked]):
             waiting = settle.waiting(placed)
             pipe = load.build(pipeline, folder, self.backend, self.seat.residency, waiting, kind, other)
             if other is None:
-                if waiting:
+                if waiting or placed.compile != "none":
                     self._attach_all(pipe, checkpoint, say)
                 settle.settle(pipe, placed, self.backend)
             if self.backend.gpu_size is None:  # on ZeroGPU only a worker has a GPU to encode with

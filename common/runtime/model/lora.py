@@ -12,7 +12,8 @@ from weakref import WeakKeyDictionary
 from common.catalog import LORAS, Checkpoint, Target, Weights
 from common.contract import Plan
 from common.errors import WeightsError
-from common.runtime.model import lora_file
+from common.runtime.fast import merged
+from common.runtime.model import load, lora_file
 from common.runtime.model import weights as found
 from common.runtime.model.lora_file import Header
 from common.runtime.model.weights import Say
@@ -49,7 +50,12 @@ def apply(
             scales.append(scale)
             for remark in _remarks.get(getattr(pipe, target), {}).get(names[-1], []):
                 say(remark)
-    if names:
+    merging = [t for t in load.transformers(pipe) if merged.kept(t)]
+    for transformer in merging:
+        known = getattr(transformer, "peft_config", {})
+        own = [(name, scale) for name, scale in zip(names, scales, strict=True) if name in known]
+        merged.put(transformer, own)
+    if names and not merging:
         pipe.enable_lora()
         pipe.set_adapters(names, scales)
     elif any(has_adapters(pipe)):

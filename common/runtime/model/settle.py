@@ -9,7 +9,7 @@ import torch
 
 from common.contract import Backend, Placement
 from common.errors import WeightsError
-from common.runtime.fast import attention, blocks, linears
+from common.runtime.fast import attention, blocks, linears, merged
 from common.runtime.model.load import TRANSFORMERS
 from common.runtime.model.move import move
 
@@ -46,6 +46,8 @@ def settle(pipe: Any, placement: Placement, backend: Backend) -> None:
             fa3 = placement.attention == "fa3-8-bit"
             blocks.quicken(transformer, *(attention.fa3() if fa3 else (attention.plain, None)))
             blocks.compiled(transformer)
+            if getattr(transformer, "peft_config", None):
+                merged.keep(transformer)
     if placement.offload == "group":
         _group(pipe.text_encoder, backend.device, "leaf_level")
 

@@ -19,7 +19,7 @@ from common.contract import Backend
 from common.errors import WeightsError
 from common.run.service import Ready
 from common.runtime.device.residency import Residency
-from common.runtime.fast import linears
+from common.runtime.fast import blocks, linears, merged
 from common.runtime.job import Job
 from common.runtime.model import load, lora, lora_file, weights
 
@@ -191,7 +191,7 @@ def test_lora_with_biases_works_on_weights_that_are_in_8_bits_already(shared, gi
     for quantized_first in (True, False):
         pipe = load.build("WanPipeline", nano.find("moe"), Backend(), shared)
         steps = [
-            lambda pipe=pipe: linears.quantize(pipe.transformer, "cpu", products=False),
+            lambda pipe=pipe: linears.quantize(pipe.transformer, "cpu"),
             lambda pipe=pipe: attach(pipe),
         ]
         for step in steps if quantized_first else reversed(steps):
@@ -307,8 +307,12 @@ def test_lora_for_two_experts_on_a_model_of_one_is_an_error(shared):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("form", ["float32", "float8"])
-def test_lora_toggles_any_number_of_times_and_each_picture_is_that_of_a_fresh_pipeline(form, t2v):
+@pytest.mark.parametrize(("form", "compile_"), [("float32", "none"), ("float8", "none"), ("float32", "blocks")])
+def test_lora_toggles_any_number_of_times_and_each_picture_is_that_of_a_fresh_pipeline(
+    form, compile_, t2v, monkeypatch
+):
+    monkeypatch.setattr(blocks, "compiled", lambda _: None)  # takes minutes on a CPU; see tests/…/fast
+
     def made(preset: str) -> np.ndarray:
         request = t2v.mode.parse({
             "prompt": "a red circle moving right", "checkpoint": MOE, "preset": preset, "num_frames": 1,
@@ -317,8 +321,9 @@ def test_lora_toggles_any_number_of_times_and_each_picture_is_that_of_a_fresh_pi
         plan = t2v.plan(request)
         assert plan.placement is not None
         precision = plan.placement.precision | {"transformer": form}
-        placed = plan.placement.model_copy(update={"precision": precision})
+        placed = plan.placement.model_copy(update={"precision": precision, "compile": compile_})
         pipe = t2v._pipe(MOE, placed, print)
+        assert merged.kept(pipe.transformer) == (compile_ != "none")
         lora.apply(pipe, plan, CHECKPOINTS[MOE], "nano", print, offline=True)
         ready = Ready(request, plan.model_copy(update={"placement": placed}), {})
         return np.stack([*t2v.make(pipe, ready, 4, Job())])
