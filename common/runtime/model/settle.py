@@ -37,12 +37,13 @@ def settle(pipe: Any, placement: Placement, backend: Backend) -> None:
         if planned and not _in_8_bits(transformer):
             # ZeroGPU lends its GPU later: what is made now is made on the CPU, and packed.
             device = "cpu" if backend.gpu_size else backend.device
-            linears.quantize(transformer, device, products=placement.compile != "none")
+            linears.quantize(transformer, device)
         if placement.offload == "group":
             _group(transformer, backend.device, "block_level")
         elif waiting(placement):
             move(transformer, backend.device)
         if placement.compile != "none":
+            linears.multiply(transformer)
             fa3 = placement.attention == "fa3-8-bit"
             blocks.quicken(transformer, *(attention.fa3() if fa3 else (attention.plain, None)))
             blocks.compiled(transformer)

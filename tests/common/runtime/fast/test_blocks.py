@@ -132,18 +132,30 @@ def test_a_block_is_one_graph_for_all_of_its_kind_with_a_lora_too(
 
 
 def test_products_in_8_bits_leave_the_prompt_and_loras_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are torchao's own, though weights that came in 8 bits (`deploy bake --fp8`) get them too."""
+    from torchao.quantization import Float8DynamicActivationFloat8WeightConfig, PerRow, quantize_
+
     monkeypatch.setattr("torchao.quantization.quant_api._check_hardware_support", lambda *_: None)
     transformer = dense().bfloat16()
     transformer.add_adapter(LoraConfig(r=16, target_modules=["to_q"]))
-    linears.quantize(transformer, "cpu", products=True)
-    found = {n: m.weight for n, m in transformer.named_modules() if isinstance(m, torch.nn.Linear)}
-
-    def both(name: str) -> bool:
-        return getattr(found[name], "act_quant_kwargs", None) is not None
-
-    assert both("blocks.0.attn1.to_q.base_layer") and both("blocks.1.ffn.net.2")
-    weights = [name for name in found if type(found[name]).__name__ == "Float8Tensor" and not both(name)]
-    assert weights and all(".attn2." in name for name in weights)
+    name = "blocks.0.attn1.to_q.base_layer"
+    own = torch.nn.Sequential(torch.nn.Linear(128, 128)).bfloat16()
+    own[0].weight.data = transformer.get_submodule(name).weight.data.clone()
+    quantize_(own, Float8DynamicActivationFloat8WeightConfig(granularity=PerRow(), set_inductor_config=False))
+    linears.quantize(transformer, "cpu")
+    linears.multiply(transformer)
+    found: dict[str, Any] = {
+        n: m.weight for n, m in transformer.named_modules() if isinstance(m, torch.nn.Linear)
+    }
+    made, wanted = found[name], own[0].weight
+    assert torch.equal(made.qdata, wanted.qdata) and torch.equal(made.scale, wanted.scale)
+    assert (made.act_quant_kwargs, made.mm_config, made.block_size) == (
+        wanted.act_quant_kwargs, wanted.mm_config, wanted.block_size,
+    )  # fmt: skip
+    both = {n for n, w in found.items() if getattr(w, "act_quant_kwargs", None) is not None}
+    assert both and "blocks.1.ffn.net.2" in both and not any(".attn2." in n for n in both)
+    alone = {n for n, w in found.items() if type(w).__name__ == "Float8Tensor"} - both
+    assert alone and all(".attn2." in n for n in alone)
     assert type(found["blocks.0.attn1.to_q.lora_A.default"]).__name__ == "Parameter"
     assert type(found["proj_out"]).__name__ == "Parameter"
 

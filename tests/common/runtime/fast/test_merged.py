@@ -107,7 +107,7 @@ def test_in_8_bits_they_are_as_near_as_8_bits_are(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("torchao.quantization.quant_api._check_hardware_support", lambda *_: None)
     transformer = made(torch.bfloat16)
     wanted = with_peft(transformer, ("fast", 1.0))
-    linears.quantize(transformer, "cpu", products=False)
+    linears.quantize(transformer, "cpu")
     beside = with_peft(transformer, ("fast", 1.0))
     plain = out(transformer)
     merged.keep(transformer)
