@@ -18,8 +18,9 @@ from torch import Tensor
 from torch.nn import functional
 
 Attention = Callable[[Tensor, Tensor, Tensor], Tensor]
-Rounded = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
-"""Attention in 8 bits: the fourth is what query and key are turned by, [dim, dim]; see `rotation`."""
+Rounded = Callable[[Tensor, Tensor, Tensor, Tensor, tuple[Tensor, Tensor]], Tensor]
+"""Attention in 8 bits: the fourth is what query and key are turned by, [dim, dim] (see `rotation`), the last how long
+a query and a key may be at the most, one number each (see `longest`)."""
 
 FA3 = "fa3_fwd_interface"
 HOPPER = (9, 0)
@@ -59,27 +60,43 @@ def fa3() -> tuple[Attention, Rounded]:
     def exact(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         return _first(kernel(query, key, value))
 
-    def rounded(query: Tensor, key: Tensor, value: Tensor, turn: Tensor) -> Tensor:
-        (q, k, v), (of_q, of_k, of_v) = in_8_bits(query, key, value, turn)
+    def rounded(
+        query: Tensor, key: Tensor, value: Tensor, turn: Tensor, most: tuple[Tensor, Tensor]
+    ) -> Tensor:
+        (q, k, v), (of_q, of_k, of_v) = in_8_bits(query, key, value, turn, most)
         return _first(kernel(q, k, v, q_descale=of_q, k_descale=of_k, v_descale=of_v)).to(query.dtype)
 
     return exact, rounded
 
 
-def in_8_bits(query: Tensor, key: Tensor, value: Tensor, turn: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+def longest(norm: Any) -> Tensor:
+    """No part of what an RMSNorm gives is longer: before its weight the mean of the squares is one."""
+    return norm.weight.float().abs().amax() * math.sqrt(norm.weight.numel())
+
+
+def in_8_bits(
+    query: Tensor, key: Tensor, value: Tensor, turn: Tensor, most: tuple[Tensor, Tensor]
+) -> tuple[list[Tensor], list[Tensor]]:
     """The three in 8 bits, and what each is to be multiplied with, [batch, heads].
 
     A mean that all keys have in common changes no softmax, and a rotation of query and key no product; without the
-    one and with the other no channel stands out, and less is lost (SageAttention, QuaRot).
+    one and with the other no channel stands out, and less is lost (SageAttention, QuaRot). No number of a vector is
+    larger than the vector is long: so their scales are known without a look at them, and as 8 bits have an exponent,
+    wide ones lose nothing.
     """
-    turned = (query @ turn, (key - key.mean(1, keepdim=True)) @ turn, value)
-    pairs = [_rounded(x) for x in turned]
-    return [x for x, _ in pairs], [scale for _, scale in pairs]
+    of_q, of_k = most[0] / LARGEST, 2 * most[1] / LARGEST  # a key without the mean is at most twice as long
+    turned = key @ turn
+    eight = [query @ turn / of_q, (turned - turned.mean(1, keepdim=True)) / of_k]
+    v, of_v = _rounded(value)
+    scales = [scale.expand(of_v.shape).contiguous() for scale in (of_q, of_k)]
+    return [*(x.to(torch.float8_e4m3fn) for x in eight), v], [*scales, of_v]
 
 
-def emulated_in_8_bits(query: Tensor, key: Tensor, value: Tensor, turn: Tensor) -> Tensor:
+def emulated_in_8_bits(
+    query: Tensor, key: Tensor, value: Tensor, turn: Tensor, most: tuple[Tensor, Tensor]
+) -> Tensor:
     """What `fa3` gives in 8 bits, where there is no such kernel: all scores at once, in float32."""
-    eight, scales = in_8_bits(query, key, value, turn)
+    eight, scales = in_8_bits(query, key, value, turn, most)
     q, k, v = (x.float() * s[:, None, :, None] for x, s in zip(eight, scales, strict=True))
     scores = torch.einsum("bqhd,bkhd->bhqk", q, k) / math.sqrt(q.shape[-1])
     weights = (scores - scores.amax(-1, keepdim=True)).exp()

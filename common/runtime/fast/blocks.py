@@ -11,7 +11,7 @@ import torch
 from diffusers.models.transformers.transformer_wan import WanAttnProcessor
 from torch import Tensor
 
-from common.runtime.fast.attention import Attention, Rounded, rotation
+from common.runtime.fast.attention import Attention, Rounded, longest, rotation
 
 VARIANTS = 64
 """How many forms of a block torch may keep: with and without each LoRA and 8-bit attention, at several sizes."""
@@ -41,7 +41,7 @@ class SelfAttention(WanAttnProcessor):
         value = attn.to_v(hidden_states).unflatten(2, (attn.heads, -1))
         query, key = (turned(x.unflatten(2, (attn.heads, -1)), *rotary_emb) for x in (query, key))
         if self.in_8_bits and self.eight is not None:
-            made = self.eight(query, key, value, self.turn)
+            made = self.eight(query, key, value, self.turn, (longest(attn.norm_q), longest(attn.norm_k)))
         else:
             made = self.exact(query, key, value)
         made = made.flatten(2, 3).type_as(query)

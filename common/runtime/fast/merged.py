@@ -1,7 +1,7 @@
 """LoRAs as part of compiled blocks' weights: a forward costs nothing more, and is one graph with them and without.
 
-The weights as they were loaded wait in the machine's own memory, and each sum begins with them: nothing drifts, and
-without LoRAs they come back to the last bit.
+The weights as they were loaded wait in the machine's own memory, and come back to the last bit before another sum
+begins: nothing drifts.
 """
 
 from __future__ import annotations
@@ -46,11 +46,12 @@ def put(transformer: Any, adapters: Sequence[tuple[str, float]]) -> None:
     state, wanted = _states[transformer], tuple(adapters)
     if wanted == state.now:
         return
+    changed = bool(state.now)
     state.now = (("half done", 0.0),)  # whatever happens: the next one begins with the weights that were kept
     for name, layer in _layers(transformer):
-        parts = _parts(layer)
-        for part, home in zip(parts, state.homes[name], strict=True):
-            part.copy_(home, non_blocking=True)
+        if changed:
+            for part, home in zip(_parts(layer), state.homes[name], strict=True):
+                part.copy_(home, non_blocking=True)
         mine = [(adapter, scale) for adapter, scale in wanted if adapter in layer.lora_A]
         if mine:
             _add(layer, mine)

@@ -20,6 +20,11 @@ def inputs(tokens: int = 300, seen: int = 300, dim: int = 64) -> tuple[torch.Ten
     return query, key + 4 * torch.randn(1, 1, 3, dim, generator=one), value
 
 
+def most(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """How long they are, with room for as much again."""
+    return 2 * query.norm(dim=-1).amax(), 2 * key.norm(dim=-1).amax()
+
+
 def error(made: torch.Tensor, wanted: torch.Tensor) -> float:
     return float((made - wanted).norm() / wanted.norm())
 
@@ -29,14 +34,30 @@ def test_8_bits_are_near(seen: int) -> None:
     given = inputs(seen=seen)
     wanted = attention.plain(*given)
     assert wanted.shape == given[0].shape
-    assert 0 < error(attention.emulated_in_8_bits(*given, attention.rotation(64)), wanted) < 0.1
+    assert 0 < error(attention.emulated_in_8_bits(*given, attention.rotation(64), most(*given)), wanted) < 0.1
 
 
 def test_without_the_rotation_more_is_lost() -> None:
     given = inputs()
     wanted = attention.plain(*given)
-    turned, plain = (attention.emulated_in_8_bits(*given, m) for m in (attention.rotation(64), torch.eye(64)))
+    ways = attention.rotation(64), torch.eye(64)
+    turned, plain = (attention.emulated_in_8_bits(*given, m, most(*given)) for m in ways)
     assert error(plain, wanted) > 1.1 * error(turned, wanted)
+
+
+@pytest.mark.parametrize("weight", [0.01, 1.0, 40.0])
+def test_no_vector_is_too_long_for_its_scale(weight: float) -> None:
+    norm = torch.nn.RMSNorm(4 * 64)
+    norm.weight.data = weight * torch.randn(4 * 64, generator=torch.Generator().manual_seed(1))
+    one = torch.zeros(1, 8, 4 * 64)
+    one[:, :, norm.weight.abs().argmax()] = torch.tensor([1.0, -1, 1, 1, 1, 1, 1, -1])  # all there is in one channel
+    given = norm(one).unflatten(2, (4, 64)).detach()
+    limit = attention.longest(norm).detach()
+    assert torch.isclose(given.norm(dim=-1).amax(), limit, rtol=1e-3)
+    turn = torch.eye(64)  # nothing is spread: the worst that can be
+    eight, scales = attention.in_8_bits(given, given, given, turn, (limit, limit))
+    for x, scale, wanted in zip(eight, scales, (given, given - given.mean(1, keepdim=True), given), strict=True):
+        assert torch.allclose(x.float() * scale[:, None, :, None], wanted, rtol=0.07)
 
 
 @pytest.mark.parametrize("size", [64, 128, 24])
@@ -58,7 +79,7 @@ def test_the_kernel_is_given_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setitem(sys.modules, attention.FA3, SimpleNamespace(flash_attn_func=flash_attn_func))
     exact, rounded = attention.fa3()
-    made = rounded(query, key, value, attention.rotation(64))
+    made = rounded(query, key, value, attention.rotation(64), most(query, key, value))
     assert error(made, attention.plain(query, key, value)) < 0.1
     assert torch.equal(exact(query, key, value), attention.plain(query, key, value))
     assert {asked[n].dtype for n in "qkv"} == {torch.float8_e4m3fn}
