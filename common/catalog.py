@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from common.shortcuts import Shortcuts
 from common.speech import CLIPS, NANO_CLIPS
 
 Weights = Literal["nano", "wan"]
@@ -230,6 +231,7 @@ class Preset:
     loras: tuple[str, ...] = ()
     note: str = ""
     dmd_denoising_steps: tuple[int, ...] = ()
+    shortcuts: Shortcuts | None = None
 
 
 @dataclass(frozen=True)
@@ -480,8 +482,15 @@ class Checkpoint:
         return min(steps, self.nano_steps) if weights == "nano" else steps
 
 
-def _quality(cfg: float, shift: float, cfg_2: float | None = None, steps: int = 30) -> Preset:
-    return Preset(steps, cfg, shift, guidance_scale_2=cfg_2)
+def _quality(
+    cfg: float, shift: float, cfg_2: float | None = None, steps: int = 30, shortcuts: Shortcuts | None = None
+) -> Preset:
+    return Preset(steps, cfg, shift, guidance_scale_2=cfg_2, shortcuts=shortcuts)
+
+
+_REUSING: Final = Shortcuts()
+_UNGUIDED: Final = Shortcuts(residual_diff_threshold=None)
+"""VACE's, whose blocks the step cache would have compiled one by one."""
 
 
 def _lightning(lora: str, shift: float = 5.0, *, moe: bool = False, note: str = "") -> Preset:
@@ -509,14 +518,17 @@ CHECKPOINTS: Final[Mapping[str, Checkpoint]] = {
             key="wan2.1-t2v-14b", name="Wan 2.1 T2V-14B", generation="2.1",
             repo="Wan-AI/Wan2.1-T2V-14B-Diffusers", kind="dense", architecture=_14B,
             resolutions=R480 + R720, fps=16, num_frames=81, upstream_steps=50,
-            presets={"fast": _lightning("lightning-2.1-t2v"), "quality": _quality(5.0, 5.0)},
+            presets={"fast": _lightning("lightning-2.1-t2v"), "quality": _quality(5.0, 5.0, shortcuts=_REUSING)},
         ),
         Checkpoint(
             key="wan2.2-t2v-a14b", name="Wan 2.2 T2V-A14B (MoE)", generation="2.2",
             repo="Wan-AI/Wan2.2-T2V-A14B-Diffusers", kind="moe", architecture=_A14B_T2V,
             resolutions=R480 + R720, fps=16, num_frames=81, upstream_steps=40,
             boundary_ratio=0.875, gpu_size="xlarge", published=FP32_EXPERTS,
-            presets={"fast": _lightning("lightning-2.2-t2v", moe=True), "quality": _quality(4.0, 12.0, 3.0)},
+            presets={
+                "fast": _lightning("lightning-2.2-t2v", moe=True),
+                "quality": _quality(4.0, 12.0, 3.0, shortcuts=_REUSING),
+            },
         ),
         Checkpoint(
             key="wan2.2-ti2v-5b", name="Wan 2.2 TI2V-5B", generation="2.2",
@@ -528,13 +540,13 @@ CHECKPOINTS: Final[Mapping[str, Checkpoint]] = {
             key="wan2.1-i2v-14b-480p", name="Wan 2.1 I2V-14B-480P", generation="2.1",
             repo="Wan-AI/Wan2.1-I2V-14B-480P-Diffusers", kind="i2v-clip", architecture=_I2V_14B,
             resolutions=R480, fps=16, num_frames=81, upstream_steps=40, negative_prompt=_STILL_CAMERA,
-            presets={"fast": _lightning("lightning-2.1-i2v"), "quality": _quality(5.0, 3.0)},
+            presets={"fast": _lightning("lightning-2.1-i2v"), "quality": _quality(5.0, 3.0, shortcuts=_REUSING)},
         ),
         Checkpoint(
             key="wan2.1-i2v-14b-720p", name="Wan 2.1 I2V-14B-720P", generation="2.1",
             repo="Wan-AI/Wan2.1-I2V-14B-720P-Diffusers", kind="i2v-clip", architecture=_I2V_14B,
             resolutions=R720, fps=16, num_frames=81, upstream_steps=40, negative_prompt=_STILL_CAMERA,
-            presets={"fast": _lightning("lightning-2.1-i2v"), "quality": _quality(5.0, 5.0)},
+            presets={"fast": _lightning("lightning-2.1-i2v"), "quality": _quality(5.0, 5.0, shortcuts=_REUSING)},
         ),
         Checkpoint(
             key="wan2.2-i2v-a14b", name="Wan 2.2 I2V-A14B (MoE)", generation="2.2",
@@ -546,7 +558,7 @@ CHECKPOINTS: Final[Mapping[str, Checkpoint]] = {
                     "lightning-2.2-i2v", moe=True,
                     note="Lightning for Wan 2.2 I2V is softer than for Wan 2.1; use Quality for fine detail.",
                 ),
-                "quality": _quality(3.5, 5.0, 3.5),
+                "quality": _quality(3.5, 5.0, 3.5, shortcuts=_REUSING),
             },
         ),
         Checkpoint(
@@ -558,7 +570,7 @@ CHECKPOINTS: Final[Mapping[str, Checkpoint]] = {
                     "lightning-2.1-i2v",
                     note="Experimental: this Lightning LoRA was trained for I2V, not for a last frame.",
                 ),
-                "quality": _quality(5.5, 16.0),
+                "quality": _quality(5.5, 16.0, shortcuts=_REUSING),
             },
         ),
         Checkpoint(
@@ -571,7 +583,7 @@ CHECKPOINTS: Final[Mapping[str, Checkpoint]] = {
             key="wan2.1-vace-14b", name="Wan 2.1 VACE-14B", generation="2.1",
             repo="Wan-AI/Wan2.1-VACE-14B-diffusers", kind="vace", architecture=_VACE_14B,
             resolutions=R480 + R720, fps=16, num_frames=81, upstream_steps=50,
-            presets={"quality": _quality(5.0, 16.0)},
+            presets={"quality": _quality(5.0, 16.0, shortcuts=_UNGUIDED)},
         ),
         Checkpoint(
             key="wan2.2-s2v-14b", name="Wan 2.2 S2V-14B", generation="2.2",
@@ -626,7 +638,7 @@ CHECKPOINTS: Final[Mapping[str, Checkpoint]] = {
             repo="linoyts/Wan2.2-VACE-Fun-14B-diffusers", kind="vace-moe", architecture=_VACE_FUN_14B,
             resolutions=R480 + R720, fps=16, num_frames=81, upstream_steps=50,
             boundary_ratio=0.875, gpu_size="xlarge", community=True, published=BF16,
-            presets={"quality": _quality(5.0, 16.0, 5.0)},
+            presets={"quality": _quality(5.0, 16.0, 5.0, shortcuts=_UNGUIDED)},
         ),
     )
 }  # fmt: skip

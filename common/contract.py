@@ -156,6 +156,8 @@ class Backend(Model):
     """Whether blocks are compiled here, and multiply in 8 bits."""
     attention: Literal["sdpa", "fa3"] = "sdpa"
     """The best kernel of attention that is installed here."""
+    step_cache: bool = False
+    """Whether steps may take again what a step before has made: where blocks are compiled, and cache-dit is there."""
 
 
 class Placement(Model):
@@ -163,7 +165,8 @@ class Placement(Model):
 
     `precision` is by part of the pipeline, as diffusers names them, with `vae_decode` for what the VAE decodes in (it
     encodes in full). `attention` is how a video attends to itself: `fa3-8-bit` rounds in all steps but the first and
-    the last. With `compile` the transformer's blocks are compiled, and 8-bit weights meet 8-bit activations.
+    the last. With `compile` the transformer's blocks are compiled, and 8-bit weights meet 8-bit activations; with
+    `shortcuts` the preset's own are taken (see common/shortcuts.py).
     `offload` is what goes to the machine's own memory: the text encoder once it has read the prompt, or all blocks
     but those at work. `peak_bytes` is what the device holds at its most, `weight_bytes` what of it are weights,
     `host_bytes` what the machine's own memory holds; `why` says what was done to make it fit, and what for.
@@ -174,6 +177,7 @@ class Placement(Model):
     tiling: bool = False
     offload: Literal["none", "text_encoder", "group"] = "none"
     compile: Literal["none", "blocks"] = "none"
+    shortcuts: bool = False
     peak_bytes: int
     weight_bytes: int
     host_bytes: int = 0

@@ -62,7 +62,7 @@ class Work:
     width: int
     height: int
     num_frames: int
-    forwards: int
+    forwards: float
     encodes: int = 0
     references: int = 0
     lora: bool = False

@@ -127,6 +127,15 @@ def denoise(
     return each * tokens(a, shape.width, shape.height, shape.num_frames, shape.references)
 
 
+def reused(architecture: Architecture, shape: Shape) -> float:
+    """What the first block added and what all others did, kept from step to step, with guidance and without, and for
+    each expert; and what the others are given, in bf16.
+    """
+    a = architecture
+    each = tokens(a, shape.width, shape.height, shape.num_frames, shape.references)
+    return 2 * a.dim * each * (4 * a.experts + 1)
+
+
 def cache(architecture: Architecture, shape: Shape) -> float:
     """Keys and values of the driving video, of every layer, in bf16: there from before the first step to after the
     decode. The character's picture is not in it.

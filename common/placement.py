@@ -18,6 +18,7 @@ from common.catalog import LORAS, MAX_PROMPT_TOKENS, Checkpoint, GpuSize, Resolu
 from common.contract import Backend, Device, Placement, Precision
 from common.cost import tokens
 from common.memory import Shape
+from common.shortcuts import Shortcuts
 
 Offload = Literal["none", "text_encoder", "group"]
 
@@ -36,10 +37,14 @@ _FULL = ("vae", "image_encoder", "audio_encoder")
 
 @dataclass(frozen=True)
 class Job:
-    """What has to fit beside a checkpoint and its LoRAs: a shape, and whether media are encoded."""
+    """What has to fit beside a checkpoint and its LoRAs: a shape, and whether media are encoded.
+
+    `shortcuts` are those of the preset that is asked for.
+    """
 
     shape: Shape
     reads_media: bool = False
+    shortcuts: Shortcuts | None = None
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,7 @@ class _Choice:
     fp8: bool = False
     decode: Precision = "float32"
     compile: bool = False
+    shortcuts: bool = False
     tiling: bool = False
     offload: Offload = "none"
     why: tuple[str, ...] = ()
@@ -95,8 +101,12 @@ def place(checkpoint: Checkpoint, weights: Weights, backend: Backend, job: Job) 
     found = [c for c in fitting if _as_loaded(c) == loaded] or ([] if backend.gpu_size else fitting)
     if not found:
         return None
-    peak, held = _peak(checkpoint, backend, job, found[0]), _held(checkpoint, backend, found[0])
-    return _placed(checkpoint, backend, job, found[0], peak, held)
+    if _takes(job.shortcuts, backend):
+        shorter = [replace(c, shortcuts=True) for c in found if c.compile]
+        found = [c for c in shorter if _fits(checkpoint, backend, job, c)] or found
+    choice = found[0]
+    peak, held = _peak(checkpoint, backend, job, choice), _held(checkpoint, backend, choice)
+    return _placed(checkpoint, backend, job, choice, peak, held)
 
 
 def possible(
@@ -153,6 +163,10 @@ def shortage(checkpoint: Checkpoint, weights: Weights, backend: Backend, job: Jo
 def levers(checkpoint: Checkpoint, backend: Backend) -> tuple[str, ...]:
     """All that may be done on a machine to make a job fit, in the order in which it is tried."""
     return list(_choices(checkpoint, backend))[-1].why
+
+
+def _takes(shortcuts: Shortcuts | None, backend: Backend) -> bool:
+    return shortcuts is not None and (backend.step_cache or not shortcuts.reuses)
 
 
 def _runs(checkpoint: Checkpoint, backend: Backend) -> bool:
@@ -307,9 +321,11 @@ def _stages(checkpoint: Checkpoint, backend: Backend, job: Job, choice: _Choice)
         decoded = replace(shape, num_frames=shape.num_frames + law.motion)
     cached = later + videos + full * memory.cache(a, shape)
     beside = bool(checkpoint.loras) and not choice.compile  # compiled, they are part of the weights
+    reused = choice.shortcuts and job.shortcuts is not None and job.shortcuts.reuses
     stages = {
         "text": first + memory.TEXT_BYTES,
         "denoise": cached
+        + (memory.reused(a, shape) if reused else 0)
         + more * full * memory.denoise(a, shape, lora=beside, compiled=choice.compile)
         + scores,
         "decode": cached + more * memory.decode(a, decoded, choice.decode, tiled=choice.tiling),
@@ -335,6 +351,7 @@ def _placed(
         precision=_formats(backend, choice),
         attention="chunked" if chunked else "fa3-8-bit" if choice.compile and backend.attention == "fa3" else "sdpa",
         compile="blocks" if choice.compile else "none",
+        shortcuts=choice.shortcuts,
         tiling=choice.tiling,
         offload=choice.offload,
         peak_bytes=int(peak),

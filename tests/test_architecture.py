@@ -16,7 +16,8 @@ ROOT = Path(__file__).parents[1]
 FLOORS = (
     # from the ground up: a file imports from its own floor and from those below. A folder is the files in it, and
     # `/**` those of its folders too
-    "common/__init__.py", "common/errors.py", "common/budgets.py", "common/speech.py", "common/catalog.py",
+    "common/__init__.py", "common/errors.py", "common/budgets.py", "common/speech.py", "common/shortcuts.py",
+    "common/catalog.py",
     "common/nano_words.py", "common/ports.py", "common/hub.py",
     "common/contract.py", "common/settings.py", "common/cache.py",
     "common/cost.py", "common/memory.py", "common/placement.py",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, TypeVar, get_args
 
 from pydantic import ValidationError
@@ -227,22 +227,28 @@ class Mode(Generic[Asked]):
         loras = [key for key in self.loras(request, checkpoint, preset) if key in there]
         lengths = self.segments(request, checkpoint, weights, num_frames)
         shape = Shape(size.width, size.height, max(lengths), self.references(request))
-        job = self.job(shape)
+        job = replace(self.job(shape), shortcuts=preset.shortcuts)
         placed = placement.place(checkpoint, weights, backend, job)
         if placed is None:
             notices.append(f"Not enough memory: {placement.shortage(checkpoint, weights, backend, job)}.")
         elif placed.why:
             notices.append(f"To fit {backend.name}: {'; '.join(placed.why)}.")
 
+        done = self.denoising_steps(request, steps)
         work = cost.Work(
             size.width, size.height, shape.num_frames,
-            forwards=cost.forwards(self.denoising_steps(request, steps), cfg),
+            forwards=cost.forwards(done, cfg),
             exact=cost.forwards(2, cfg),
             encodes=self.encodes(request, checkpoint), references=self.references(request), lora=bool(loras),
         )  # fmt: skip
 
         def takes(machine: Backend, there: Placement | None) -> float:  # for each segment
-            seconds = cost.seconds(checkpoint, weights, cost.profile(machine), work, there)
+            given = work
+            if there and there.shortcuts and preset.shortcuts:
+                a = checkpoint.architecture
+                worth = preset.shortcuts.forwards(done, cfg, a.experts, a.layers)
+                given = replace(work, forwards=worth, exact=cost.forwards(1, cfg) + 1)
+            seconds = cost.seconds(checkpoint, weights, cost.profile(machine), given, there)
             return seconds + cost.transfer(cost.profile(machine), there.weight_bytes if there else 0)
 
         expected = takes(backend, placed)

@@ -9,7 +9,7 @@ import torch
 
 from common.contract import Backend, Device
 from common.placement import precision, zerogpu
-from common.runtime.fast import attention
+from common.runtime.fast import attention, shortcuts
 from common.settings import SpaceSettings
 from nano.assemble import cache_root
 
@@ -39,6 +39,7 @@ def detect(settings: SpaceSettings, first_checkpoint: str) -> Backend:
             capability=capability,
             compiles=fast,
             attention="fa3" if fast and attention.has_fa3(capability) else "sdpa",
+            step_cache=fast and shortcuts.has_step_cache(),
         )
     if settings.device != "cpu" and torch.backends.mps.is_available():
         most = int(torch.mps.recommended_max_memory())

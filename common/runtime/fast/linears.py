@@ -29,7 +29,7 @@ def multiply(transformer: Any) -> None:
     from torchao.quantization.quantize_.workflows import QuantizeTensorToFloat8Kwargs
 
     for name, module in transformer.named_modules():
-        weight = getattr(module, "weight", None)
+        weight: Any = getattr(module, "weight", None)
         if EXACT not in name and hasattr(weight, "act_quant_kwargs"):
             weight.act_quant_kwargs = QuantizeTensorToFloat8Kwargs(granularity=PerRow())
             weight.mm_config = Float8MMConfig(use_fast_accum=True)

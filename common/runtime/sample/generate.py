@@ -6,7 +6,7 @@ import inspect
 import logging
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from common.catalog import CHECKPOINTS, MAX_PROMPT_TOKENS
 from common.contract import Plan, Preview, Step
 from common.errors import GOT_CHARACTERS, GpuError, ResultError
 from common.runtime.device.backend import free_memory, out_of_memory
-from common.runtime.fast import blocks
+from common.runtime.fast import blocks, shortcuts
 from common.runtime.job import Job
 from common.runtime.model import load
 from common.runtime.sample import decode, preview, stages
@@ -106,6 +106,7 @@ def _make(
     # On the CPU always: a ZeroGPU worker has no CUDA generator, and seeds mean the same everywhere.
     generator = torch.Generator("cpu").manual_seed(plan.seed + segment)
     blocks.at_step(load.transformers(pipe), 0, steps)
+    watch = Watch(job, plan, steps, segment)
     arguments = {
         "prompt_embeds": embeds,
         "negative_prompt_embeds": negative,
@@ -116,12 +117,16 @@ def _make(
         "generator": generator,
         "output_type": "pt",
         "max_sequence_length": MAX_PROMPT_TOKENS,
-        "callback_on_step_end": Watch(job, plan, steps, segment),
+        "callback_on_step_end": watch,
         **optional,
         **inputs,
     }
     if not CHECKPOINTS[plan.checkpoint].segments:
-        with _scheduler(pipe, plan, generator), stages.denoising(pipe, placed) as kept:
+        with (
+            _scheduler(pipe, plan, generator),
+            stages.denoising(pipe, placed) as kept,
+            _shortened(pipe, plan, steps) as watch.at_step,
+        ):
             pipe(**arguments)
         job.check()
         return kept[0]
@@ -131,6 +136,12 @@ def _make(
         raise ResultError("The model produced invalid numbers; try another seed or fewer frames")
     job.check()
     return (frames * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+
+
+def _shortened(pipe: Any, plan: Plan, steps: int) -> AbstractContextManager[shortcuts.AtStep]:
+    placed, preset = plan.placement, CHECKPOINTS[plan.checkpoint].presets[plan.preset]
+    taken = preset.shortcuts if placed and placed.shortcuts else None
+    return shortcuts.taken(pipe, load.transformers(pipe), taken, steps, guided=plan.guidance_scale > 1)
 
 
 def denoising(job: Job, plan: Plan, steps: int, segment: int) -> None:
@@ -188,6 +199,7 @@ class Watch:
         self.started = time.monotonic()
         self.done = 0
         self.can_preview = True
+        self.at_step: shortcuts.AtStep = lambda done: None
 
     def __call__(self, pipe: Any, index: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         self.job.check()
@@ -204,6 +216,7 @@ class Watch:
         if self.can_preview:
             self._preview(pipe, tensors)
         blocks.at_step(load.transformers(pipe), self.done, self.steps)
+        self.at_step(self.done)
         if self.done == self.steps:
             self.job.stage("decode", "Decoding the frames")
             free_memory(pipe.transformer.device.type)  # what the steps left behind is kept for more of them

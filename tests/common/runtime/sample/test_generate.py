@@ -42,6 +42,22 @@ def counted_forwards(pipe: Any) -> Iterator[dict[str, int]]:
         hook.remove()
 
 
+@contextmanager
+def counted_blocks(pipe: Any) -> Iterator[dict[str, int]]:
+    """How often the last block of each expert works."""
+    counts = {"transformer": 0, "transformer_2": 0}
+    hooks = []
+    for name in counts:
+
+        def count(*_: Any, name: str = name) -> None:
+            counts[name] += 1
+
+        hooks.append(getattr(pipe, name).blocks[-1].register_forward_hook(count))
+    yield counts
+    for hook in hooks:
+        hook.remove()
+
+
 def test_lightning_runs_two_steps_on_each_expert(run, t2v):
     pipe = pipe_of(t2v)
     with counted_forwards(pipe) as counts:
@@ -185,6 +201,25 @@ def test_a_compiler_that_fails_is_told_with_the_way_out(run, t2v, monkeypatch):
         patch.setattr(pipe_of(t2v).transformer, "forward", _raise(Unsupported("no C compiler was found")))
         with pytest.raises(GpuError, match=r"WAN_SPEED=exact.*no C compiler"):
             run()
+
+
+def test_a_plan_with_shortcuts_takes_them_and_only_then(run, t2v, monkeypatch):
+    planned = t2v.plan
+
+    def shortened(request: Any) -> Any:
+        plan = planned(request)
+        return plan.model_copy(update={"placement": plan.placement.model_copy(update={"shortcuts": True})})
+
+    pipe, values = pipe_of(t2v), {"preset": "quality", "num_inference_steps": 10}
+    with counted_blocks(pipe) as whole:
+        exact = run(**values).frames
+    monkeypatch.setattr(t2v, "plan", shortened)
+    with counted_blocks(pipe) as fewer:
+        run(**values)
+    assert sum(whole.values()) == 20
+    assert fewer["transformer_2"] < whole["transformer_2"] and 10 < sum(fewer.values()) < 20
+    monkeypatch.setattr(t2v, "plan", planned)
+    assert np.array_equal(exact, run(**values).frames)
 
 
 def test_invalid_numbers_are_an_error_not_a_black_clip(run, t2v, monkeypatch):
