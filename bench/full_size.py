@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import shutil
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -124,7 +125,8 @@ _SCHEDULERS: dict[bool, dict[str, Any]] = {
 
 
 def module(part: Path, entry: list[str], device: str) -> Any:
-    """One part of a pipeline with random weights."""
+    """One part of a pipeline with random weights: the same ones each time, on one kind of device."""
+    _seed(part.name)
     kind: Any = getattr(importlib.import_module(entry[0]), entry[1])
     dtype = dtype_of(part.name, "cuda")
     before = torch.get_default_dtype()
@@ -143,6 +145,10 @@ def module(part: Path, entry: list[str], device: str) -> Any:
         if dtype != torch.float32 and any(word in name for word in kept or ()):
             parameter.data = parameter.data.float()
     return made.eval().requires_grad_(False)
+
+
+def _seed(name: str) -> None:
+    torch.manual_seed(zlib.crc32(name.encode()))
 
 
 def check(pipe: Any, row: Checkpoint) -> None:
@@ -164,6 +170,7 @@ def lora_file(architecture: Architecture, rank: int, target: Path) -> Path:
     shapes = {f"attn{n}.to_{part}": (d, d) for n in (1, 2) for part in ("q", "k", "v", "out.0")}
     shapes |= {"ffn.net.0.proj": (d, f), "ffn.net.2": (f, d)}
     tensors: dict[str, torch.Tensor] = {}
+    _seed(target.name)
     for layer in range(architecture.layers):
         for name, (into, out) in shapes.items():
             key = f"transformer.blocks.{layer}.{name}"

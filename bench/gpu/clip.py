@@ -1,4 +1,7 @@
-"""Whole clips, from the words to the mp4 on disk: diffusers' own pipeline as it is, and the Studio's engine."""
+"""Whole clips, from the words to the mp4 on disk: diffusers' own pipeline as it is, and the Studio's engine.
+
+All start from the same weights, noise and prompts; how far the latents are apart at the end is told too.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +9,30 @@ import gc
 import json
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from bench import full_size
 from bench.engine import T2V
-from common.catalog import CHECKPOINTS, MAX_PROMPT_TOKENS
-from common.contract import Event, PresetName, Stage, Step
+from bench.gpu import compare, timeline
+from common.catalog import CHECKPOINTS, MAX_PROMPT_TOKENS, Weights
+from common.contract import Plan, PresetName
 from common.media.write import write_video
-from common.modes.t2v import MODE
+from common.modes.t2v import MODE, Request
+from common.runtime.device.residency import Residency
+from common.runtime.model import load, lora
+from common.runtime.model import weights as found
 from common.runtime.sample import generate
 from common.settings import SpaceSettings
 
 PROMPT = "A lighthouse on a cliff in a storm, waves breaking below it"
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -34,6 +44,14 @@ class Case:
     size: tuple[int, int, int]
     steps: int
 
+    def request(self, steps: int) -> Request:
+        """What the Studio is asked for; the plan of it is what diffusers gets."""
+        width, height, frames = self.size
+        return MODE.parse({
+            "prompt": PROMPT, "checkpoint": self.checkpoint, "preset": self.preset, "width": width,
+            "height": height, "num_frames": frames, "num_inference_steps": steps, "seed": 1,
+        })  # fmt: skip
+
 
 CASES = (
     Case("wan2.1-t2v-14b", "fast", (832, 480, 81), 4),
@@ -41,88 +59,130 @@ CASES = (
 )
 
 
-def measure() -> list[dict[str, Any]]:
-    """A row for each case and way; of a fast one the second clip counts, for the first one loads and compiles."""
-    rows: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory(prefix="wan-clip-") as root, full_size.loaded(Path(root)):
-        for case in CASES:
-            ours = _studio(case)
-            print(json.dumps(ours), flush=True)
-            stock = _stock(case, Path(root))
-            print(json.dumps(stock), flush=True)
-            for said in (stock, ours):
-                said |= {"checkpoint": case.checkpoint, "preset": case.preset, "size": [*case.size]}
-            ours["times"] = round(stock["seconds"] / ours["seconds"], 2)
-            rows += [stock, ours]
-    return rows
+@dataclass(frozen=True)
+class Way:
+    """The Studio with this WAN_SPEED, or without one diffusers' pipeline; what it does better in which cases.
+
+    A clip of `warm` steps comes before the one that counts: it loads, and meets every form that is compiled.
+    """
+
+    name: str
+    speed: Literal["", "exact"] | None
+    warm: int
+    presets: tuple[PresetName, ...] = ("fast", "quality")
 
 
-def _studio(case: Case) -> dict[str, Any]:
-    engine = T2V(SpaceSettings(weights="wan"))
-    width, height, frames = case.size
-    request = MODE.parse({
-        "prompt": PROMPT, "checkpoint": case.checkpoint, "preset": case.preset, "width": width, "height": height,
-        "num_frames": frames, "num_inference_steps": case.steps, "seed": 1,
-    })  # fmt: skip
-    plan = engine.plan(request)
-    assert plan.placement is not None
-    said: dict[str, Any] = {"way": "studio", "planned_seconds": plan.expected_seconds}
-    said |= {"compile": plan.placement.compile, "attention": plan.placement.attention, "how": plan.placement.why}
-    for name in ("first_seconds", "seconds") if case.preset == "fast" else ("seconds",):
-        torch.cuda.reset_peak_memory_stats()
-        seen: list[Event] = []
-        began = time.monotonic()
-        path = None
-        for made, event in engine.generate(request, plan):
-            path = made or path
-            if event is not None:
-                seen.append(event)
-        said[name] = round(time.monotonic() - began, 2)
-        assert path is not None
-    said["stages"] = {e.name: e.t for e in seen if isinstance(e, Stage)}
-    steps = [e.t for e in seen if isinstance(e, Step)]
-    said["step_seconds"] = round((steps[-1] - steps[0]) / (len(steps) - 1), 3)
-    said["peak_gb"] = round(torch.cuda.max_memory_allocated() / 1e9, 2)
-    said["planned_gb"] = round(plan.placement.peak_bytes / 1e9, 2)
-    engine.unload()
-    _clear()
+STOCK = Way("diffusers", None, 1)
+WAYS = (
+    STOCK,
+    Way("studio", "", 4),
+    Way("studio, exact", "exact", 1, ("fast",)),  # what of `off` is the way that they are compared in
+)
+
+
+def measure(
+    presets: Collection[str] = (), ways: Collection[str] = (), before: Collection[Row] = (),
+    folder: Path | None = None, cases: Collection[Case] = CASES, weights: Weights = "wan",
+) -> Iterator[Row]:
+    """A row for each case and way, or for those that are named.
+
+    What diffusers made may be from a run `before`, whose rows these are; its tensors lie in the folder.
+    """
+    rows = [*before]
+    with tempfile.TemporaryDirectory(prefix="wan-clip-") as temporary:
+        root, tensors = Path(temporary), folder or Path(temporary)
+        tensors.mkdir(parents=True, exist_ok=True)
+        with full_size.loaded(root) if weights == "wan" else nullcontext():
+            for case in (c for c in cases if not presets or c.preset in presets):
+                for way in (w for w in WAYS if case.preset in w.presets and (not ways or w.name in ways)):
+                    row = _row(case, way, rows, tensors, weights)
+                    rows.append(row)
+                    print(json.dumps(row), flush=True)
+                    yield row
+
+
+def _row(case: Case, way: Way, rows: list[Row], tensors: Path, weights: Weights) -> Row:
+    said: Row = {"way": way.name, "checkpoint": case.checkpoint, "preset": case.preset, "size": [*case.size]}
+    stock = {**said, "way": STOCK.name}
+    same = [r for r in rows if "seconds" in r and all(r[k] == stock[k] for k in stock)]
+    files = {name: tensors / f"{case.preset}-{name}.pt" for name in (STOCK.name, way.name)}
+    try:
+        with compare.kept() as made:
+            said |= (_stock if way.speed is None else _studio)(case, way, weights)
+        torch.save({name: x.detach().cpu().clone() for name, x in made.items()}, files[way.name])
+        if same and way is not STOCK:
+            said["times"] = round(same[-1]["seconds"] / said["seconds"], 2)
+        if way is not STOCK and files[STOCK.name].exists():
+            said |= compare.distances(torch.load(files[way.name]), torch.load(files[STOCK.name]))
+    except Exception as error:
+        said["failed"] = f"{type(error).__name__}: {error}"[:300]
+    finally:
+        _clear()
     return said
 
 
-def _stock(case: Case, root: Path) -> dict[str, Any]:
-    """diffusers as its documentation has it; its mp4 is written by our writer, all frames at once."""
-    from common.runtime.device.residency import Residency
-    from common.runtime.model import load, lora, weights
+def _studio(case: Case, way: Way, weights: Weights) -> Row:
+    engine = T2V(replace(SpaceSettings(weights=weights), speed=way.speed))
+    try:
+        first = timeline.clip(engine, *_asked(engine, case, way.warm))
+        _forget_peak()
+        request, plan = _asked(engine, case, case.steps)
+        made = timeline.clip(engine, request, plan)
+    finally:
+        engine.unload()
+    assert plan.placement is not None
+    return {
+        "planned_seconds": plan.expected_seconds, "compile": plan.placement.compile,
+        "attention": plan.placement.attention, "how": plan.placement.why,
+        "first_steps": way.warm, "first_seconds": first.seconds, "first_stages": first.stages,
+        "first_step_seconds": [first.first_step_seconds, made.first_step_seconds],
+        "seconds": made.seconds, "stages": made.stages, "step_seconds": made.step_seconds,
+        "peak_gb": _peak(), "planned_gb": round(plan.placement.peak_bytes / 1e9, 2),
+    }  # fmt: skip
 
-    engine = T2V(SpaceSettings(weights="wan"))
-    row, (width, height, frames) = CHECKPOINTS[case.checkpoint], case.size
+
+def _asked(engine: T2V, case: Case, steps: int) -> tuple[Request, Plan]:
+    request = case.request(steps)
+    return request, engine.plan(request)
+
+
+def _stock(case: Case, way: Way, weights: Weights) -> Row:
+    """diffusers as its documentation has it; its mp4 is written by our writer, all frames at once."""
+    engine, row = T2V(SpaceSettings(weights=weights)), CHECKPOINTS[case.checkpoint]
     pipe = load.build(
-        "WanPipeline", weights.resolve(row, "wan", print), engine.backend, Residency("cuda"), weights="wan"
-    )
-    preset = row.presets[case.preset]
-    for key in preset.loras:
-        lora.attach(pipe, key, row, "wan", print)
-    pipe.scheduler = generate.fresh_scheduler(pipe.scheduler, preset.flow_shift)
-    said: dict[str, Any] = {"way": "diffusers"}
-    for name in ("first_seconds", "seconds"):
-        torch.cuda.reset_peak_memory_stats()
+        "WanPipeline", found.resolve(row, weights, print), engine.backend, Residency(engine.backend.device),
+        weights=weights,
+    )  # fmt: skip
+    for key in row.presets[case.preset].loras:
+        lora.attach(pipe, key, row, weights, print)
+    said: Row = {"first_steps": way.warm}
+    for name, steps in (("first_seconds", way.warm), ("seconds", case.steps)):
+        _, plan = _asked(engine, case, steps)
+        pipe.scheduler = generate.fresh_scheduler(pipe.scheduler, plan.flow_shift)
+        _forget_peak()
         began = time.monotonic()
         made = pipe(
-            prompt=PROMPT, negative_prompt="blurry", width=width, height=height, num_frames=frames,
-            num_inference_steps=case.steps, guidance_scale=preset.guidance_scale, output_type="np",
-            generator=torch.Generator("cuda").manual_seed(1), max_sequence_length=MAX_PROMPT_TOKENS,
+            prompt=PROMPT, negative_prompt=plan.negative_prompt, width=plan.width, height=plan.height,
+            num_frames=plan.num_frames, num_inference_steps=steps, guidance_scale=plan.guidance_scale,
+            output_type="np", generator=torch.Generator("cpu").manual_seed(plan.seed),
+            max_sequence_length=MAX_PROMPT_TOKENS,
         ).frames[0]  # fmt: skip
-        write_video((made * 255).round().astype(np.uint8), row.fps, root / f"{name}.mp4", None)
-        said[name] = round(time.monotonic() - began, 2)
-        if case.preset == "quality":
-            said["seconds"] = said[name]  # the fast one before it has warmed the card up, and nothing is compiled
-            break
-    said["peak_gb"] = round(torch.cuda.max_memory_allocated() / 1e9, 2)
-    del pipe
-    _clear()
-    return said
+        with tempfile.TemporaryDirectory() as place:
+            write_video((made * 255).round().astype(np.uint8), row.fps, Path(place) / "clip.mp4", None)
+            said[name] = round(time.monotonic() - began, 2)
+    return said | {"peak_gb": _peak()}
+
+
+def _forget_peak() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+
+
+def _peak() -> float:
+    return round(torch.cuda.max_memory_allocated() / 1e9, 2) if torch.cuda.is_available() else 0.0
 
 
 def _clear() -> None:
     gc.collect()
-    torch.cuda.empty_cache()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

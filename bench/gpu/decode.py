@@ -47,9 +47,8 @@ WAYS = (
 )
 
 
-def measure() -> list[dict[str, Any]]:
+def measure() -> Iterator[dict[str, Any]]:
     """A row for each clip and way; the first way of a clip is what the others are compared with."""
-    rows: list[dict[str, Any]] = []
     for key, (width, height, frames) in CLIPS:
         row = CHECKPOINTS[key]
         with tempfile.TemporaryDirectory() as root:
@@ -69,10 +68,9 @@ def measure() -> list[dict[str, Any]]:
             else:
                 first = made if first is None else first
                 said["db"] = round(_psnr(made, first), 1) if first is not made else None
-            rows.append(said)
             print(json.dumps(said), flush=True)
+            yield said
             torch.cuda.empty_cache()
-    return rows
 
 
 def _once(vae: Any, way: Way, latents: Tensor, said: dict[str, Any]) -> tuple[Tensor, dict[str, Any]]:
