@@ -12,6 +12,7 @@ import time
 from collections.abc import Collection, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -63,6 +64,8 @@ CASES = (
 class Way:
     """The Studio with this WAN_SPEED, or without one diffusers' pipeline; what it does better in which cases.
 
+    Without `shortcuts` all steps are computed and guided, which a preset may have otherwise.
+
     A clip of `warm` steps comes before the one that counts: it loads, and meets every form that is compiled.
     """
 
@@ -70,11 +73,13 @@ class Way:
     speed: Literal["", "exact"] | None
     warm: int
     presets: tuple[PresetName, ...] = ("fast", "quality")
+    shortcuts: bool = True
 
 
 STOCK = Way("diffusers", None, 1)
 WAYS = (
     STOCK,
+    Way("studio, all steps", "", 4, ("quality",), shortcuts=False),
     Way("studio", "", 4),
     Way("studio, exact", "exact", 1, ("fast",)),  # what of `off` is the way that they are compared in
 )
@@ -123,6 +128,8 @@ def _row(case: Case, way: Way, rows: list[Row], tensors: Path, weights: Weights)
 
 def _studio(case: Case, way: Way, weights: Weights) -> Row:
     engine = T2V(replace(SpaceSettings(weights=weights), speed=way.speed))
+    if not way.shortcuts:
+        engine.backend = engine.backend.model_copy(update={"step_cache": False})
     try:
         first = timeline.clip(engine, *_asked(engine, case, way.warm))
         _forget_peak()
@@ -133,10 +140,11 @@ def _studio(case: Case, way: Way, weights: Weights) -> Row:
     assert plan.placement is not None
     return {
         "planned_seconds": plan.expected_seconds, "compile": plan.placement.compile,
-        "attention": plan.placement.attention, "how": plan.placement.why,
+        "attention": plan.placement.attention, "shortcuts": plan.placement.shortcuts, "how": plan.placement.why,
         "first_steps": way.warm, "first_seconds": first.seconds, "first_stages": first.stages,
         "first_step_seconds": [first.first_step_seconds, made.first_step_seconds],
         "seconds": made.seconds, "stages": made.stages, "step_seconds": made.step_seconds,
+        "each_step": [round(b - a, 2) for a, b in pairwise([made.stages["denoise"], *made.steps])],
         "peak_gb": _peak(), "planned_gb": round(plan.placement.peak_bytes / 1e9, 2),
     }  # fmt: skip
 
