@@ -9,6 +9,7 @@ import gc
 import json
 import tempfile
 import time
+import traceback
 from collections.abc import Collection, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -120,6 +121,7 @@ def _row(case: Case, way: Way, rows: list[Row], tensors: Path, weights: Weights)
         if way is not STOCK and files[STOCK.name].exists():
             said |= compare.distances(torch.load(files[way.name]), torch.load(files[STOCK.name]))
     except Exception as error:
+        traceback.print_exc()
         said["failed"] = f"{type(error).__name__}: {error}"[:300]
     finally:
         _clear()

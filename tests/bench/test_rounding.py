@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from bench import rounding
-from nano.judge.cases import cases
+from common.runtime.model.load import transformers
+from nano.judge.cases import load
+from nano.train.world import STILL
 
 SEEN = json.loads((Path(rounding.__file__).parent / "results" / "rounding.json").read_text("utf-8"))["rows"]
 
@@ -23,18 +25,48 @@ def test_rounding_keeps_four_bits_of_every_row() -> None:
     assert (off > 0.001).all() and (off < 0.05).all()
 
 
+@pytest.mark.parametrize("way", rounding.WAYS)
+def test_a_way_rounds_what_it_says(way: str) -> None:
+    """Of the control branch too, and not what looks at the prompt, where that is exact."""
+    pipe = load("vace", "cpu")
+    rounding.WAYS[way](pipe)
+    (transformer,) = transformers(pipe)
+    layers = {name: m for name, m in transformer.named_modules() if isinstance(m, torch.nn.Linear)}
+    hooked = {name for name, layer in layers.items() if layer._forward_pre_hooks}
+    inside = {name for name in layers if name.startswith(("blocks.", "vace_blocks."))}
+    exact = {name for name in inside if ".attn2." in name}
+    assert exact and hooked == (inside if "prompt" in way else inside - exact)
+    for name in exact:
+        torch.testing.assert_close(layers[name].weight, rounding.rounded(layers[name].weight))
+
+
+@pytest.mark.parametrize("kind", rounding.KINDS)
+def test_a_kind_has_as_many_clips_as_it_is_asked_for_and_gives_its_pipeline_pictures(kind: str) -> None:
+    asked = rounding.KINDS[kind]
+    tests = asked.tests(3)
+    assert len(tests) == 3 and (kind != "v2v" or all(int(t.scenes.motion[0]) in (0, 1, 2, 3, STILL) for t in tests))
+    given = asked.given(tests[0])
+    assert len(given.get("video", [0] * 17)) == 17 and bool(given) == (kind not in ("dense", "moe"))
+
+
 def lost(row: dict[str, Any]) -> int:
-    return sum(row["exact"].values()) - sum(row["rounded"].values())
+    return sum(row["exact"].values()) - sum(row["kept"].values())
 
 
-@pytest.mark.parametrize("row", SEEN, ids=lambda row: f"{row['kind']} {row['preset']}")
+@pytest.mark.parametrize("row", SEEN, ids=lambda row: f"{row['kind']} {row['preset']} {row['way']}")
 def test_what_was_measured_stays_within_the_noise_of_the_judge(row: dict[str, Any]) -> None:
-    """Of 12 clips with four promises each; two more or less is what other seeds give."""
-    assert row["of"] == 12 and lost(row) <= 2 and row["db"][0] > 25
+    """Of a clip's four promises one is lost in six clips at most; other seeds give or take as many."""
+    assert row["of"] >= 12 and lost(row) <= row["of"] / 6 and row["db"][0] > 25
+
+
+def test_every_kind_and_preset_was_measured() -> None:
+    wanted = {(kind, preset) for kind, found in rounding.KINDS.items() for preset in found.presets}
+    assert {(row["kind"], row["preset"]) for row in SEEN if row["way"] == "8-bit"} == wanted
 
 
 @pytest.mark.slow
 def test_clips_in_8_bits_keep_their_promises() -> None:
-    row = rounding.compare("dense", cases(6, 4_500_000), fast=True)
+    tests = rounding.KINDS["dense"].tests(6, 4_500_000)
+    (row,) = rounding.compare("dense", "fast", tests, ["8-bit"])
     assert sum(row["exact"].values()) > 18 and abs(lost(row)) <= 2
     assert 20 < row["db"][0] < 60, "8 bits were there, and are seen by no eye"
