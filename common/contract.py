@@ -156,6 +156,8 @@ class Backend(Model):
     """Whether blocks are compiled here, and multiply in 8 bits."""
     attention: Literal["sdpa", "fa3"] = "sdpa"
     """The best kernel of attention that is installed here."""
+    in_8_bits: list[str] = Field(default_factory=lambda: list[str]())
+    """Checkpoints whose weights are mounted here in 8 bits: no plan has them otherwise."""
 
 
 class Placement(Model):
@@ -165,8 +167,9 @@ class Placement(Model):
     encodes in full). `attention` is how a video attends to itself: `fa3-8-bit` rounds in all steps but the first and
     the last. With `compile` the transformer's blocks are compiled, and 8-bit weights meet 8-bit activations.
     `offload` is what goes to the machine's own memory: the text encoder once it has read the prompt, or all blocks
-    but those at work. `peak_bytes` is what the device holds at its most, `weight_bytes` what of it are weights,
-    `host_bytes` what the machine's own memory holds; `why` says what was done to make it fit, and what for.
+    but those at work. `peak_bytes` is what the device holds at its most, `weight_bytes` what of it are weights (on
+    ZeroGPU what a new worker is sent for this job), `host_bytes` what the machine's own memory holds; `why` says what
+    was done to make it fit, and what for.
     """
 
     precision: dict[str, Precision]

@@ -31,18 +31,12 @@ def repo_of(checkpoint: str, namespace: str, form: Form = "bf16") -> str:
     return f"{namespace}/{checkpoint}-{form}"
 
 
-def check(checkpoint: str, form: Form = "bf16") -> None:
-    """InputError for a checkpoint that needs no repack, or that cannot be kept in 8 bits."""
+def check(checkpoint: str) -> None:
+    """InputError for a checkpoint that needs no repack."""
     wide = [k for k, c in CHECKPOINTS.items() if max(c.published.transformer, c.published.text_encoder) > 2]
-    known = [k for k in wide if form == "bf16" or not CHECKPOINTS[k].loras]
-    if checkpoint in known:
-        return
-    rule = "must be one of the catalog"
-    if checkpoint in wide:
-        rule = "must have no LoRA to be kept in 8 bits, which a LoRA cannot be attached to afterwards"
-    elif checkpoint in CHECKPOINTS:
-        rule = "must be published in fp32"
-    raise InputError("checkpoint", rule, got=repr(checkpoint), hint=f"try {', '.join(known)}")
+    if checkpoint not in wide:
+        rule = "must be published in fp32" if checkpoint in CHECKPOINTS else "must be one of the catalog"
+        raise InputError("checkpoint", rule, got=repr(checkpoint), hint=f"try {', '.join(wide)}")
 
 
 def bake(hub: Hub, checkpoint: str, namespace: str, *, private: bool = False, form: Form = "bf16") -> str:
@@ -51,7 +45,7 @@ def bake(hub: Hub, checkpoint: str, namespace: str, *, private: bool = False, fo
     The index of shards is copied as it is: loaders read its map of names, which stays the same. In 8 bits, a
     transformer is read whole: that takes the disk for its fp32 files and the memory for it in bf16.
     """
-    check(checkpoint, form)
+    check(checkpoint)
     row = CHECKPOINTS[checkpoint]
     source, target = row.repo, repo_of(checkpoint, namespace, form)
     api = hub.api

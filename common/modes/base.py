@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, TypeVar, get_args
 
 from pydantic import ValidationError
@@ -227,7 +227,7 @@ class Mode(Generic[Asked]):
         loras = [key for key in self.loras(request, checkpoint, preset) if key in there]
         lengths = self.segments(request, checkpoint, weights, num_frames)
         shape = Shape(size.width, size.height, max(lengths), self.references(request))
-        job = self.job(shape)
+        job = replace(self.job(shape), loras=tuple(loras))
         placed = placement.place(checkpoint, weights, backend, job)
         if placed is None:
             notices.append(f"Not enough memory: {placement.shortage(checkpoint, weights, backend, job)}.")

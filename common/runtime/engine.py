@@ -69,7 +69,8 @@ class Engine(ABC, Generic[Asked]):
         # On ZeroGPU what is parked on the GPU moves with every new worker: one checkpoint a Space.
         self.allowed = tuple(r.key for r in rows[: 1 if self.backend.gpu_size else None])
         if settings.weights == "wan":
-            weights.check_mounts(self.mode.rows(self.allowed))
+            mounted = weights.in_8_bits(self.mode.rows(self.allowed))
+            self.backend = self.backend.model_copy(update={"in_8_bits": mounted})
         self._revisions: dict[str, str] = {}
         self.on_gpu: Callable[[Ready[Asked]], Iterator[Carried]] = self.run
 
@@ -180,7 +181,7 @@ class Engine(ABC, Generic[Asked]):
         shape = Shape(size.width, size.height, frames)
         placed = placement.place(checkpoint, weights, self.backend, self.mode.job(shape))
         assert placed is not None  # `possible` has seen it fit
-        self._attach_all(self._pipe(checkpoint.key, placed, print), checkpoint, print)
+        self._pipe(checkpoint.key, placed, print)
 
     def unload(self) -> None:
         """Lets the loaded pipeline and the shared components go; UnavailableError on ZeroGPU."""
@@ -314,7 +315,7 @@ class Engine(ABC, Generic[Asked]):
             checkpoint, kind = CHECKPOINTS[key], self.settings.weights
             selfcheck.before_loading(self.backend.device, say)
             folder = weights.resolve(checkpoint, kind, say)
-            waiting = settle.waiting(placed)
+            waiting = settle.waiting(placed, self.backend)
             pipe = load.build(pipeline, folder, self.backend, self.seat.residency, waiting, kind, other)
             if other is None:
                 if waiting or placed.compile != "none":
