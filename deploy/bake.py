@@ -62,7 +62,7 @@ def bake(hub: Hub, checkpoint: str, namespace: str, *, private: bool = False, fo
         if ORIGIN not in have:
             file = Path(folder) / ORIGIN
             file.write_text(json.dumps({"repository": source, "revision": commit, "form": form}))
-            _send(hub, target, ORIGIN, file, form)
+            send(hub, target, ORIGIN, file, form)
     for part in sorted({p.split("/")[0] for p in missing if form == "fp8" and p.startswith("transformer")}):
         files = [p for p in sorted(there) if p.startswith(f"{part}/")]
         if f"{part}/config.json" in missing:  # written last
@@ -94,7 +94,7 @@ def _one(hub: Hub, source: str, commit: str, target: str, path: str, folder: Pat
     file = _fetch(hub, source, commit, path, folder)
     if path.startswith(CAST) and path.endswith(".safetensors"):
         file = cast(file, folder / "bf16.safetensors", keep() if path.startswith("transformer") else ())
-    _send(hub, target, path, file, form)
+    send(hub, target, path, file, form)
 
 
 def _fetch(hub: Hub, source: str, commit: str, path: str, folder: Path) -> Path:
@@ -108,13 +108,15 @@ def _fetch(hub: Hub, source: str, commit: str, path: str, folder: Path) -> Path:
     return Path(hub.call(f"read {path} of {source}", fetch))
 
 
-def _send(hub: Hub, target: str, path: str, file: Path, form: Form) -> None:
-    def send() -> Any:
+def send(hub: Hub, target: str, path: str, file: Path, form: Form) -> None:
+    """Writes one file of a repack."""
+
+    def write() -> Any:
         return hub.api.upload_file(
             path_or_fileobj=file, path_in_repo=path, repo_id=target, commit_message=f"{form}: {path}"
         )
 
-    hub.call(f"write {path} to {target}", send)
+    hub.call(f"write {path} to {target}", write)
 
 
 def keep() -> Sequence[str]:
@@ -150,7 +152,7 @@ def _eight_bits(hub: Hub, source: str, commit: str, target: str, files: Sequence
     made = eight_bits(folder / part, folder / "fp8")
     for file in sorted(made.iterdir(), key=lambda f: f.name == "config.json"):
         hub.say(f"  {part}/{file.name}, in 8 bits")
-        _send(hub, target, f"{part}/{file.name}", file, "fp8")
+        send(hub, target, f"{part}/{file.name}", file, "fp8")
 
 
 def eight_bits(source: Path, target: Path) -> Path:

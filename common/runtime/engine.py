@@ -38,6 +38,7 @@ from common.run.runner import explain
 from common.run.service import Ready, Update
 from common.runtime.device import backend as machine
 from common.runtime.device.seat import seat_of
+from common.runtime.fast import packages
 from common.runtime.job import Job, Made, in_turn, work
 from common.runtime.model import load, lora, settle, weights
 from common.runtime.reader import Reader
@@ -320,6 +321,8 @@ class Engine(ABC, Generic[Asked]):
             if other is None:
                 if waiting or placed.compile != "none":
                     self._attach_all(pipe, checkpoint, say)
+                if placed.compile != "none" and weights.is_mounted(folder):
+                    self._take_compiled(folder, say)
                 settle.settle(pipe, placed, self.backend)
             if self.backend.gpu_size is None:  # on ZeroGPU only a worker has a GPU to encode with
                 preview.prepare(pipe.vae)
@@ -328,6 +331,10 @@ class Engine(ABC, Generic[Asked]):
 
         pipeline = CHECKPOINTS[key].pipeline or self.pipeline
         return self.seat.residency.get(self._key(key, placed), pipeline, build)
+
+    def _take_compiled(self, folder: Path, say: weights.Say) -> None:
+        if (notice := packages.take(folder)) and say is not None:
+            say(notice)
 
     def _attach_all(self, pipe: Any, checkpoint: Checkpoint, say: weights.Say) -> None:
         for key in checkpoint.attachable(self.settings.weights):

@@ -63,6 +63,12 @@ def revision(folder: Path, weights: Weights) -> str:
         return ""
 
 
+def is_mounted(folder: Path) -> bool:
+    """Whether a checkpoint's folder is one of WAN_MODELS, which the deployer chose: what lies there may be run."""
+    root = os.environ.get("WAN_MODELS")
+    return bool(root) and folder.parent == Path(root)
+
+
 def in_8_bits(checkpoints: Iterable[Checkpoint]) -> list[str]:
     """Those of which a repack in 8 bits is mounted, as its own config says: they run in 8 bits on every machine.
 
