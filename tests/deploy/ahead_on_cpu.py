@@ -1,4 +1,4 @@
-"""`python ahead_on_cpu.py bake|take FOLDER`: a Wan-Nano model stands for a mounted repack, and its blocks are compiled.
+"""`python ahead_on_cpu.py bake|take FOLDER`: Wan-Nano stands for a mounted repack, and its blocks are compiled.
 
 `bake` writes their package into the folder; `take` makes a clip, and prints its notices and what torch found.
 """
@@ -23,8 +23,8 @@ CLIP = {"prompt": "a red circle", "checkpoint": KEY, "preset": "quality", "seed"
 
 
 def compiling(place: Callable[..., Any]) -> Callable[..., Any]:
-    def placed(*args: Any) -> Any:
-        found = place(*args)
+    def placed(row: Any, _: Any, *more: Any) -> Any:
+        found = place(row, "nano", *more)  # what the real one takes does not fit everywhere
         return found and found.model_copy(update={"compile": "blocks"})
 
     return placed

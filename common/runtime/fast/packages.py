@@ -1,9 +1,9 @@
 """What torch compiled ahead on a machine like this one: with it the first clip does not wait for its blocks.
 
-In a repack's folder `compiled` lie two files for each card: torch's own compile cache (`save_cache_artifacts`), packed
-by gzip, and a JSON of what it was made for. torch takes such a cache where all of that is the same, and unpickles it:
-**who writes the file runs code here**. So it is read from a volume that the deployer mounted (WAN_MODELS) and from
-nowhere else, never from what was downloaded for a checkpoint or named by a visitor.
+In a repack's folder `compiled` lie two files for each card: torch's own compile cache (`save_cache_artifacts`),
+packed by gzip, and a JSON of what it was made for. torch takes such a cache where all of that is the same, and
+unpickles it: **who writes the file runs code here**. So it is read from a volume that the deployer mounted
+(WAN_MODELS) and from nowhere else, never from what was downloaded for a checkpoint or named by a visitor.
 """
 
 from __future__ import annotations
