@@ -214,7 +214,7 @@ def run(case: Case, card: Backend) -> dict[str, Any]:
     said |= {"size": [plan.width, plan.height, plan.segments[0].frames], "how": placed.why}
     said |= {"plan_gb": round(placed.peak_bytes / 1e9, 2), "plan_seconds": plan.expected_seconds}
     began = time.monotonic()
-    waiting = settle.waiting(placed)
+    waiting = settle.waiting(placed, backend)
     pipe = load.build(
         row.pipeline or PIPELINES[case.mode],
         weights.resolve(row, "wan", print),

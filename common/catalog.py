@@ -279,6 +279,8 @@ _VACE_FUN_14B = Architecture(17_337_592_896, 40, 5120, 13824, experts=2, control
 _VACE_14B = Architecture(17_337_592_896, 40, 5120, 13824, control_layers=8)
 
 TEXT_ENCODER_PARAMETERS: Final = 5_680_910_336
+TEXT_TABLE_PARAMETERS: Final = 256_384 * 4096
+"""Of these, UMT5's table of words, in which a prompt is looked up."""
 VAE_PARAMETERS: Final[Mapping[int, int]] = {8: 126_892_531, 16: 704_688_668}
 CLIP_PARAMETERS: Final = 630_766_080
 AUDIO_ENCODER_PARAMETERS: Final = 315_438_720

@@ -158,6 +158,8 @@ class Backend(Model):
     """The best kernel of attention that is installed here."""
     step_cache: bool = False
     """Whether steps may take again what a step before has made: where blocks are compiled, and cache-dit is there."""
+    in_8_bits: list[str] = Field(default_factory=lambda: list[str]())
+    """Checkpoints whose weights are mounted here in 8 bits: no plan has them otherwise."""
 
 
 class Placement(Model):
@@ -168,8 +170,9 @@ class Placement(Model):
     the last. With `compile` the transformer's blocks are compiled, and 8-bit weights meet 8-bit activations; with
     `shortcuts` the preset's own are taken (see common/shortcuts.py).
     `offload` is what goes to the machine's own memory: the text encoder once it has read the prompt, or all blocks
-    but those at work. `peak_bytes` is what the device holds at its most, `weight_bytes` what of it are weights,
-    `host_bytes` what the machine's own memory holds; `why` says what was done to make it fit, and what for.
+    but those at work. `peak_bytes` is what the device holds at its most, `weight_bytes` what of it are weights (on
+    ZeroGPU what a new worker is sent for this job), `host_bytes` what the machine's own memory holds; `why` says what
+    was done to make it fit, and what for.
     """
 
     precision: dict[str, Precision]

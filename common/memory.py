@@ -20,8 +20,8 @@ from common.catalog import (
 from common.contract import Precision
 from common.cost import tokens
 
-BYTES: Final[Mapping[Precision, float]] = {"float32": 4, "float16": 2, "bfloat16": 2, "float8": 1.03}
-"""Of a parameter; 8-bit weights have scales beside them, and norms and embeddings stay as they are."""
+BYTES: Final[Mapping[Precision, float]] = {"float32": 4, "float16": 2, "bfloat16": 2, "float8": 1.001}
+"""Of a parameter; 8-bit weights have a scale in fp32 beside each row of thousands."""
 
 BETWEEN = 1.25
 """Room for what lies between the tensors of a VAE that works on whole frames: their sizes differ from frame to frame.
@@ -96,8 +96,9 @@ def in_adapters(architecture: Architecture) -> int:
 
 
 def kept_whole(architecture: Architecture) -> int:
-    """Parameters that stay in fp32 among those in bf16, where they are many: Animate-2's of the timestep."""
-    return 7 * architecture.dim**2 if architecture.caches_video else 0
+    """Parameters of one transformer that stay in fp32 among those in bf16, where they are many: of the timestep."""
+    dim = architecture.dim
+    return 7 * dim**2 if architecture.caches_video else dim * (dim + 256)
 
 
 def lora(architecture: Architecture, rank: int) -> int:

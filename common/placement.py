@@ -8,13 +8,21 @@ downloaded for it.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final, Literal
 
 from common import memory
-from common.catalog import LORAS, MAX_PROMPT_TOKENS, Checkpoint, GpuSize, Resolution, Weights
+from common.catalog import (
+    LORAS,
+    MAX_PROMPT_TOKENS,
+    TEXT_TABLE_PARAMETERS,
+    Checkpoint,
+    GpuSize,
+    Resolution,
+    Weights,
+)
 from common.contract import Backend, Device, Placement, Precision
 from common.cost import tokens
 from common.memory import Shape
@@ -37,13 +45,14 @@ _FULL = ("vae", "image_encoder", "audio_encoder")
 
 @dataclass(frozen=True)
 class Job:
-    """What has to fit beside a checkpoint and its LoRAs: a shape, and whether media are encoded.
+    """What has to fit beside a checkpoint and all its LoRAs: a shape, and whether media are encoded.
 
-    `shortcuts` are those of the preset that is asked for.
+    `loras` are those that it uses: no other is sent to a worker of ZeroGPU. `shortcuts` are those of its preset.
     """
 
     shape: Shape
     reads_media: bool = False
+    loras: tuple[str, ...] = ()
     shortcuts: Shortcuts | None = None
 
 
@@ -106,6 +115,8 @@ def place(checkpoint: Checkpoint, weights: Weights, backend: Backend, job: Job) 
         found = [c for c in shorter if _fits(checkpoint, backend, job, c)] or found
     choice = found[0]
     peak, held = _peak(checkpoint, backend, job, choice), _held(checkpoint, backend, choice)
+    if backend.gpu_size:
+        held = _sent(checkpoint, backend, job, choice)
     return _placed(checkpoint, backend, job, choice, peak, held)
 
 
@@ -215,7 +226,7 @@ def _waits(checkpoint: Checkpoint, backend: Backend, choice: _Choice) -> bool:
 
 def _host(checkpoint: Checkpoint, backend: Backend, choice: _Choice) -> float:
     """Bytes that wait in the machine's own memory; transformers come there as they are, before they get 8 bits."""
-    plain = _weights(checkpoint, backend, _Choice())
+    plain = _weights(checkpoint, backend, _as_it_comes(checkpoint, backend))
     waits = plain["transformer"] if choice.fp8 or choice.offload == "group" else 0
     waits += memory.BYTES["float32"] * memory.parameters(checkpoint.architecture)["audio_encoder"]
     if choice.compile and checkpoint.loras:  # they are part of the weights, and these as they were are kept
@@ -248,7 +259,7 @@ def _choices(checkpoint: Checkpoint, backend: Backend) -> Iterator[_Choice]:
         yield (choice := replace(choice, tiling=True, why=("the VAE works in tiles",)))
         away = "the text encoder leaves the GPU once it has read the prompt"
         yield replace(choice, offload="text_encoder", why=(*choice.why, away))
-    choice = _Choice()
+    choice = _as_it_comes(checkpoint, backend)
     yield choice
     # The 2.1 VAE decodes in bf16 as well as in full (MS-SSIM 0.9999); the 2.2 VAE was seen to differ.
     # On Apple's GPUs nothing is known to be saved by it.
@@ -260,13 +271,19 @@ def _choices(checkpoint: Checkpoint, backend: Backend) -> Iterator[_Choice]:
     if backend.gpu_size is None:
         away = "the text encoder leaves the GPU once it has read the prompt"
         yield (choice := replace(choice, offload="text_encoder", why=(*choice.why, away)))
-    if backend.gpu_size or (backend.capability is not None and backend.capability >= (8, 9)):
+    knows = backend.gpu_size is not None or (backend.capability is not None and backend.capability >= (8, 9))
+    if knows and not choice.fp8:
         yield (
             choice := replace(choice, fp8=True, why=(*choice.why, "the transformer's weights are in 8 bits"))
         )
     if backend.gpu_size is None:
         blocks = "all blocks but those at work wait in the machine's own memory"
         yield replace(choice, offload="group", why=(*choice.why, blocks))
+
+
+def _as_it_comes(checkpoint: Checkpoint, backend: Backend) -> _Choice:
+    """In bf16, or in the 8 bits of a repack: which are no choice, and nothing done to make it fit."""
+    return _Choice(fp8=backend.device == "cuda" and checkpoint.key in backend.in_8_bits)
 
 
 def _weights(checkpoint: Checkpoint, backend: Backend, choice: _Choice) -> dict[str, float]:
@@ -295,14 +312,24 @@ def _weights(checkpoint: Checkpoint, backend: Backend, choice: _Choice) -> dict[
 def _held(checkpoint: Checkpoint, backend: Backend, choice: _Choice) -> float:
     """Bytes of the weights on the device, with all LoRAs: where one was, it stays attached."""
     a = checkpoint.architecture
-    loras = sum(memory.lora(a, rank) for rank in _ranks(checkpoint))
+    loras = sum(memory.lora(a, rank) for rank in _ranks(checkpoint.loras))
     if choice.offload == "group":
         loras *= memory.BLOCKS_IN_FLIGHT / (a.experts * a.layers)
     return sum(_weights(checkpoint, backend, choice).values()) + loras
 
 
-def _ranks(checkpoint: Checkpoint) -> list[int]:
-    return [file.rank for key in checkpoint.loras for file in LORAS[key].files]
+def _sent(checkpoint: Checkpoint, backend: Backend, job: Job, choice: _Choice) -> float:
+    """Bytes that come to a new worker of ZeroGPU for a job: no LoRA that it does not use, and no table of words.
+
+    Peaks are counted as if that lay there too: so they were measured. A copy of the VAE to decode with is made there.
+    """
+    packed = sum(n for part, n in _weights(checkpoint, backend, choice).items() if part != "vae_decode")
+    packed -= memory.BYTES[precision("text_encoder", backend.device)] * TEXT_TABLE_PARAMETERS
+    return packed + sum(memory.lora(checkpoint.architecture, rank) for rank in _ranks(job.loras))
+
+
+def _ranks(loras: Iterable[str]) -> list[int]:
+    return [file.rank for key in loras for file in LORAS[key].files]
 
 
 def _stages(checkpoint: Checkpoint, backend: Backend, job: Job, choice: _Choice) -> dict[str, float]:

@@ -31,18 +31,12 @@ def repo_of(checkpoint: str, namespace: str, form: Form = "bf16") -> str:
     return f"{namespace}/{checkpoint}-{form}"
 
 
-def check(checkpoint: str, form: Form = "bf16") -> None:
-    """InputError for a checkpoint that needs no repack, or that cannot be kept in 8 bits."""
+def check(checkpoint: str) -> None:
+    """InputError for a checkpoint that needs no repack."""
     wide = [k for k, c in CHECKPOINTS.items() if max(c.published.transformer, c.published.text_encoder) > 2]
-    known = [k for k in wide if form == "bf16" or not CHECKPOINTS[k].loras]
-    if checkpoint in known:
-        return
-    rule = "must be one of the catalog"
-    if checkpoint in wide:
-        rule = "must have no LoRA to be kept in 8 bits, which a LoRA cannot be attached to afterwards"
-    elif checkpoint in CHECKPOINTS:
-        rule = "must be published in fp32"
-    raise InputError("checkpoint", rule, got=repr(checkpoint), hint=f"try {', '.join(known)}")
+    if checkpoint not in wide:
+        rule = "must be published in fp32" if checkpoint in CHECKPOINTS else "must be one of the catalog"
+        raise InputError("checkpoint", rule, got=repr(checkpoint), hint=f"try {', '.join(wide)}")
 
 
 def bake(hub: Hub, checkpoint: str, namespace: str, *, private: bool = False, form: Form = "bf16") -> str:
@@ -51,7 +45,7 @@ def bake(hub: Hub, checkpoint: str, namespace: str, *, private: bool = False, fo
     The index of shards is copied as it is: loaders read its map of names, which stays the same. In 8 bits, a
     transformer is read whole: that takes the disk for its fp32 files and the memory for it in bf16.
     """
-    check(checkpoint, form)
+    check(checkpoint)
     row = CHECKPOINTS[checkpoint]
     source, target = row.repo, repo_of(checkpoint, namespace, form)
     api = hub.api
@@ -68,7 +62,7 @@ def bake(hub: Hub, checkpoint: str, namespace: str, *, private: bool = False, fo
         if ORIGIN not in have:
             file = Path(folder) / ORIGIN
             file.write_text(json.dumps({"repository": source, "revision": commit, "form": form}))
-            _send(hub, target, ORIGIN, file, form)
+            send(hub, target, ORIGIN, file, form)
     for part in sorted({p.split("/")[0] for p in missing if form == "fp8" and p.startswith("transformer")}):
         files = [p for p in sorted(there) if p.startswith(f"{part}/")]
         if f"{part}/config.json" in missing:  # written last
@@ -100,7 +94,7 @@ def _one(hub: Hub, source: str, commit: str, target: str, path: str, folder: Pat
     file = _fetch(hub, source, commit, path, folder)
     if path.startswith(CAST) and path.endswith(".safetensors"):
         file = cast(file, folder / "bf16.safetensors", keep() if path.startswith("transformer") else ())
-    _send(hub, target, path, file, form)
+    send(hub, target, path, file, form)
 
 
 def _fetch(hub: Hub, source: str, commit: str, path: str, folder: Path) -> Path:
@@ -114,13 +108,15 @@ def _fetch(hub: Hub, source: str, commit: str, path: str, folder: Path) -> Path:
     return Path(hub.call(f"read {path} of {source}", fetch))
 
 
-def _send(hub: Hub, target: str, path: str, file: Path, form: Form) -> None:
-    def send() -> Any:
+def send(hub: Hub, target: str, path: str, file: Path, form: Form) -> None:
+    """Writes one file of a repack."""
+
+    def write() -> Any:
         return hub.api.upload_file(
             path_or_fileobj=file, path_in_repo=path, repo_id=target, commit_message=f"{form}: {path}"
         )
 
-    hub.call(f"write {path} to {target}", send)
+    hub.call(f"write {path} to {target}", write)
 
 
 def keep() -> Sequence[str]:
@@ -156,7 +152,7 @@ def _eight_bits(hub: Hub, source: str, commit: str, target: str, files: Sequence
     made = eight_bits(folder / part, folder / "fp8")
     for file in sorted(made.iterdir(), key=lambda f: f.name == "config.json"):
         hub.say(f"  {part}/{file.name}, in 8 bits")
-        _send(hub, target, f"{part}/{file.name}", file, "fp8")
+        send(hub, target, f"{part}/{file.name}", file, "fp8")
 
 
 def eight_bits(source: Path, target: Path) -> Path:

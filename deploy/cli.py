@@ -10,7 +10,7 @@ from pathlib import Path
 from huggingface_hub import HfApi
 
 from common.errors import Cancelled, InputError, StudioError
-from deploy import bake, doctor, federation, plan, status, targets, verify, wait
+from deploy import ahead, bake, doctor, federation, plan, status, targets, verify, wait
 from deploy import destroy as destroying
 from deploy import rollback as rolling
 from deploy.hub import Hub
@@ -92,7 +92,10 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     p = sub.add_parser("bake", parents=[common])
     p.add_argument("checkpoint", help="such as wan2.2-t2v-a14b")
     p.add_argument("--private", action="store_true")
-    p.add_argument("--fp8", action="store_true", help="blocks in 8 bits; for checkpoints without a LoRA")
+    p.add_argument("--fp8", action="store_true", help="the weights of blocks in 8 bits")
+    p.add_argument(
+        "--compiled", action="store_true", help="also what torch compiles for this machine's card: an H100 or H200"
+    )
     p = sub.add_parser("bundle", parents=[common])
     p.add_argument("--out", type=Path, default=Path("dist/bundles"))
     p = sub.add_parser("local", parents=[common])
@@ -134,11 +137,16 @@ def _run(args: argparse.Namespace, hub: Hub | None) -> int:
         return _here(args, targets.select(everything, args.only))
     form: bake.Form = "fp8" if command == "bake" and args.fp8 else "bf16"
     if command == "bake":
-        bake.check(args.checkpoint, form)
+        bake.check(args.checkpoint)
+        if args.compiled:
+            ahead.check(args.checkpoint)
     hub = hub or Hub(HfApi(), say=lambda text: print(text, file=sys.stderr, flush=True))
     namespace = file.namespace or _own_name(hub, command)
     if command == "bake":
-        print(bake.bake(hub, args.checkpoint, namespace, private=args.private, form=form))
+        repack = bake.bake(hub, args.checkpoint, namespace, private=args.private, form=form)
+        if args.compiled:
+            ahead.compiled(hub, args.checkpoint, repack, form)
+        print(repack)
         return 0
     everything = targets.resolve(file, namespace)
     chosen = targets.select(everything, args.only)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from huggingface_hub import SpaceHardware
 
 from common.catalog import CHECKPOINTS, GpuSize
+from common.contract import Backend
 from common.cost import download_bytes
 from common.errors import StudioError
 from common.memory import Shape
@@ -18,6 +19,7 @@ from common.modes.all import MODES
 from common.placement import ZEROGPU_BYTES, place, possible, shortage, zerogpu
 from deploy import bundle as bundles
 from deploy import volumes
+from deploy.bake import repo_of
 from deploy.errors import DeployError
 from deploy.federation import ROOT, ZEROGPU
 from deploy.hub import Hub
@@ -194,12 +196,19 @@ def _tier(target: Target) -> GpuSize | None:
     return next((tier for tier in ZEROGPU_BYTES if tier == given), None) if lent else None
 
 
+def _lent(target: Target, tier: GpuSize) -> Backend:
+    """A tier of ZeroGPU to a Space, which finds its weights in 8 bits where it mounts such a repack."""
+    names = {volume.source.split("/")[-1] for volume in target.volumes}
+    thin = [key for key in target.checkpoints if repo_of(key, "", "fp8").strip("/") in names]
+    return zerogpu(tier).model_copy(update={"in_8_bits": thin})
+
+
 def _memory(target: Target) -> list[Finding]:
     """Whether a Space's tier of ZeroGPU holds its checkpoint at every size that it offers, and how."""
     tier = _tier(target)
     if tier is None or target.mode is None:
         return []
-    mode, row, backend = MODES[target.mode], CHECKPOINTS[target.checkpoints[0]], zerogpu(tier)
+    mode, row, backend = MODES[target.mode], CHECKPOINTS[target.checkpoints[0]], _lent(target, tier)
     most, why = 0, ""
     for size in row.sizes("wan"):
         job = mode.job(Shape(size.width, size.height, row.at_once("wan"), row.references))
@@ -246,5 +255,5 @@ def _packed(target: Target) -> int:
         return 0
     row, mode = CHECKPOINTS[target.checkpoints[0]], MODES[target.mode]
     size = row.sizes("wan")[0]
-    placed = place(row, "wan", zerogpu(tier), mode.job(Shape(size.width, size.height, 1)))
+    placed = place(row, "wan", _lent(target, tier), mode.job(Shape(size.width, size.height, 1)))
     return placed.weight_bytes if placed else 0

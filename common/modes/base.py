@@ -227,7 +227,7 @@ class Mode(Generic[Asked]):
         loras = [key for key in self.loras(request, checkpoint, preset) if key in there]
         lengths = self.segments(request, checkpoint, weights, num_frames)
         shape = Shape(size.width, size.height, max(lengths), self.references(request))
-        job = replace(self.job(shape), shortcuts=preset.shortcuts)
+        job = replace(self.job(shape), loras=tuple(loras), shortcuts=preset.shortcuts)
         placed = placement.place(checkpoint, weights, backend, job)
         if placed is None:
             notices.append(f"Not enough memory: {placement.shortage(checkpoint, weights, backend, job)}.")

@@ -38,6 +38,7 @@ from common.run.runner import explain
 from common.run.service import Ready, Update
 from common.runtime.device import backend as machine
 from common.runtime.device.seat import seat_of
+from common.runtime.fast import packages
 from common.runtime.job import Job, Made, in_turn, work
 from common.runtime.model import load, lora, settle, weights
 from common.runtime.reader import Reader
@@ -69,7 +70,8 @@ class Engine(ABC, Generic[Asked]):
         # On ZeroGPU what is parked on the GPU moves with every new worker: one checkpoint a Space.
         self.allowed = tuple(r.key for r in rows[: 1 if self.backend.gpu_size else None])
         if settings.weights == "wan":
-            weights.check_mounts(self.mode.rows(self.allowed))
+            mounted = weights.in_8_bits(self.mode.rows(self.allowed))
+            self.backend = self.backend.model_copy(update={"in_8_bits": mounted})
         self._revisions: dict[str, str] = {}
         self.on_gpu: Callable[[Ready[Asked]], Iterator[Carried]] = self.run
 
@@ -180,7 +182,7 @@ class Engine(ABC, Generic[Asked]):
         shape = Shape(size.width, size.height, frames)
         placed = placement.place(checkpoint, weights, self.backend, self.mode.job(shape))
         assert placed is not None  # `possible` has seen it fit
-        self._attach_all(self._pipe(checkpoint.key, placed, print), checkpoint, print)
+        self._pipe(checkpoint.key, placed, print)
 
     def unload(self) -> None:
         """Lets the loaded pipeline and the shared components go; UnavailableError on ZeroGPU."""
@@ -314,11 +316,13 @@ class Engine(ABC, Generic[Asked]):
             checkpoint, kind = CHECKPOINTS[key], self.settings.weights
             selfcheck.before_loading(self.backend.device, say)
             folder = weights.resolve(checkpoint, kind, say)
-            waiting = settle.waiting(placed)
+            waiting = settle.waiting(placed, self.backend)
             pipe = load.build(pipeline, folder, self.backend, self.seat.residency, waiting, kind, other)
             if other is None:
                 if waiting or placed.compile != "none":
                     self._attach_all(pipe, checkpoint, say)
+                if placed.compile != "none" and weights.is_mounted(folder):
+                    self._take_compiled(folder, say)
                 settle.settle(pipe, placed, self.backend)
             if self.backend.gpu_size is None:  # on ZeroGPU only a worker has a GPU to encode with
                 preview.prepare(pipe.vae)
@@ -327,6 +331,10 @@ class Engine(ABC, Generic[Asked]):
 
         pipeline = CHECKPOINTS[key].pipeline or self.pipeline
         return self.seat.residency.get(self._key(key, placed), pipeline, build)
+
+    def _take_compiled(self, folder: Path, say: weights.Say) -> None:
+        if (notice := packages.take(folder)) and say is not None:
+            say(notice)
 
     def _attach_all(self, pipe: Any, checkpoint: Checkpoint, say: weights.Say) -> None:
         for key in checkpoint.attachable(self.settings.weights):

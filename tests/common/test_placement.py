@@ -10,7 +10,7 @@ import pytest
 
 from cli.machines import MACHINES, checkpoints, job, sizes
 from common import placement
-from common.catalog import CHECKPOINTS, Checkpoint, Resolution
+from common.catalog import CHECKPOINTS, TEXT_TABLE_PARAMETERS, VAE_PARAMETERS, Checkpoint, Resolution
 from common.contract import Backend, Placement
 from common.memory import Shape
 from common.modes.all import MODES
@@ -126,8 +126,8 @@ def test_placement_names_what_fits_instead() -> None:
     assert place(MOE, "nano", zerogpu("large"), asked)
     assert place(MOE, "wan", Backend(device="cuda"), asked), "a machine of unknown memory holds anything"
     assert shortage(MOE, "wan", zerogpu("large"), asked) == (
-        "Wan 2.2 T2V-A14B (MoE) needs 53.4 GB for 1280x720 and 81 frames, ZeroGPU large has 47.6 GB for it; "
-        "it can make 832x480 and 73 frames or 1280x720 and 29 frames"
+        "Wan 2.2 T2V-A14B (MoE) needs 52.7 GB for 1280x720 and 81 frames, ZeroGPU large has 47.6 GB for it; "
+        "it can make 832x480 and 81 frames or 1280x720 and 33 frames"
     )
 
 
@@ -139,7 +139,7 @@ def test_placement_counts_what_waits_in_the_machines_own_memory() -> None:
     assert runs == {0: True, 16: False, 32: False, 48: True, 64: True, 96: True}
     assert not placed(MOE, at_home[64], R480) and placed(MOE, at_home[96], R480)
     said = shortage(T2V, "wan", at_home[32], job(T2V, R480))
-    assert "39.9 GB of it cannot wait in the machine's own memory, which has 28.8 GB for it" in said
+    assert "40.0 GB of it cannot wait in the machine's own memory, which has 28.8 GB for it" in said
 
 
 def test_placement_loads_a_model_in_one_form_for_all_its_clips() -> None:
@@ -208,7 +208,8 @@ def test_placement_counts_vaces_pictures() -> None:
     """Each is a latent frame more: 21 become 24."""
     row = CHECKPOINTS["wan2.1-vace-14b"]
     plain, more = (placed_vace(row, n) for n in (0, 3))
-    added = (more.peak_bytes - plain.peak_bytes) / (plain.peak_bytes - plain.weight_bytes)
+    held = plain.weight_bytes + 2 * TEXT_TABLE_PARAMETERS + 2 * VAE_PARAMETERS[8]
+    added = (more.peak_bytes - plain.peak_bytes) / (plain.peak_bytes - held)
     assert added == pytest.approx(3 / 21, rel=0.01)
 
 
@@ -216,3 +217,16 @@ def placed_vace(row: Checkpoint, references: int) -> Placement:
     found = place(row, "wan", zerogpu("large"), Job(Shape(832, 480, 81, references), reads_media=True))
     assert found is not None
     return found
+
+
+@pytest.mark.parametrize("machine", [zerogpu("xlarge"), Backend(device="cuda", name="a card", memory_bytes=10**11)])
+def test_placement_knows_that_mounted_weights_are_in_8_bits(machine: Backend) -> None:
+    """They would be so whatever was planned; and nobody chose it to make them fit."""
+    there = machine.model_copy(update={"in_8_bits": [MOE.key]})
+    plain, thin = (place(MOE, "wan", m, job(MOE, R480)) for m in (machine, there))
+    assert plain and thin and thin.precision["transformer"] == "float8" and not thin.why
+    assert plain.precision["transformer"] == "bfloat16"
+    saved = plain.weight_bytes - thin.weight_bytes
+    assert saved == pytest.approx(plain.peak_bytes - thin.peak_bytes) == pytest.approx(2 * 14.05e9, rel=0.01)
+    other = place(T2V, "wan", there, job(T2V, R480))
+    assert other and other.precision["transformer"] == "bfloat16"

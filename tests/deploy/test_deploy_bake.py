@@ -17,7 +17,7 @@ from common.catalog import CHECKPOINTS
 from common.contract import Backend, Placement
 from common.errors import InputError
 from common.runtime.device.residency import Residency
-from common.runtime.model import configs, load, settle, weights, whole
+from common.runtime.model import configs, load, lora, settle, weights, whole
 from deploy import bake, federation, targets
 from deploy.hub import Hub
 from tests.common.runtime.model.tiny_rows import copied, shrink
@@ -93,16 +93,10 @@ def test_deploy_bake_writes_what_is_missing_and_the_index_last(
 
 def test_deploy_bake_knows_what_needs_a_repack() -> None:
     bake.check("wan2.1-t2v-14b")
-    bake.check("wan2.1-vace-14b", "fp8")
     with pytest.raises(InputError, match=r"one of the catalog; got 'nothing', try wan2\.1-t2v-1\.3b, "):
         bake.check("nothing")
     with pytest.raises(InputError, match="must be published in fp32"):
         bake.check("wan2.2-s2v-14b")
-    for key in ("wan2.1-t2v-14b", "wan2.2-i2v-a14b"):
-        with pytest.raises(
-            InputError, match=r"must have no LoRA to be kept in 8 bits.* try wan2\.1-t2v-1\.3b"
-        ):
-            bake.check(key, "fp8")
 
 
 def published(kind: str, target: Path) -> Path:
@@ -170,6 +164,30 @@ def test_deploy_bake_in_8_bits_is_what_loading_makes(
     assert all(k.startswith("vace_blocks.") and ".proj_" in k for k in other)
     assert kind == "vace" or not other
     assert sum("Float8" in type(p.data).__name__ for p in pipes[1].transformer.parameters()) > 20
+
+
+def test_deploy_bake_in_8_bits_takes_loras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attached to a repack, they are the same beside the same: A14B has one in its Fast preset."""
+    shrink(monkeypatch)
+    row = CHECKPOINTS["wan2.2-t2v-a14b"]
+    source = published("moe", tmp_path / "s")
+    api, hub = served(source, monkeypatch)
+    bake.bake(hub, row.key, "ada", form="fp8")
+    monkeypatch.setenv("WAN_MODELS", str(tmp_path / "r"))
+    made = repacked(api, tmp_path / "r" / row.key)
+    assert weights.in_8_bits([row]) == [row.key]
+    placed = Placement(precision={"transformer": "float8", "vae_decode": "float32"}, peak_bytes=0, weight_bytes=0)
+    monkeypatch.setattr(load, "dtype_of", lambda part, _: torch.float32 if part == "vae" else torch.bfloat16)
+    states: list[dict[str, torch.Tensor]] = []
+    for folder in (source, made):
+        pipe = load.build("WanPipeline", folder, Backend(), Residency("cpu"))
+        for key in row.attachable("nano"):
+            lora.attach(pipe, key, row, "nano", None)
+        settle.settle(pipe, placed, Backend())
+        states.append({f"{i}.{k}": v for i, t in enumerate(load.transformers(pipe)) for k, v in wide(t).items()})
+    one, two = states
+    assert one.keys() == two.keys() and sum(".lora_" in k for k in one) > 20
+    assert [k for k in one if one[k].dtype != two[k].dtype or not torch.equal(one[k], two[k])] == []
 
 
 def wide(module: Any) -> dict[str, torch.Tensor]:

@@ -10,8 +10,8 @@ EXACT = ".attn2."
 """What looks at the prompt: its activations stay as they are. In 8 bits they lose most (published)."""
 
 
-def quantize(transformer: Any, device: str) -> None:
-    """Codes the weights of the linear layers of all blocks, on `device`.
+def quantize(transformer: Any, device: str | None) -> None:
+    """Codes the weights of the linear layers of all blocks, on `device`, or where they are.
 
     torchao's advice for the compiler is not taken: with it a block compiles in 118 s instead of 5, and runs as fast.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -56,10 +56,22 @@ def apply(
         own = [(name, scale) for name, scale in zip(names, scales, strict=True) if name in known]
         merged.put(transformer, own)
     if names and not merging:
+        _bring(load.transformers(pipe), names)
         pipe.enable_lora()
         pipe.set_adapters(names, scales)
     elif any(has_adapters(pipe)):
         pipe.disable_lora()
+
+
+def _bring(transformers: Iterable[Any], names: Sequence[str]) -> None:
+    """Adapters come to where their layers are: to a worker of ZeroGPU none was sent before."""
+    for module in (m for transformer in transformers for m in transformer.modules()):
+        for name in names:
+            if name in getattr(module, "lora_A", ()):
+                weight = module.get_base_layer().weight
+                device = getattr(weight, "qdata", weight).device  # of 8 bits what holds them knows best
+                module.lora_A[name].to(device)
+                module.lora_B[name].to(device)
 
 
 def attach(pipe: Any, key: str, checkpoint: Checkpoint, weights: Weights, say: Say) -> list[Target]:

@@ -10,6 +10,7 @@ import torch
 from common.contract import Backend, Placement
 from common.errors import WeightsError
 from common.runtime.fast import attention, blocks, linears, merged
+from common.runtime.model import table
 from common.runtime.model.load import TRANSFORMERS
 from common.runtime.model.move import move
 
@@ -17,9 +18,12 @@ _grouped: WeakSet[Any] = WeakSet()
 """Modules that have their hooks: a text encoder that outlives a swap must not get them twice."""
 
 
-def waiting(placement: Placement) -> frozenset[str]:
-    """The parts that are loaded into the machine's own memory first: as they are, they may not fit the GPU."""
-    if placement.offload == "group":
+def waiting(placement: Placement, backend: Backend) -> frozenset[str]:
+    """The parts that are loaded into the machine's own memory first: as they are, they may not fit the GPU.
+
+    On ZeroGPU not all of them goes on to it: each new worker waits for what does.
+    """
+    if placement.offload == "group" or backend.gpu_size:
         return frozenset({*TRANSFORMERS, "text_encoder"})
     return frozenset(TRANSFORMERS if placement.precision["transformer"] == "float8" else ())
 
@@ -40,8 +44,9 @@ def settle(pipe: Any, placement: Placement, backend: Backend) -> None:
             linears.quantize(transformer, device)
         if placement.offload == "group":
             _group(transformer, backend.device, "block_level")
-        elif waiting(placement):
-            move(transformer, backend.device)
+        elif waiting(placement, backend):
+            # Of ZeroGPU's LoRAs a worker fetches what its job asks for, and no other.
+            move(transformer, backend.device, but=".lora_" if backend.gpu_size else "")
         if placement.compile != "none":
             linears.multiply(transformer)
             fa3 = placement.attention == "fa3-8-bit"
@@ -51,6 +56,8 @@ def settle(pipe: Any, placement: Placement, backend: Backend) -> None:
                 merged.keep(transformer)
     if placement.offload == "group":
         _group(pipe.text_encoder, backend.device, "leaf_level")
+    elif backend.gpu_size:
+        move(table.outside(pipe.text_encoder), backend.device)
 
 
 def _in_8_bits(transformer: Any) -> bool:

@@ -63,10 +63,23 @@ def revision(folder: Path, weights: Weights) -> str:
         return ""
 
 
-def check_mounts(checkpoints: Iterable[Checkpoint]) -> None:
-    """WeightsError for a volume that did not come, or not whole: to be called when a Space starts."""
+def is_mounted(folder: Path) -> bool:
+    """Whether a checkpoint's folder is one of WAN_MODELS, which the deployer chose: what lies there may be run."""
+    root = os.environ.get("WAN_MODELS")
+    return bool(root) and folder.parent == Path(root)
+
+
+def in_8_bits(checkpoints: Iterable[Checkpoint]) -> list[str]:
+    """Those of which a repack in 8 bits is mounted, as its own config says: they run in 8 bits on every machine.
+
+    To be called when a Space starts: WeightsError for a volume that did not come, or not whole.
+    """
+    found: list[str] = []
     for checkpoint in checkpoints:
-        _mounted(checkpoint)
+        folder = _mounted(checkpoint)
+        if folder and "quantization_config" in json.loads((folder / "transformer/config.json").read_text("utf-8")):
+            found.append(checkpoint.key)
+    return found
 
 
 def resolve_lora(lora: Lora, checkpoint: Checkpoint, weights: Weights, say: Say) -> list[tuple[Target, Path]]:

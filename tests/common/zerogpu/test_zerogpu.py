@@ -70,11 +70,11 @@ def test_zerogpu_streams_events_and_reserves_what_the_plan_says(space):
     assert int(float(asked["durationSeconds"])) == plan["gpu_duration"]
 
 
-def test_zerogpu_packs_its_checkpoint_with_its_loras_and_forks_for_the_gpu(space):
+def test_zerogpu_packs_its_checkpoint_and_forks_for_the_gpu(space):
     space.submit().result(timeout=120)
     packs = [f.stat().st_size for f in space.packed.iterdir()]
     halves = [f.stat().st_size for f in nano.find("moe").glob("*/*.safetensors")]
-    # On disk in fp16: so the experts and the text encoder stay; the VAE is in full, and the LoRAs lie beside them.
+    # On disk in fp16: so the experts and the text encoder stay; the VAE is in full. LoRAs wait to be asked for.
     assert len(halves) == 4 and len(packs) == 1 and packs[0] > sum(halves) + max(halves)
     pids = {int(allowed["pid"]) for allowed in space.api.of("/allow")}
     assert pids and space.pid not in pids, "the GPU goes to a child, not to the Space"

@@ -9,9 +9,15 @@ import pytest
 import torch
 from diffusers.hooks import group_offloading
 
+import nano
+from common.catalog import CHECKPOINTS
 from common.contract import Backend, Placement
 from common.errors import WeightsError
-from common.runtime.model.settle import settle
+from common.modes.all import MODES
+from common.placement import zerogpu
+from common.runtime.device.residency import Residency
+from common.runtime.model import load, lora
+from common.runtime.model.settle import settle, waiting
 
 CARD = Backend(device="cuda", name="a card")
 GROUP = Placement(
@@ -40,3 +46,23 @@ def test_placement_refuses_8_bit_weights_where_nobody_planned_them(device: str) 
     plain = GROUP.model_copy(update={"offload": "none"})
     with pytest.raises(WeightsError, match="a repack in 8 bits, which a Mac does not know"):
         settle(pipe, plain, Backend.model_validate({"device": device, "name": "a Mac"}))
+
+
+def test_placement_on_zerogpu_packs_no_table_of_words_and_no_lora() -> None:
+    """The GPU is one that takes tensors and keeps none: what is real is what stayed."""
+    row, lent = CHECKPOINTS["wan2.2-t2v-a14b"], zerogpu("xlarge").model_copy(update={"device": "meta"})
+    plain = GROUP.model_copy(update={"offload": "none"})
+    parts = waiting(plain, lent)
+    pipe = load.build("WanPipeline", nano.find("moe"), Backend(), Residency("cpu"), parts)
+    lora.attach(pipe, "lightning-2.2-t2v", row, "nano", None)
+    settle(pipe, plain, lent)
+    assert {p.device.type for p in pipe.text_encoder.parameters()} == {"meta"}
+    for transformer in load.transformers(pipe):
+        places = {(".lora_" in name, p.device.type) for name, p in transformer.named_parameters()}
+        assert places == {(True, "cpu"), (False, "meta")}
+        assert transformer.device.type == "meta"
+    plan = MODES["t2v"].plan(MODES["t2v"].parse({"prompt": "a", "checkpoint": row.key}))
+    for asked, place in ((plan.model_copy(update={"loras": []}), "cpu"), (plan, "meta")):
+        lora.apply(pipe, asked, row, "nano", print)
+        for transformer in load.transformers(pipe):
+            assert {p.device.type for name, p in transformer.named_parameters() if ".lora_" in name} == {place}
