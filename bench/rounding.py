@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.runtime.fast import attention, blocks, linears
+from common.runtime.fast import attention, blocks
 from common.runtime.model.load import transformers
 from nano.judge.cases import Case, Clip, add_lightning, as_array, cases, edges, load, pil, run
 from nano.judge.measure import look
@@ -40,7 +40,7 @@ def rounded(x: Tensor) -> Tensor:
     return (x / scale).to(torch.float8_e4m3fn).to(x.dtype) * scale
 
 
-def in_8_bits(pipe: Any, exact: tuple[str, ...] = (linears.EXACT,)) -> Given:
+def in_8_bits(pipe: Any, exact: tuple[str, ...] = ()) -> Given:
     """Products and attention of all blocks; layers with `exact` in their names have weights in 8 bits alone."""
     for transformer in transformers(pipe):
         blocks.quicken(transformer, attention.plain, attention.emulated_in_8_bits).in_8_bits = True
@@ -58,8 +58,8 @@ Way = Callable[[Any], Given]
 """Changes a pipeline, and says what it is to be called with beside."""
 
 WAYS: dict[str, Way] = {
-    "8-bit": in_8_bits,
-    "8-bit, prompt's products too": partial(in_8_bits, exact=()),
+    "8-bit": partial(in_8_bits, exact=(".attn2.",)),
+    "8-bit, prompt's products too": in_8_bits,
 }
 
 
