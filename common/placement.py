@@ -47,13 +47,18 @@ _FULL = ("vae", "image_encoder", "audio_encoder")
 class Job:
     """What has to fit beside a checkpoint and all its LoRAs: a shape, and whether media are encoded.
 
-    `loras` are those that it uses: no other is sent to a worker of ZeroGPU. `shortcuts` are those of its preset.
+    `loras` are those that it uses, which may be all where nobody has said: no other is sent to a worker of ZeroGPU.
+    `shortcuts` are those of its preset.
     """
 
     shape: Shape
     reads_media: bool = False
-    loras: tuple[str, ...] = ()
+    loras: tuple[str, ...] | None = None
     shortcuts: Shortcuts | None = None
+
+
+def _used(checkpoint: Checkpoint, job: Job) -> tuple[str, ...]:
+    return checkpoint.loras if job.loras is None else job.loras
 
 
 @dataclass(frozen=True)
@@ -325,7 +330,10 @@ def _sent(checkpoint: Checkpoint, backend: Backend, job: Job, choice: _Choice) -
     """
     packed = sum(n for part, n in _weights(checkpoint, backend, choice).items() if part != "vae_decode")
     packed -= memory.BYTES[precision("text_encoder", backend.device)] * TEXT_TABLE_PARAMETERS
-    return packed + sum(memory.lora(checkpoint.architecture, rank) for rank in _ranks(job.loras))
+    a = checkpoint.architecture
+    if not a.caches_video:  # the timestep's embedding stays in fp32: too little for peaks
+        packed += (memory.BYTES["float32"] - memory.BYTES["bfloat16"]) * a.experts * a.dim * (a.dim + 256)
+    return packed + sum(memory.lora(checkpoint.architecture, rank) for rank in _ranks(_used(checkpoint, job)))
 
 
 def _ranks(loras: Iterable[str]) -> list[int]:
@@ -347,7 +355,7 @@ def _stages(checkpoint: Checkpoint, backend: Backend, job: Job, choice: _Choice)
     if law := checkpoint.segments:
         decoded = replace(shape, num_frames=shape.num_frames + law.motion)
     cached = later + videos + full * memory.cache(a, shape)
-    beside = bool(checkpoint.loras) and not choice.compile  # compiled, they are part of the weights
+    beside = bool(_used(checkpoint, job)) and not choice.compile  # compiled, they are part of the weights
     reused = choice.shortcuts and job.shortcuts is not None and job.shortcuts.reuses
     stages = {
         "text": first + memory.TEXT_BYTES,
