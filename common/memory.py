@@ -96,9 +96,8 @@ def in_adapters(architecture: Architecture) -> int:
 
 
 def kept_whole(architecture: Architecture) -> int:
-    """Parameters of one transformer that stay in fp32 among those in bf16, where they are many: of the timestep."""
-    dim = architecture.dim
-    return 7 * dim**2 if architecture.caches_video else dim * (dim + 256)
+    """Parameters that stay in fp32 among those in bf16, where they are many: Animate-2's of the timestep."""
+    return 7 * architecture.dim**2 if architecture.caches_video else 0
 
 
 def lora(architecture: Architecture, rank: int) -> int:
