@@ -34,7 +34,7 @@ def test_sent_is_what_the_parts_of_a_repack_in_8_bits_take(key: str, tmp_path: P
         sent += size(module) + size(with_lora(module, file.rank), only=".lora_")
     placed = place(row, "wan", repacked(key), Job(Shape(832, 480, 81), reads_media=True, loras=(lora,)))
     assert placed is not None
-    assert placed.weight_bytes == pytest.approx(sent, rel=0.002)
+    assert placed.weight_bytes == pytest.approx(sent, rel=0.004)  # the timestep's layers stay in fp32
     assert sent <= 41e9
 
 
