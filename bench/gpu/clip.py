@@ -11,11 +11,11 @@ import tempfile
 import time
 import traceback
 from collections.abc import Collection, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ import torch
 from bench import full_size
 from bench.engine import T2V
 from bench.gpu import compare, timeline
-from common.catalog import CHECKPOINTS, MAX_PROMPT_TOKENS, Weights
+from common.catalog import CHECKPOINTS, MAX_PROMPT_TOKENS, Preset, Weights
 from common.contract import Plan, PresetName
 from common.media.write import write_video
 from common.modes.t2v import MODE, Request
@@ -65,7 +65,8 @@ CASES = (
 class Way:
     """The Studio with this WAN_SPEED, or without one diffusers' pipeline; what it does better in which cases.
 
-    Without `shortcuts` all steps are computed and guided, which a preset may have otherwise.
+    Without `shortcuts` all steps are computed and guided, which a preset may have otherwise. With a `threshold` steps
+    are reused by that one: random weights change more from step to step than the preset allows.
 
     A clip of `warm` steps comes before the one that counts: it loads, and meets every form that is compiled.
     """
@@ -75,6 +76,7 @@ class Way:
     warm: int
     presets: tuple[PresetName, ...] = ("fast", "quality")
     shortcuts: bool = True
+    threshold: float | None = None
 
 
 STOCK = Way("diffusers", None, 1)
@@ -82,6 +84,7 @@ WAYS = (
     STOCK,
     Way("studio, all steps", "", 4, ("quality",), shortcuts=False),
     Way("studio", "", 4),
+    Way("studio, all reused that may be", "", 4, ("quality",), threshold=1e9),
     Way("studio, exact", "exact", 1, ("fast",)),  # what of `off` is the way that they are compared in
 )
 
@@ -133,10 +136,11 @@ def _studio(case: Case, way: Way, weights: Weights) -> Row:
     if not way.shortcuts:
         engine.backend = engine.backend.model_copy(update={"step_cache": False})
     try:
-        first = timeline.clip(engine, *_asked(engine, case, way.warm))
-        _forget_peak()
-        request, plan = _asked(engine, case, case.steps)
-        made = timeline.clip(engine, request, plan)
+        with _reusing(case, way.threshold):
+            first = timeline.clip(engine, *_asked(engine, case, way.warm))
+            _forget_peak()
+            request, plan = _asked(engine, case, case.steps)
+            made = timeline.clip(engine, request, plan)
     finally:
         engine.unload()
     assert plan.placement is not None
@@ -149,6 +153,20 @@ def _studio(case: Case, way: Way, weights: Weights) -> Row:
         "each_step": [round(b - a, 2) for a, b in pairwise([made.stages["denoise"], *made.steps])],
         "peak_gb": _peak(), "planned_gb": round(plan.placement.peak_bytes / 1e9, 2),
     }  # fmt: skip
+
+
+@contextmanager
+def _reusing(case: Case, threshold: float | None) -> Iterator[None]:
+    """In it the preset's steps are reused by another threshold."""
+    presets = cast(dict[PresetName, Preset], CHECKPOINTS[case.checkpoint].presets)
+    own = presets[case.preset]
+    if threshold is not None and own.shortcuts is not None:
+        shortcuts = replace(own.shortcuts, residual_diff_threshold=threshold)
+        presets[case.preset] = replace(own, shortcuts=shortcuts)
+    try:
+        yield
+    finally:
+        presets[case.preset] = own
 
 
 def _asked(engine: T2V, case: Case, steps: int) -> tuple[Request, Plan]:

@@ -49,6 +49,22 @@ def test_a_way_that_fails_does_not_take_the_others_along(monkeypatch: pytest.Mon
     assert stock["failed"] == "RuntimeError: no card" and ours["seconds"] > 0 and "off" not in ours
 
 
+def test_a_threshold_of_its_own_is_for_one_way_alone() -> None:
+    case = CASES[1]
+
+    def threshold() -> float | None:
+        shortcuts = CHECKPOINTS[case.checkpoint].presets[case.preset].shortcuts
+        return shortcuts.residual_diff_threshold if shortcuts else None
+
+    before = threshold()
+    with pytest.raises(KeyError), clip._reusing(case, 1e9):
+        assert threshold() == 1e9
+        raise KeyError
+    assert threshold() == before
+    with clip._reusing(case, None):
+        assert threshold() == before
+
+
 def test_random_weights_are_the_same_in_every_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(full_size, "sizes", lambda _: {})  # Wan-Nano's own
     folder = full_size.folder(CHECKPOINTS["wan2.1-t2v-14b"], tmp_path / "w")
