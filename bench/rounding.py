@@ -1,7 +1,8 @@
 """Whether a viewer sees what speed costs: Wan-Nano's clips as they are and made faster, judged by what is promised.
 
 `python -m bench.rounding --count 12 --out FILE` takes minutes for each kind on a CPU, where products and attention in
-8 bits are emulated. All steps are rounded, the first and the last too, which the Studio leaves exact.
+8 bits are emulated. All steps are rounded, the first and the last too, which the Studio leaves exact. Shortcuts are
+the Studio's own, as its catalog has them for the models that a kind of Wan-Nano stands for.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,16 +21,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from common.catalog import CHECKPOINTS
 from common.runtime.fast import attention, blocks
+from common.runtime.fast.shortcuts import taken
 from common.runtime.model.load import transformers
+from common.shortcuts import Shortcuts
 from nano.judge.cases import Case, Clip, add_lightning, as_array, cases, edges, load, pil, run
 from nano.judge.measure import look
 from nano.kinds import kind_named
+from nano.train.flow import quality
 from nano.train.world import STILL, render
 
 FIRST_SEED = 4_000_000
 PROMISES = ("colour", "shape", "motion", "background")
 Given = dict[str, Any]
+Around = Callable[[Given], AbstractContextManager[Given]]
+"""What each clip is made in: of what the pipeline is given to what it is called with beside."""
 
 
 # ---------------------------------------------------------------------- ways to be faster
@@ -40,7 +48,7 @@ def rounded(x: Tensor) -> Tensor:
     return (x / scale).to(torch.float8_e4m3fn).to(x.dtype) * scale
 
 
-def in_8_bits(pipe: Any, exact: tuple[str, ...] = ()) -> Given:
+def in_8_bits(pipe: Any, _: str = "", exact: tuple[str, ...] = ()) -> Around:
     """Products and attention of all blocks; layers with `exact` in their names have weights in 8 bits alone."""
     for transformer in transformers(pipe):
         blocks.quicken(transformer, attention.plain, attention.emulated_in_8_bits).in_8_bits = True
@@ -51,15 +59,46 @@ def in_8_bits(pipe: Any, exact: tuple[str, ...] = ()) -> Given:
                 module.weight.data = rounded(module.weight.data)
                 if not any(word in name for word in exact):
                     module.register_forward_pre_hook(lambda _, given: (rounded(given[0]), *given[1:]))
-    return {}
+    return as_it_is
 
 
-Way = Callable[[Any], Given]
-"""Changes a pipeline, and says what it is to be called with beside."""
+def as_it_is(_: Given) -> AbstractContextManager[Given]:
+    """Nothing more around a clip."""
+    return nullcontext({})
+
+
+def shortened(weights: str) -> Shortcuts:
+    """As Quality has them where a model of this kind has any."""
+    rows = (row.presets.get("quality") for row in CHECKPOINTS.values() if row.kind == weights)
+    return next(preset.shortcuts for preset in rows if preset and preset.shortcuts)
+
+
+def by_shortcuts(pipe: Any, weights: str) -> Around:
+    """Steps reused and not guided by the Studio's own code, anew for each clip."""
+
+    @contextmanager
+    def around(given: Given) -> Iterator[Given]:
+        steps = given.get("num_inference_steps", quality(weights).num_inference_steps)
+        steps = int(steps * given.get("strength", 1))  # as diffusers counts those that are left of a clip
+        with taken(pipe, transformers(pipe), shortened(weights), steps, guided=True) as at_step:
+
+            def after(_pipe: Any, index: int, _timestep: Any, tensors: Given) -> Given:
+                at_step(index + 1)
+                return tensors
+
+            yield {"callback_on_step_end": after}
+
+    return around
+
+
+SHORTCUTS = "shortcuts"
+Way = Callable[[Any, str], Around]
+"""Changes a pipeline of these weights, and says what each of its clips is to be made in."""
 
 WAYS: dict[str, Way] = {
     "8-bit": partial(in_8_bits, exact=(".attn2.",)),
     "8-bit, prompt's products too": in_8_bits,
+    SHORTCUTS: by_shortcuts,
 }
 
 
@@ -113,13 +152,21 @@ KINDS: dict[str, Kind] = {
 }
 
 
-def clips(kind: Kind, preset: str, tests: list[Case], way: Way = lambda _: {}) -> list[Clip]:
-    """One for each case."""
+def clips(
+    kind: Kind, preset: str, tests: list[Case], way: Way = lambda _pipe, _weights: as_it_is, **more: Any
+) -> tuple[list[Clip], int]:
+    """One for each case, and how many forwards of the last block they took."""
     pipe, fast = load(kind.weights, "cpu", kind.pipeline), preset == "fast"
     if fast:
         add_lightning(pipe, kind.weights)
-    more = way(pipe)
-    return [next(run(pipe, kind.weights, [case], fast=fast, **kind.given(case), **more)) for case in tests]
+    around, forwards, made = way(pipe, kind.weights), list[None](), list[Clip]()
+    for transformer in transformers(pipe):
+        transformer.blocks[-1].register_forward_hook(lambda *_: forwards.append(None))
+    for case in tests:
+        given = kind.given(case) | more
+        with around(given) as beside:
+            made.append(next(run(pipe, kind.weights, [case], fast=fast, **given, **beside)))
+    return made, len(forwards)
 
 
 # ---------------------------------------------------------------------- what is seen
@@ -138,15 +185,19 @@ def apart(first: list[Clip], second: list[Clip]) -> list[float]:
 
 
 def compare(
-    kind: str, preset: str, tests: list[Case], ways: Collection[str] = tuple(WAYS)
+    kind: str, preset: str, tests: list[Case], ways: Collection[str] = tuple(WAYS), **more: Any
 ) -> Iterator[dict[str, Any]]:
-    """A row for each way: promises kept without it and with it, and how far the clips are apart."""
-    exact = clips(KINDS[kind], preset, tests)
+    """A row for each way: promises kept without it and with it, how far the clips are apart, and what they took.
+
+    That is forwards of the last block, of how many without it. Fast has no shortcuts, and no row for them.
+    """
+    ways = [way for way in ways if preset == "quality" or way != SHORTCUTS]
+    exact, whole = clips(KINDS[kind], preset, tests, **more) if ways else ([], 0)
     for way in ways:
-        made = clips(KINDS[kind], preset, tests, WAYS[way])
+        made, forwards = clips(KINDS[kind], preset, tests, WAYS[way], **more)
         yield {
             "way": way, "kind": kind, "preset": preset, "of": len(tests), "exact": kept(tests, exact),
-            "kept": kept(tests, made), "db": apart(exact, made),
+            "kept": kept(tests, made), "db": apart(exact, made), "forwards": [forwards, whole],
         }  # fmt: skip
 
 

@@ -6,12 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from bench import rounding
+from common.catalog import CHECKPOINTS
 from common.runtime.model.load import transformers
-from nano.judge.cases import load
+from common.shortcuts import Shortcuts
+from nano.judge.cases import Case, Clip, load
 from nano.train.world import STILL
 
 SEEN = json.loads((Path(rounding.__file__).parent / "results" / "rounding.json").read_text("utf-8"))["rows"]
@@ -25,11 +28,11 @@ def test_rounding_keeps_four_bits_of_every_row() -> None:
     assert (off > 0.001).all() and (off < 0.05).all()
 
 
-@pytest.mark.parametrize("way", rounding.WAYS)
+@pytest.mark.parametrize("way", [way for way in rounding.WAYS if way != rounding.SHORTCUTS])
 def test_a_way_rounds_what_it_says(way: str) -> None:
     """Of the control branch too, and not what looks at the prompt, where that is exact."""
     pipe = load("vace", "cpu")
-    rounding.WAYS[way](pipe)
+    rounding.WAYS[way](pipe, "vace")
     (transformer,) = transformers(pipe)
     layers = {name: m for name, m in transformer.named_modules() if isinstance(m, torch.nn.Linear)}
     hooked = {name for name, layer in layers.items() if layer._forward_pre_hooks}
@@ -38,6 +41,42 @@ def test_a_way_rounds_what_it_says(way: str) -> None:
     assert exact and hooked == (inside if "prompt" in way else inside - exact)
     for name in exact:
         torch.testing.assert_close(layers[name].weight, rounding.rounded(layers[name].weight))
+
+
+@pytest.mark.parametrize("kind", rounding.KINDS)
+def test_shortcuts_are_those_of_the_models_that_a_kind_stands_for(kind: str) -> None:
+    weights = rounding.KINDS[kind].weights
+    presets = [preset for row in CHECKPOINTS.values() if row.kind == weights for preset in row.presets.values()]
+    assert {rounding.shortened(weights)} == {preset.shortcuts for preset in presets if preset.shortcuts}
+    assert rounding.shortened(weights).reuses == (kind != "vace")
+
+
+def shortened(kind: str, tests: list[Case], steps: int) -> tuple[list[Clip], int]:
+    way = rounding.WAYS[rounding.SHORTCUTS]
+    return rounding.clips(rounding.KINDS[kind], "quality", tests, way, num_inference_steps=steps)
+
+
+def test_shortcuts_are_taken_anew_around_every_clip_and_their_forwards_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of six steps the third and fifth are reused, whatever changes, and the last is not guided."""
+    monkeypatch.setattr(rounding, "shortened", lambda _: Shortcuts(residual_diff_threshold=1e9, warmup_steps=2))
+    tests = rounding.KINDS["dense"].tests(1)
+    (row,) = rounding.compare("dense", "quality", tests, [rounding.SHORTCUTS], num_inference_steps=6)
+    assert row["forwards"] == [3 * 2 + 1, 6 * 2] and 10 < row["db"][0] < 60
+    (first, second), forwards = shortened("dense", 2 * tests, 6)
+    assert forwards == 2 * 7 and np.array_equal(first, second), "nothing of the clip before is left"
+
+
+@pytest.mark.parametrize(("kind", "forwards"), [("vace", 4 * 2 + 1), ("v2v", 4 * 2)])
+def test_only_the_last_of_five_steps_is_not_guided_and_a_clip_that_is_there_has_but_four(
+    kind: str, forwards: int
+) -> None:
+    assert shortened(kind, rounding.KINDS[kind].tests(1), 5)[1] == forwards
+
+
+def test_fast_has_no_shortcuts() -> None:
+    assert not [*rounding.compare("dense", "fast", [], [rounding.SHORTCUTS])]
 
 
 @pytest.mark.parametrize("kind", rounding.KINDS)
@@ -62,6 +101,14 @@ def test_what_was_measured_stays_within_the_noise_of_the_judge(row: dict[str, An
 def test_every_kind_and_preset_was_measured() -> None:
     wanted = {(kind, preset) for kind, found in rounding.KINDS.items() for preset in found.presets}
     assert {(row["kind"], row["preset"]) for row in SEEN if row["way"] == "8-bit"} == wanted
+    shortened = [(row["kind"], row["preset"]) for row in SEEN if row["way"] == rounding.SHORTCUTS]
+    assert sorted(shortened) == [(kind, "quality") for kind in sorted(rounding.KINDS)]
+
+
+def test_every_way_was_measured_on_the_same_clips() -> None:
+    for row in SEEN:
+        same = [r for r in SEEN if all(r[name] == row[name] for name in ("kind", "preset"))]
+        assert all(r["exact"] == row["exact"] and r["of"] == row["of"] for r in same)
 
 
 @pytest.mark.slow
