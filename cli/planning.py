@@ -58,6 +58,8 @@ def _placed(plan: Plan, backend: Backend) -> dict[str, str]:
     parts = [part for part in placed.precision if part != "image_encoder" or _sees_clip(plan)]
     said = [f"{part} {placed.precision[part]}" for part in parts]
     said += [f"{placed.attention} attention"]
+    said += ["compiled blocks"] if placed.compile != "none" else []
+    said += ["shortcuts"] if placed.shortcuts else []
     said += ["tiled VAE"] if placed.tiling else []
     said += [f"{placed.offload} offload"] if placed.offload != "none" else []
     return {**machine, "placement": ", ".join(said), "peak": f"{placed.peak_bytes / 1e9:.1f} GB"}

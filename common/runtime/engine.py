@@ -417,7 +417,8 @@ def versions() -> dict[str, str]:
     """Versions of what decides how a video looks."""
     found: dict[str, str] = {}
     names = (
-        "wan-studio", "torch", "diffusers", "transformers", "peft", "torchao", "fa3-fwd", "gradio", "spaces",
+        "wan-studio", "torch", "diffusers", "transformers", "peft", "torchao", "fa3-fwd", "cache-dit", "gradio",
+        "spaces",
     )  # fmt: skip
     for name in names:
         try:

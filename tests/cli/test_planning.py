@@ -70,6 +70,16 @@ def test_placement_of_this_machine_is_planned_and_told(here, capsys) -> None:
     assert f"{placed.offload} offload" in told["placement"] and "image_encoder" not in told["placement"]
 
 
+def test_what_a_machine_does_for_speed_is_told(monkeypatch, here, capsys) -> None:
+    hopper = {"compiles": True, "attention": "fa3", "step_cache": True, "memory_bytes": 85_000_000_000}
+    monkeypatch.setattr(machine, "detect", lambda settings, first: CARD.model_copy(update=hopper))
+    asked = ["plan", "t2v", "a fox", "--weights", "wan", "--checkpoint", "wan2.1-t2v-14b", "--preset"]
+    assert main([*asked, "quality"]) == 0
+    assert "fa3-8-bit attention, compiled blocks, shortcuts" in said(capsys)["placement"]
+    assert main([*asked, "fast"]) == 0
+    assert said(capsys)["placement"].endswith("compiled blocks")
+
+
 def test_placement_that_does_not_fit_this_machine_is_told(monkeypatch, here, capsys) -> None:
     small = Backend(device="cpu", name="A laptop", memory_bytes=16_000_000_000)
     monkeypatch.setattr(machine, "detect", lambda settings, first: small)
