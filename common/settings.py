@@ -4,7 +4,7 @@ WAN_WEIGHTS       nano (default) | wan
 WAN_CHECKPOINTS   comma-separated keys that this Space carries; all of the mode's when empty
 WAN_GPU_SIZE      large | xlarge; the first checkpoint's own tier when empty
 WAN_DEVICE        cpu where a GPU is there and must not be used; else it is
-WAN_SPEED         exact where nothing may be compiled, rounded to 8 bits for speed, or done by another kernel
+WAN_SPEED         exact where nothing may be compiled, rounded, left out, or done by another kernel for speed
 WAN_ADMIN         a secret; who gives it to /admin may clear caches and unload models
 WAN_MODELS        a folder of checkpoints by key (a mounted volume), looked into before the Hub
 WAN_ANNOTATORS    a folder of VACE's depth, pose, flow and mask models by key; see common/catalog.py
