@@ -247,8 +247,9 @@ def test_zerogpu_parks_every_lora_that_a_request_may_choose(monkeypatch: pytest.
     # Whatever a request chooses, what has to fit on ZeroGPU is the same: nothing is loaded anew in a worker.
     for size in ("large", "xlarge"):
         backend = Backend(device="cuda", name=size, memory_bytes=ZEROGPU_BYTES[size], gpu_size=size)  # type: ignore[arg-type]
-        asked = [planned_on(backend, hybrid) for hybrid in (False, True)]
-        assert asked[0] == asked[1]
+        without, hybrid = (planned_on(backend, hybrid) for hybrid in (False, True))
+        assert hybrid.weight_bytes > without.weight_bytes  # it is sent to the worker that needs it
+        assert hybrid.model_copy(update={"weight_bytes": without.weight_bytes}) == without
     i2v = engine("i2v", SpaceSettings(checkpoints=(row.key,)))
     monkeypatch.setattr(i2v, "backend", Backend(device="cpu", gpu_size="xlarge"))
     i2v.park()
