@@ -54,7 +54,7 @@ def take(folder: Path) -> str:
 
     Whatever is wrong with a package, blocks are compiled as if there were none.
     """
-    here, other = machine(), ""
+    here, found = machine(), list[str]()
     for words in sorted((folder / FOLDER).glob("*.json")):
         try:
             about = json.loads(words.read_text("utf-8"))
@@ -62,10 +62,11 @@ def take(folder: Path) -> str:
             if not apart:
                 _load(words.with_name(words.name.replace(".json", ".bin.gz")), about["sha256"])
                 return ""
-            other = other or f"{words.name} was made for {apart}"
+            found.append(f"{words.name} was made for {apart}")
         except Exception as error:  # of a pickle anything can come
-            return _notice(f"{words.name} cannot be used ({type(error).__name__}: {str(error)[:100]})")
-    return _notice(other) if other else ""
+            # The one that is damaged may be this machine's, and is told first.
+            found.insert(0, f"{words.name} cannot be used ({type(error).__name__}: {str(error)[:100]})")
+    return _notice(found[0]) if found else ""
 
 
 def _load(package: Path, sha256: str) -> None:

@@ -49,10 +49,11 @@ def test_packages_that_are_damaged_are_left_with_a_notice(tmp_path: Path) -> Non
 
 
 def test_packages_of_this_machine_are_given_to_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beside one of another card, which comes first by its name."""
+    """Beside one of another card and a broken one, which come first by their names."""
     folder = written(tmp_path, gzip.compress(b"a cache"))
     other = {"sha256": "", "made for": packages.machine() | {"card": "A card"}}
     (folder / "a-card.json").write_text(json.dumps(other))
+    (folder / "a-broken.json").write_text("{")
     taken: list[bytes] = []
     monkeypatch.setattr(torch.compiler, "load_cache_artifacts", lambda content: taken.append(content) or True)
     assert packages.take(tmp_path) == "" and taken == [b"a cache"]

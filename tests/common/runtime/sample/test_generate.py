@@ -28,7 +28,8 @@ def ready(t2v: Any, request: Any) -> Any:
 
 
 @contextmanager
-def counted_forwards(pipe: Any) -> Iterator[dict[str, int]]:
+def counted_forwards(pipe: Any, *, of_last_block: bool = False) -> Iterator[dict[str, int]]:
+    """How often each expert works, or its last block."""
     counts = {"transformer": 0, "transformer_2": 0}
     hooks = []
     for name in counts:
@@ -36,23 +37,8 @@ def counted_forwards(pipe: Any) -> Iterator[dict[str, int]]:
         def count(*_: Any, name: str = name) -> None:
             counts[name] += 1
 
-        hooks.append(getattr(pipe, name).register_forward_pre_hook(count))
-    yield counts
-    for hook in hooks:
-        hook.remove()
-
-
-@contextmanager
-def counted_blocks(pipe: Any) -> Iterator[dict[str, int]]:
-    """How often the last block of each expert works."""
-    counts = {"transformer": 0, "transformer_2": 0}
-    hooks = []
-    for name in counts:
-
-        def count(*_: Any, name: str = name) -> None:
-            counts[name] += 1
-
-        hooks.append(getattr(pipe, name).blocks[-1].register_forward_hook(count))
+        expert = getattr(pipe, name)
+        hooks.append((expert.blocks[-1] if of_last_block else expert).register_forward_pre_hook(count))
     yield counts
     for hook in hooks:
         hook.remove()
@@ -211,10 +197,10 @@ def test_a_plan_with_shortcuts_takes_them_and_only_then(run, t2v, monkeypatch):
         return plan.model_copy(update={"placement": plan.placement.model_copy(update={"shortcuts": True})})
 
     pipe, values = pipe_of(t2v), {"preset": "quality", "num_inference_steps": 10}
-    with counted_blocks(pipe) as whole:
+    with counted_forwards(pipe, of_last_block=True) as whole:
         exact = run(**values).frames
     monkeypatch.setattr(t2v, "plan", shortened)
-    with counted_blocks(pipe) as fewer:
+    with counted_forwards(pipe, of_last_block=True) as fewer:
         run(**values)
     assert sum(whole.values()) == 20
     assert fewer["transformer_2"] < whole["transformer_2"] and 10 < sum(fewer.values()) < 20
