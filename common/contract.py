@@ -154,8 +154,8 @@ class Backend(Model):
     """CUDA's compute capability, such as (9, 0); None where it is not known."""
     compiles: bool = False
     """Whether blocks are compiled here, and multiply in 8 bits."""
-    attention: Literal["sdpa", "fa3"] = "sdpa"
-    """The best kernel of attention that is installed here."""
+    attention: Literal["sdpa", "fa3", "int8"] = "sdpa"
+    """The best kernel of attention that is installed here; a worker of ZeroGPU sees whether its card knows `int8`."""
     step_cache: bool = False
     """Whether steps may take again what a step before has made: where blocks are compiled, and cache-dit is there."""
     in_8_bits: list[str] = Field(default_factory=lambda: list[str]())
@@ -166,9 +166,9 @@ class Placement(Model):
     """What lies in memory in which number format, and what is done to make it fit: decided before anything is loaded.
 
     `precision` is by part of the pipeline, as diffusers names them, with `vae_decode` for what the VAE decodes in (it
-    encodes in full). `attention` is how a video attends to itself: `fa3-8-bit` rounds in all steps but the first and
-    the last. With `compile` the transformer's blocks are compiled, and 8-bit weights meet 8-bit activations; with
-    `shortcuts` the preset's own are taken (see common/shortcuts.py).
+    encodes in full). `attention` is how a video attends to itself: `fa3-8-bit` and `int8` round in all steps but the
+    first and the last. With `compile` the transformer's blocks are compiled, and 8-bit weights meet 8-bit
+    activations; with `shortcuts` the preset's own are taken (see common/shortcuts.py).
     `offload` is what goes to the machine's own memory: the text encoder once it has read the prompt, or all blocks
     but those at work. `peak_bytes` is what the device holds at its most, `weight_bytes` what of it are weights (on
     ZeroGPU what a new worker is sent for this job), `host_bytes` what the machine's own memory holds; `why` says what
@@ -176,7 +176,7 @@ class Placement(Model):
     """
 
     precision: dict[str, Precision]
-    attention: Literal["sdpa", "chunked", "fa3-8-bit"] = "sdpa"
+    attention: Literal["sdpa", "chunked", "fa3-8-bit", "int8"] = "sdpa"
     tiling: bool = False
     offload: Literal["none", "text_encoder", "group"] = "none"
     compile: Literal["none", "blocks"] = "none"

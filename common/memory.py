@@ -109,13 +109,16 @@ def lora(architecture: Architecture, rank: int) -> int:
 
 
 def denoise(
-    architecture: Architecture, shape: Shape, *, lora: bool = False, compiled: bool = False
-) -> float:
+    architecture: Architecture, shape: Shape, *, lora: bool = False, compiled: bool = False,
+    integers: bool = False,
+) -> float:  # fmt: skip
     """Activations of one forward; those of classifier-free guidance come one after the other."""
     a = architecture
     each = 13.33 * a.dim + 3.295 * a.ffn
     if compiled:
         each = 7.3 * a.dim + 2.75 * a.ffn
+    if integers:  # query, key and value are there in both forms
+        each = max(each, 26.3 * a.dim)
     if a.caches_video:
         each = 35.1 * a.dim  # queries, and keys of both videos, are turned in double precision
     if a.face_adapters or a.audio_injectors:

@@ -66,6 +66,7 @@ class _Choice:
     fp8: bool = False
     decode: Precision = "float32"
     compile: bool = False
+    attention: Literal["sdpa", "fa3-8-bit", "int8"] = "sdpa"
     shortcuts: bool = False
     tiling: bool = False
     offload: Offload = "none"
@@ -75,10 +76,14 @@ class _Choice:
 def quick(checkpoint: Checkpoint, backend: Backend) -> bool:
     """Whether a checkpoint's blocks are compiled on a machine, and multiply in 8 bits.
 
-    Those of Animate and S2V are not: what looks at a face, or listens, stands between them.
     """
+    return backend.compiles and _plain(checkpoint)
+
+
+def _plain(checkpoint: Checkpoint) -> bool:
+    """Animate's and S2V's blocks are not: what looks at a face, or listens, stands between them."""
     a = checkpoint.architecture
-    return backend.compiles and not (a.caches_video or a.face_adapters or a.audio_injectors)
+    return not (a.caches_video or a.face_adapters or a.audio_injectors)
 
 
 def precision(part: str, device: Device) -> Precision:
@@ -259,7 +264,8 @@ def _choices(checkpoint: Checkpoint, backend: Backend) -> Iterator[_Choice]:
     """What can be done on this machine, thriftier and slower from one to the next."""
     if quick(checkpoint, backend):
         # In fp16 the VAE is as far from full precision as in TF32, torch's own choice (66 dB); in bf16 it is 48.
-        choice = _Choice(decode="float16", fp8=True, compile=True)
+        eight = "fa3-8-bit" if backend.attention == "fa3" else "sdpa"
+        choice = _Choice(decode="float16", fp8=True, compile=True, attention=eight)
         yield choice
         yield (choice := replace(choice, tiling=True, why=("the VAE works in tiles",)))
         away = "the text encoder leaves the GPU once it has read the prompt"
@@ -288,7 +294,10 @@ def _choices(checkpoint: Checkpoint, backend: Backend) -> Iterator[_Choice]:
 
 def _as_it_comes(checkpoint: Checkpoint, backend: Backend) -> _Choice:
     """In bf16, or in the 8 bits of a repack: which are no choice, and nothing done to make it fit."""
-    return _Choice(fp8=backend.device == "cuda" and checkpoint.key in backend.in_8_bits)
+    return _Choice(
+        fp8=backend.device == "cuda" and checkpoint.key in backend.in_8_bits,
+        attention="int8" if backend.attention == "int8" and _plain(checkpoint) else "sdpa",
+    )
 
 
 def _weights(checkpoint: Checkpoint, backend: Backend, choice: _Choice) -> dict[str, float]:
@@ -361,7 +370,8 @@ def _stages(checkpoint: Checkpoint, backend: Backend, job: Job, choice: _Choice)
         "text": first + memory.TEXT_BYTES,
         "denoise": cached
         + (memory.reused(a, shape) if reused else 0)
-        + more * full * memory.denoise(a, shape, lora=beside, compiled=choice.compile)
+        + more * full
+        * memory.denoise(a, shape, lora=beside, compiled=choice.compile, integers=choice.attention == "int8")
         + scores,
         "decode": cached + more * memory.decode(a, decoded, choice.decode, tiled=choice.tiling),
     }
@@ -384,7 +394,7 @@ def _placed(
     chunked = backend.device == "mps" and attention_elements(checkpoint, job.shape) > memory.SCORES
     return Placement(
         precision=_formats(backend, choice),
-        attention="chunked" if chunked else "fa3-8-bit" if choice.compile and backend.attention == "fa3" else "sdpa",
+        attention="chunked" if chunked else choice.attention,
         compile="blocks" if choice.compile else "none",
         shortcuts=choice.shortcuts,
         tiling=choice.tiling,

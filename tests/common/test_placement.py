@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cli.machines import MACHINES, checkpoints, job, sizes
-from common import placement
+from common import memory, placement
 from common.catalog import CHECKPOINTS, TEXT_TABLE_PARAMETERS, VAE_PARAMETERS, Checkpoint, Resolution
 from common.contract import Backend, Placement
 from common.memory import Shape
@@ -20,6 +20,9 @@ from deploy import federation, targets
 MOE, T2V, SMALL = (CHECKPOINTS[k] for k in ("wan2.2-t2v-a14b", "wan2.1-t2v-14b", "wan2.1-t2v-1.3b"))
 HOLDS_ALL = Backend(device="cuda", name="a large card", memory_bytes=200_000_000_000)
 CARD = dict(MACHINES)["24 GB card"]
+BLACKWELL = Backend(
+    device="cuda", name="an RTX PRO 6000", memory_bytes=102_000_000_000, capability=(12, 0), attention="int8"
+)
 R480, R720, R704 = Resolution(832, 480), Resolution(1280, 720), Resolution(1280, 704)
 
 
@@ -230,3 +233,29 @@ def test_placement_knows_that_mounted_weights_are_in_8_bits(machine: Backend) ->
     assert saved == pytest.approx(plain.peak_bytes - thin.peak_bytes) == pytest.approx(2 * 14.05e9, rel=0.01)
     other = place(T2V, "wan", there, job(T2V, R480))
     assert other and other.precision["transformer"] == "bfloat16"
+
+
+@pytest.mark.parametrize("machine", [BLACKWELL, zerogpu("xlarge").model_copy(update={"attention": "int8"})])
+@pytest.mark.parametrize(("key", "wanted"), [
+    ("wan2.1-t2v-14b", "int8"), ("wan2.2-t2v-a14b", "int8"), ("wan2.2-ti2v-5b", "int8"), ("wan2.1-vace-14b", "int8"),
+    ("wan2.2-s2v-14b", "sdpa"), ("wan2.2-animate-14b", "sdpa"), ("wan2.2-animate-2-14b", "sdpa"),
+])  # fmt: skip
+def test_blackwell_attends_in_integers_but_where_something_stands_between_blocks(
+    machine: Backend, key: str, wanted: str
+) -> None:
+    row = CHECKPOINTS[key]
+    size = row.sizes("wan")[0]
+    found = placed(row, machine, Resolution(size.width, size.height))
+    assert found and (found.attention, found.compile) == (wanted, "none")
+    nano = place(row, "nano", machine, job(row, Resolution(size.width, size.height)))
+    assert nano and nano.attention == "sdpa"
+
+
+@pytest.mark.parametrize(("size", "gigabytes"), [(R480, 4.41), (R720, 10.16)])
+def test_integers_take_what_was_measured(size: Resolution, gigabytes: float) -> None:
+    """One forward of a 14B on an H200, uncompiled, beside its weights (bench/results/gpu-h200.json)."""
+    shape = Shape(size.width, size.height, 81)
+    found = memory.denoise(T2V.architecture, shape, integers=True)
+    assert found / 1e9 == pytest.approx(gigabytes, rel=0.02)
+    small = SMALL.architecture  # its feed-forward is wider than that, for its size
+    assert memory.denoise(small, shape, integers=True) == memory.denoise(small, shape)

@@ -16,6 +16,8 @@ from common.runtime.fast.attention import Attention, Rounded, longest, rotation
 VARIANTS = 64
 """How many forms of a block torch may keep: with and without each LoRA and 8-bit attention, at several sizes."""
 
+BY_ITSELF = torch.empty(0)
+"""No rotation, for a kernel that rotates query and key by itself, or need not."""
 
 _processors: WeakKeyDictionary[Any, SelfAttention] = WeakKeyDictionary()
 
@@ -61,12 +63,21 @@ def gelu(gate: Tensor) -> Tensor:
     return (x * torch.sigmoid(1.5957691216057308 * (x + 0.044715 * x * x * x))).to(gate.dtype)
 
 
-def quicken(transformer: Any, exact: Attention, eight: Rounded | None) -> SelfAttention:
+def attend(
+    transformer: Any, exact: Attention, eight: Rounded | None, turn: Tensor = BY_ITSELF
+) -> SelfAttention:
     """Gives every block of a transformer these kernels, and the processor that they share."""
-    turn = rotation(transformer.config.attention_head_dim).to(transformer.device, transformer.dtype)
     processor = _processors[transformer] = SelfAttention(exact, eight, turn)
     for block in blocks_of(transformer):
         block.attn1.set_processor(processor)
+    return processor
+
+
+def quicken(transformer: Any, exact: Attention, eight: Rounded | None) -> SelfAttention:
+    """The same with a rotation of query and key, and all that is faster once it is compiled."""
+    turn = rotation(transformer.config.attention_head_dim).to(transformer.device, transformer.dtype)
+    processor = attend(transformer, exact, eight, turn)
+    for block in blocks_of(transformer):
         first = block.ffn.net[0]
         if getattr(first, "approximate", "") == "tanh":
             first.gelu = gelu

@@ -9,7 +9,7 @@ import torch
 
 from common.contract import Backend, Placement
 from common.errors import WeightsError
-from common.runtime.fast import attention, blocks, linears, merged
+from common.runtime.fast import attention, blocks, integers, linears, merged
 from common.runtime.model import table
 from common.runtime.model.load import TRANSFORMERS
 from common.runtime.model.move import move
@@ -54,6 +54,8 @@ def settle(pipe: Any, placement: Placement, backend: Backend) -> None:
             blocks.compiled(transformer)
             if getattr(transformer, "peft_config", None):
                 merged.keep(transformer)
+        elif placement.attention == "int8":
+            blocks.attend(transformer, attention.plain, integers.kernel())
     if placement.offload == "group":
         _group(pipe.text_encoder, backend.device, "leaf_level")
     elif backend.gpu_size:

@@ -105,3 +105,34 @@ def test_who_asks_for_exact_gets_torch_as_it_is(hopper: None) -> None:
     assert "TORCHINDUCTOR_CACHE_DIR" not in os.environ
     with pytest.raises(InputError, match="WAN_SPEED must be exact; got 'slow'"):
         SpaceSettings.from_env({"WAN_SPEED": "slow"})
+
+
+@pytest.fixture
+def blackwell(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = SimpleNamespace(name="NVIDIA RTX PRO 6000", total_memory=102_000_000_000, major=12, minor=0)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: card)
+    monkeypatch.setattr(backend.integers, "installed", lambda: True)
+    monkeypatch.setenv("PYTORCH_CUDA_ALLOC_CONF", "to be put back")
+
+
+@pytest.mark.parametrize(("speed", "kernel"), [("", "int8"), ("exact", "sdpa")])
+def test_blackwell_attends_in_integers_and_compiles_nothing(blackwell: None, speed: str, kernel: str) -> None:
+    found = backend.detect(SpaceSettings.from_env({"WAN_SPEED": speed}), "wan2.1-t2v-14b")
+    assert (found.compiles, found.attention, found.capability) == (False, kernel, (12, 0))
+
+
+@pytest.mark.parametrize(("speed", "kernel"), [("", "int8"), ("exact", "sdpa")])
+def test_zerogpu_leaves_it_to_its_worker(
+    blackwell: None, speed: str, kernel: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backend, "on_zerogpu", lambda: True)
+    found = backend.detect(SpaceSettings.from_env({"WAN_SPEED": speed}), "wan2.1-t2v-14b")
+    assert (found.gpu_size, found.attention, found.capability) == ("large", kernel, None)
+
+
+def test_without_the_package_nothing_changes(blackwell: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend.integers, "installed", lambda: False)
+    assert backend.detect(SpaceSettings(), "wan2.1-t2v-14b").attention == "sdpa"
+    monkeypatch.setattr(backend, "on_zerogpu", lambda: True)
+    assert backend.detect(SpaceSettings(), "wan2.1-t2v-14b").attention == "sdpa"

@@ -16,6 +16,7 @@ from common.errors import WeightsError
 from common.modes.all import MODES
 from common.placement import zerogpu
 from common.runtime.device.residency import Residency
+from common.runtime.fast import attention, blocks, integers
 from common.runtime.model import load, lora
 from common.runtime.model.settle import settle, waiting
 
@@ -66,3 +67,33 @@ def test_placement_on_zerogpu_packs_no_table_of_words_and_no_lora() -> None:
         lora.apply(pipe, asked, row, "nano", print)
         for transformer in load.transformers(pipe):
             assert {p.device.type for name, p in transformer.named_parameters() if ".lora_" in name} == {place}
+
+
+def test_placement_in_integers_is_exact_in_its_first_and_last_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All blocks are diffusers' own but for their attention, and no weight is changed."""
+    pipe = load.build("WanPipeline", nano.find("dense"), Backend(), Residency("cpu"))
+    (transformer,) = load.transformers(pipe)
+    before = {name: p.clone() for name, p in transformer.named_parameters()}
+    asked: list[str] = []
+    plain = attention.plain
+
+    def told(name: str) -> Any:
+        return lambda *given: asked.append(name) or plain(*given[:3])
+
+    monkeypatch.setattr(attention, "plain", told("exact"))
+    monkeypatch.setattr(integers, "kernel", lambda: told("integers"))
+    by_integers = GROUP.model_copy(update={"offload": "none", "attention": "int8"})
+    settle(pipe, by_integers, CARD.model_copy(update={"device": "cpu"}))
+    gelu = transformer.blocks[0].ffn.net[0].gelu
+    assert getattr(gelu, "__func__", None) is type(transformer.blocks[0].ffn.net[0]).gelu
+    plan = MODES["t2v"].plan(MODES["t2v"].parse({"prompt": "a", "checkpoint": "wan2.1-t2v-14b"}))
+    width = transformer.config.text_dim
+    given = {"hidden_states": torch.zeros(1, 16, 2, 4, 4), "timestep": torch.tensor([500]),
+             "encoder_hidden_states": torch.zeros(1, 512, width)}  # fmt: skip
+    for step in range(plan.num_inference_steps):
+        blocks.at_step([transformer], step, plan.num_inference_steps)
+        with torch.no_grad():
+            transformer(**given)
+    layers, inner = len(transformer.blocks), plan.num_inference_steps - 2
+    assert asked == ["exact"] * layers + ["integers"] * layers * inner + ["exact"] * layers
+    assert all(torch.equal(p, before[name]) for name, p in transformer.named_parameters())
