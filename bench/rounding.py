@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from common.catalog import CHECKPOINTS
-from common.runtime.fast import attention, blocks
+from common.runtime.fast import attention, blocks, integers
 from common.runtime.fast.shortcuts import taken
 from common.runtime.model.load import transformers
 from common.shortcuts import Shortcuts
@@ -91,14 +91,29 @@ def by_shortcuts(pipe: Any, weights: str) -> Around:
     return around
 
 
-SHORTCUTS = "shortcuts"
+def by_integers(pipe: Any, _: str) -> Around:
+    """Attention in 8-bit integers, as on Blackwell; everything else is exact."""
+    for transformer in transformers(pipe):
+        blocks.attend(transformer, attention.plain, integers.emulated).in_8_bits = True
+    return as_it_is
+
+
+def by_both(pipe: Any, weights: str) -> Around:
+    """8 bits and shortcuts together: what Quality is made by on Hopper."""
+    in_8_bits(pipe)
+    return by_shortcuts(pipe, weights)
+
+
+OF_QUALITY = ("shortcuts", "8-bit and shortcuts")
+"""Fast has no shortcuts."""
 Way = Callable[[Any, str], Around]
 """Changes a pipeline of these weights, and says what each of its clips is to be made in."""
 
 WAYS: dict[str, Way] = {
     "8-bit": partial(in_8_bits, exact=(".attn2.",)),
     "8-bit, prompt's products too": in_8_bits,
-    SHORTCUTS: by_shortcuts,
+    "integers": by_integers,
+    **dict(zip(OF_QUALITY, (by_shortcuts, by_both), strict=True)),
 }
 
 
@@ -189,9 +204,9 @@ def compare(
 ) -> Iterator[dict[str, Any]]:
     """A row for each way: promises kept without it and with it, how far the clips are apart, and what they took.
 
-    That is forwards of the last block, of how many without it. Fast has no shortcuts, and no row for them.
+    That is forwards of the last block, of how many without it. Fast has no row for a way of Quality alone.
     """
-    ways = [way for way in ways if preset == "quality" or way != SHORTCUTS]
+    ways = [way for way in ways if preset == "quality" or way not in OF_QUALITY]
     exact, whole = clips(KINDS[kind], preset, tests, **more) if ways else ([], 0)
     for way in ways:
         made, forwards = clips(KINDS[kind], preset, tests, WAYS[way], **more)

@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
-PARTS = ("decode", "forward", "clip", "start")
-NAMES = ("way", "checkpoint", "preset", "size")
+PARTS = ("attention", "decode", "forward", "clip", "start")
+NAMES = ("way", "checkpoint", "preset", "size", "tokens")
 """What says of a row which one it is."""
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from bench import full_size
 from common.catalog import CHECKPOINTS
 from common.contract import Backend, Placement
-from common.runtime.fast import attention, blocks, merged
+from common.runtime.fast import attention, blocks, integers, merged
 from common.runtime.model.settle import settle
 
 CHECKPOINT = "wan2.1-t2v-14b"
@@ -63,6 +63,10 @@ def measure() -> list[dict[str, Any]]:
     transformer.enable_adapters()
     way("diffusers, LoRA", SIZES[:1])
     transformer.disable_adapters()
+    if integers.installed():
+        blocks.attend(transformer, attention.plain, integers.kernel(least=backend.capability or (0, 0)))
+        blocks.at_step([transformer], 1, 3)
+        way("attention in integers, not compiled")
     blocks.quicken(transformer, *(attention.fa3() if kernel else (attention.plain, None)))
     blocks.compiled(transformer)
     way("compiled, fa3" if kernel else "compiled")

@@ -1,6 +1,6 @@
-"""How soon a fresh process takes its first step, when the compiler's cache is empty and when it is full.
+"""How soon a fresh process takes its first step: with the compiler's cache empty, full, or empty beside a package.
 
-`python -m bench.gpu start` has two of them with one cache; each makes a clip, and the same clip again.
+`python -m bench.gpu start` has three of them, of which each makes a clip twice; the first writes the package.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-CACHES = ("cold", "warm")
+CACHES = {"cold": "compiled", "warm": "compiled", "package": "empty"}
+"""Where torch keeps what it compiles; without a compiler there is no package, and no third process."""
 STEPS = 4
 CHECKPOINT = "wan2.1-t2v-14b"
 SIZE = (832, 480, 81)
@@ -25,10 +26,13 @@ SIZE = (832, 480, 81)
 def measure(size: tuple[int, int, int] = SIZE, weights: str = "wan") -> Iterator[dict[str, Any]]:
     """A row for each process."""
     with tempfile.TemporaryDirectory(prefix="wan-start-") as root:
-        kept = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": f"{root}/compiled"}
-        kept.pop("TRITON_CACHE_DIR", None)  # then it lies in the other
-        for cache in CACHES:
-            asked = {"began": time.time(), "size": size, "weights": weights, "root": root}
+        package = Path(root) / "package"
+        for cache, place in CACHES.items():
+            if cache == "package" and not package.exists():
+                return
+            kept = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": f"{root}/{place}"}
+            kept.pop("TRITON_CACHE_DIR", None)  # then it lies in the other
+            asked = {"began": time.time(), "size": size, "weights": weights, "root": root, "cache": cache}
             done = subprocess.run(
                 [sys.executable, "-m", "bench.gpu.start", json.dumps(asked)],
                 env=kept, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, text=True, check=True,
@@ -39,22 +43,29 @@ def measure(size: tuple[int, int, int] = SIZE, weights: str = "wan") -> Iterator
             yield row
 
 
-def child(began: float, size: tuple[int, int, int], weights: Any, root: str) -> dict[str, Any]:
+def child(began: float, size: tuple[int, int, int], weights: Any, root: str, cache: str) -> dict[str, Any]:
     """Of a process that was asked for at `began` (by the clock of the wall): seconds of its first and second clip."""
     from bench import full_size
     from bench.engine import T2V
     from bench.gpu import clip, timeline
+    from common.runtime.fast import packages
     from common.runtime.model import load
     from common.settings import SpaceSettings
 
     load.pipeline_class(T2V.pipeline)
-    imports = round(time.time() - began, 2)
+    said: dict[str, Any] = {"imports": round(time.time() - began, 2)}
+    package = Path(root) / "package"
+    if cache == "package":
+        taking = time.monotonic()
+        said |= {"notice": packages.take(package), "taking": round(time.monotonic() - taking, 2)}
     with full_size.loaded(Path(root)) if weights == "wan" else nullcontext():
         engine = T2V(SpaceSettings(weights=weights))
         request = clip.Case(CHECKPOINT, "fast", size, STEPS).request(STEPS)
         plan = engine.plan(request)
         first, second = (timeline.clip(engine, request, plan) for _ in range(2))
-    return {"imports": imports} | beyond(first, second) | {
+    if cache == "cold" and plan.placement and plan.placement.compile != "none":
+        said["package_mb"] = round(packages.save(package, CHECKPOINT)[0].stat().st_size / 1e6, 1)
+    return said | beyond(first, second) | {
         name: {"seconds": each.seconds, "stages": each.stages, "steps": each.steps}
         for name, each in (("first", first), ("second", second))
     }

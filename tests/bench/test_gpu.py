@@ -11,7 +11,7 @@ import torch
 
 from bench import full_size
 from bench.gpu import __main__ as command
-from bench.gpu import clip, start, timeline
+from bench.gpu import attention, clip, start, timeline
 from common.catalog import CHECKPOINTS
 from common.contract import Preview, Stage, Step
 
@@ -128,3 +128,10 @@ def test_two_fresh_processes_share_one_cache_of_their_own() -> None:
     assert (cold["way"], warm["way"]) == ("cold", "warm")
     for row in (cold, warm):
         assert row["imports"] > 0 and row["loading"] > 0 and len(row["second"]["steps"]) == start.STEPS
+
+
+def test_kernels_are_compared_with_full_precision() -> None:
+    rows = {row["way"]: row for row in attention.measure({256: 2}, "cpu")}
+    assert [*rows] == ["float32", "torch, bf16", "8 bits, emulated", "integers, emulated"]
+    assert rows["float32"]["off"] == 0 and all(row["ms"] > 0 for row in rows.values())
+    assert rows["torch, bf16"]["off"] < rows["integers, emulated"]["off"] < rows["8 bits, emulated"]["off"] < 0.1

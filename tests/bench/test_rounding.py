@@ -18,6 +18,7 @@ from nano.judge.cases import Case, Clip, load
 from nano.train.world import STILL
 
 SEEN = json.loads((Path(rounding.__file__).parent / "results" / "rounding.json").read_text("utf-8"))["rows"]
+SHORTCUTS = rounding.OF_QUALITY[0]
 
 
 def test_rounding_keeps_four_bits_of_every_row() -> None:
@@ -28,7 +29,7 @@ def test_rounding_keeps_four_bits_of_every_row() -> None:
     assert (off > 0.001).all() and (off < 0.05).all()
 
 
-@pytest.mark.parametrize("way", [way for way in rounding.WAYS if way != rounding.SHORTCUTS])
+@pytest.mark.parametrize("way", ["8-bit", "8-bit, prompt's products too", "8-bit and shortcuts"])
 def test_a_way_rounds_what_it_says(way: str) -> None:
     """Of the control branch too, and not what looks at the prompt, where that is exact."""
     pipe = load("vace", "cpu")
@@ -38,7 +39,7 @@ def test_a_way_rounds_what_it_says(way: str) -> None:
     hooked = {name for name, layer in layers.items() if layer._forward_pre_hooks}
     inside = {name for name in layers if name.startswith(("blocks.", "vace_blocks."))}
     exact = {name for name in inside if ".attn2." in name}
-    assert exact and hooked == (inside if "prompt" in way else inside - exact)
+    assert exact and hooked == (inside - exact if way == "8-bit" else inside)
     for name in exact:
         torch.testing.assert_close(layers[name].weight, rounding.rounded(layers[name].weight))
 
@@ -52,7 +53,7 @@ def test_shortcuts_are_those_of_the_models_that_a_kind_stands_for(kind: str) -> 
 
 
 def shortened(kind: str, tests: list[Case], steps: int) -> tuple[list[Clip], int]:
-    way = rounding.WAYS[rounding.SHORTCUTS]
+    way = rounding.WAYS[SHORTCUTS]
     return rounding.clips(rounding.KINDS[kind], "quality", tests, way, num_inference_steps=steps)
 
 
@@ -62,7 +63,7 @@ def test_shortcuts_are_taken_anew_around_every_clip_and_their_forwards_counted(
     """Of six steps the third and fifth are reused, whatever changes, and the last is not guided."""
     monkeypatch.setattr(rounding, "shortened", lambda _: Shortcuts(residual_diff_threshold=1e9, warmup_steps=2))
     tests = rounding.KINDS["dense"].tests(1)
-    (row,) = rounding.compare("dense", "quality", tests, [rounding.SHORTCUTS], num_inference_steps=6)
+    (row,) = rounding.compare("dense", "quality", tests, [SHORTCUTS], num_inference_steps=6)
     assert row["forwards"] == [3 * 2 + 1, 6 * 2] and 10 < row["db"][0] < 60
     (first, second), forwards = shortened("dense", 2 * tests, 6)
     assert forwards == 2 * 7 and np.array_equal(first, second), "nothing of the clip before is left"
@@ -76,7 +77,18 @@ def test_only_the_last_of_five_steps_is_not_guided_and_a_clip_that_is_there_has_
 
 
 def test_fast_has_no_shortcuts() -> None:
-    assert not [*rounding.compare("dense", "fast", [], [rounding.SHORTCUTS])]
+    assert not [*rounding.compare("dense", "fast", [], rounding.OF_QUALITY)]
+
+
+def test_attention_in_integers_changes_a_clip_and_not_its_weights() -> None:
+    tests = rounding.KINDS["vace"].tests(1)
+    (row,) = rounding.compare("vace", "quality", tests, ["integers"], num_inference_steps=3)
+    assert 30 < row["db"][0] < 90
+    pipe = load("vace", "cpu")
+    (transformer,) = transformers(pipe)
+    before = {name: p.clone() for name, p in transformer.named_parameters()}
+    rounding.WAYS["integers"](pipe, "vace")
+    assert all(torch.equal(p, before[name]) for name, p in transformer.named_parameters())
 
 
 @pytest.mark.parametrize("kind", rounding.KINDS)
@@ -100,9 +112,10 @@ def test_what_was_measured_stays_within_the_noise_of_the_judge(row: dict[str, An
 
 def test_every_kind_and_preset_was_measured() -> None:
     wanted = {(kind, preset) for kind, found in rounding.KINDS.items() for preset in found.presets}
-    assert {(row["kind"], row["preset"]) for row in SEEN if row["way"] == "8-bit"} == wanted
-    shortened = [(row["kind"], row["preset"]) for row in SEEN if row["way"] == rounding.SHORTCUTS]
-    assert sorted(shortened) == [(kind, "quality") for kind in sorted(rounding.KINDS)]
+    for way in rounding.WAYS:
+        measured = [(row["kind"], row["preset"]) for row in SEEN if row["way"] == way]
+        of_quality = {(kind, preset) for kind, preset in wanted if preset == "quality"}
+        assert sorted(measured) == sorted(of_quality if way in rounding.OF_QUALITY else wanted)
 
 
 def test_every_way_was_measured_on_the_same_clips() -> None:
