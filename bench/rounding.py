@@ -104,8 +104,8 @@ def by_both(pipe: Any, weights: str) -> Around:
     return by_shortcuts(pipe, weights)
 
 
-OF_QUALITY = ("shortcuts", "8-bit and shortcuts")
-"""Fast has no shortcuts."""
+SHORTCUTS = "shortcuts"
+"""In the names of ways that take them, and so are no ways of Fast."""
 Way = Callable[[Any, str], Around]
 """Changes a pipeline of these weights, and says what each of its clips is to be made in."""
 
@@ -113,7 +113,8 @@ WAYS: dict[str, Way] = {
     "8-bit": partial(in_8_bits, exact=(".attn2.",)),
     "8-bit, prompt's products too": in_8_bits,
     "integers": by_integers,
-    **dict(zip(OF_QUALITY, (by_shortcuts, by_both), strict=True)),
+    SHORTCUTS: by_shortcuts,
+    f"8-bit and {SHORTCUTS}": by_both,
 }
 
 
@@ -204,9 +205,9 @@ def compare(
 ) -> Iterator[dict[str, Any]]:
     """A row for each way: promises kept without it and with it, how far the clips are apart, and what they took.
 
-    That is forwards of the last block, of how many without it. Fast has no row for a way of Quality alone.
+    That is forwards of the last block, of how many without it. Fast has no shortcuts, and no row for them.
     """
-    ways = [way for way in ways if preset == "quality" or way not in OF_QUALITY]
+    ways = [way for way in ways if preset == "quality" or SHORTCUTS not in way]
     exact, whole = clips(KINDS[kind], preset, tests, **more) if ways else ([], 0)
     for way in ways:
         made, forwards = clips(KINDS[kind], preset, tests, WAYS[way], **more)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from bench import full_size
+from bench.gpu.clock import timed
 from common.catalog import CHECKPOINTS
 from common.runtime.model.vae_decode import Decoder
 
@@ -88,20 +88,13 @@ def _once(vae: Any, way: Way, latents: Tensor, said: dict[str, Any]) -> tuple[Te
         return torch.cat(list(pieces()))
 
     with torch.no_grad():
-        said["first_seconds"], made = _timed(whole)
+        first, made = timed(whole)
         torch.cuda.reset_peak_memory_stats()
-        said["seconds"] = min(_timed(whole)[0] for _ in range(3))
+        best = min(timed(whole)[0] for _ in range(3))
+        said |= {"first_seconds": round(first, 3), "seconds": round(best, 3)}
         said["peak_gb"] = round(torch.cuda.max_memory_allocated() / 1e9, 2)
         found = made.float().cpu()
     return found, said
-
-
-def _timed(work: Callable[[], Tensor]) -> tuple[float, Tensor]:
-    torch.cuda.synchronize()
-    began = time.monotonic()
-    made = work()
-    torch.cuda.synchronize()
-    return round(time.monotonic() - began, 3), made
 
 
 def _psnr(made: Tensor, wanted: Tensor) -> float:

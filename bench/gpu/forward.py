@@ -7,7 +7,6 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 
 from bench import full_size
+from bench.gpu.clock import timed
 from common.catalog import CHECKPOINTS
 from common.contract import Backend, Placement
 from common.runtime.fast import attention, blocks, integers, merged
@@ -63,7 +63,7 @@ def measure() -> list[dict[str, Any]]:
     transformer.enable_adapters()
     way("diffusers, LoRA", SIZES[:1])
     transformer.disable_adapters()
-    if integers.installed():
+    if integers.may_work(None):
         blocks.attend(transformer, attention.plain, integers.kernel(least=backend.capability or (0, 0)))
         blocks.at_step([transformer], 1, 3)
         way("attention in integers, not compiled")
@@ -124,8 +124,8 @@ def _timed(transformer: Any, given: dict[str, Any], stock: dict[Any, Tensor], si
     torch.cuda.reset_peak_memory_stats()
     held = torch.cuda.memory_allocated()
     with torch.no_grad(), blocks.many_forms():
-        first, made = _once(lambda: transformer(**given)[0])
-        each = [_once(lambda: transformer(**given)[0])[0] for _ in range(3)]
+        first, made = timed(lambda: transformer(**given)[0])
+        each = [timed(lambda: transformer(**given)[0])[0] for _ in range(3)]
     wanted = stock.setdefault(size, made.float())
     off = float((made.float() - wanted).norm() / wanted.norm())
     return {
@@ -134,17 +134,9 @@ def _timed(transformer: Any, given: dict[str, Any], stock: dict[Any, Tensor], si
     }  # fmt: skip
 
 
-def _once(work: Callable[[], Tensor]) -> tuple[float, Tensor]:
-    torch.cuda.synchronize()
-    began = time.monotonic()
-    made = work()
-    torch.cuda.synchronize()
-    return time.monotonic() - began, made
-
-
 def _toggle(transformer: Any) -> list[float]:
     """Seconds in which the LoRA becomes part of the weights, and in which they are again what they were."""
-    return [round(_once(partial(_put, transformer, adapters))[0], 2) for adapters in (LORA, [])]
+    return [round(timed(partial(_put, transformer, adapters))[0], 2) for adapters in (LORA, [])]
 
 
 def _put(transformer: Any, adapters: list[tuple[str, float]]) -> Tensor:

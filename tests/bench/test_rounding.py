@@ -18,7 +18,8 @@ from nano.judge.cases import Case, Clip, load
 from nano.train.world import STILL
 
 SEEN = json.loads((Path(rounding.__file__).parent / "results" / "rounding.json").read_text("utf-8"))["rows"]
-SHORTCUTS = rounding.OF_QUALITY[0]
+SHORTCUTS = rounding.SHORTCUTS
+WITH_SHORTCUTS = (SHORTCUTS, "8-bit and shortcuts")
 
 
 def test_rounding_keeps_four_bits_of_every_row() -> None:
@@ -77,7 +78,7 @@ def test_only_the_last_of_five_steps_is_not_guided_and_a_clip_that_is_there_has_
 
 
 def test_fast_has_no_shortcuts() -> None:
-    assert not [*rounding.compare("dense", "fast", [], rounding.OF_QUALITY)]
+    assert not [*rounding.compare("dense", "fast", [], WITH_SHORTCUTS)]
 
 
 def test_attention_in_integers_changes_a_clip_and_not_its_weights() -> None:
@@ -115,7 +116,7 @@ def test_every_kind_and_preset_was_measured() -> None:
     for way in rounding.WAYS:
         measured = [(row["kind"], row["preset"]) for row in SEEN if row["way"] == way]
         of_quality = {(kind, preset) for kind, preset in wanted if preset == "quality"}
-        assert sorted(measured) == sorted(of_quality if way in rounding.OF_QUALITY else wanted)
+        assert sorted(measured) == sorted(of_quality if way in WITH_SHORTCUTS else wanted)
 
 
 def test_every_way_was_measured_on_the_same_clips() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
 
 import torch
 
@@ -22,16 +21,17 @@ def on_zerogpu() -> bool:
 
 def detect(settings: SpaceSettings, first_checkpoint: str) -> Backend:
     """The machine behind a Space; `gpu_size` is set on ZeroGPU alone."""
+    quick = settings.speed != "exact"
     if on_zerogpu():
         lent = zerogpu(settings.tier(first_checkpoint))
-        by_integers = settings.speed != "exact" and integers.installed()
-        return lent.model_copy(update={"attention": "int8"}) if by_integers else lent
+        return lent.model_copy(update={"attention": "int8"}) if quick and integers.may_work(None) else lent
     if settings.device != "cpu" and torch.cuda.is_available():
         # In segments of fixed size what lies between tensors is lost: TI2V-5B's decode died with 5 GB of 51 unused.
         os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
         card = torch.cuda.get_device_properties(0)
         capability = (card.major, card.minor)
-        fast = settings.speed != "exact" and attention.compiles(capability)
+        fast = quick and attention.compiles(capability)
+        by_integers = quick and integers.may_work(capability)
         if fast:  # torch's own place for them is emptied with each start of the machine, and anybody's to fill
             os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_root().with_name("compiled")))
         return Backend(
@@ -41,7 +41,7 @@ def detect(settings: SpaceSettings, first_checkpoint: str) -> Backend:
             host_bytes=_ram(),
             capability=capability,
             compiles=fast,
-            attention=_attention(capability) if settings.speed != "exact" else "sdpa",
+            attention="fa3" if fast and attention.has_fa3(capability) else "int8" if by_integers else "sdpa",
             step_cache=fast and shortcuts.has_step_cache(),
         )
     if settings.device != "cpu" and torch.backends.mps.is_available():
@@ -53,12 +53,6 @@ def detect(settings: SpaceSettings, first_checkpoint: str) -> Backend:
         # Tiny tensors: a second thread costs more than it gives (a clip: 11 s with 1, 26 s with 2).
         torch.set_num_threads(1)
     return Backend(device="cpu", name=f"CPU ({os.cpu_count()} cores)", memory_bytes=_ram())
-
-
-def _attention(capability: tuple[int, int]) -> Literal["sdpa", "fa3", "int8"]:
-    if attention.compiles(capability) and attention.has_fa3(capability):
-        return "fa3"
-    return "int8" if capability >= integers.BLACKWELL and integers.installed() else "sdpa"
 
 
 def dtype_of(part: str, device: Device) -> torch.dtype:

@@ -29,9 +29,9 @@ QUERIES, KEYS = 4, 32
 log = logging.getLogger(__name__)
 
 
-def installed() -> bool:
-    """Whether it is there; it is not imported for that."""
-    return importlib.util.find_spec(KITCHEN) is not None
+def may_work(capability: tuple[int, int] | None) -> bool:
+    """Whether it is there, on a card that has it or is not known yet; it is not imported for that."""
+    return (capability is None or capability >= BLACKWELL) and importlib.util.find_spec(KITCHEN) is not None
 
 
 @cache

@@ -112,7 +112,7 @@ def blackwell(monkeypatch: pytest.MonkeyPatch) -> None:
     card = SimpleNamespace(name="NVIDIA RTX PRO 6000", total_memory=102_000_000_000, major=12, minor=0)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: card)
-    monkeypatch.setattr(backend.integers, "installed", lambda: True)
+    monkeypatch.setattr(backend.integers, "KITCHEN", "json")  # anything that is there
     monkeypatch.setenv("PYTORCH_CUDA_ALLOC_CONF", "to be put back")
 
 
@@ -132,7 +132,7 @@ def test_zerogpu_leaves_it_to_its_worker(
 
 
 def test_without_the_package_nothing_changes(blackwell: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backend.integers, "installed", lambda: False)
+    monkeypatch.setattr(backend.integers, "KITCHEN", "not_there")
     assert backend.detect(SpaceSettings(), "wan2.1-t2v-14b").attention == "sdpa"
     monkeypatch.setattr(backend, "on_zerogpu", lambda: True)
     assert backend.detect(SpaceSettings(), "wan2.1-t2v-14b").attention == "sdpa"

@@ -80,7 +80,11 @@ def too_old(*_: Any) -> Any:
 
 @pytest.mark.parametrize(
     ("attend", "why"),
-    [(wrong, "1.00 from PyTorch's own"), (too_old, "driver version"), (None, "ImportError")],
+    [
+        (wrong, "1.00 from PyTorch's own"),
+        (too_old, "driver version"),
+        (None, "import of comfy_kitchen halted"),
+    ],
 )
 def test_a_kernel_that_fails_its_trial_is_left_out_and_the_log_says_why(
     attend: Any, why: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -92,9 +96,19 @@ def test_a_kernel_that_fails_its_trial_is_left_out_and_the_log_says_why(
     for _ in range(2):
         made = integers.kernel()(*given, torch.empty(0), (torch.ones(1), torch.ones(1)))
         assert torch.equal(made, attention.plain(*given))
-    if attend:
-        assert why in caplog.text
-    assert caplog.text.count("left out") == 1
+    assert why in caplog.text and caplog.text.count("left out") == 1
+
+
+@pytest.mark.parametrize(
+    ("capability", "there", "may"),
+    [(None, True, True), ((12, 0), True, True), ((12, 1), True, True), ((9, 0), True, False), ((10, 0), True, False),
+     (None, False, False), ((12, 0), False, False)],
+)  # fmt: skip
+def test_it_may_work_where_it_is_installed_on_a_card_that_has_it_or_is_not_known(
+    capability: tuple[int, int] | None, there: bool, may: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(integers, "KITCHEN", "json" if there else "not_there")
+    assert integers.may_work(capability) == may
 
 
 def test_without_a_card_there_is_none(kitchen: list[Any]) -> None:
