@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from common import cache
+from common import cache, ports
 from common.catalog import CHECKPOINTS, Weights
 from common.modes.all import MODES
 
@@ -81,8 +81,11 @@ def download_notice(weights: Weights, modes: Sequence[str] | None = None) -> str
     return "\n".join(lines)
 
 
-def build_app(base_url: str, modes: Sequence[str] | None = None) -> FastAPI:
-    """One FastAPI app with every mode mounted at `/<mode>/` and the Studio, mounted last, at `/`."""
+def build_app(base_url: str, modes: Sequence[str] | None = None, *, personal: bool = False) -> FastAPI:
+    """One FastAPI app with every mode mounted at `/<mode>/` and the Studio, mounted last, at `/`.
+
+    `personal` says that nobody but this machine's user can come.
+    """
     import gradio as gr
     from fastapi import FastAPI
 
@@ -100,17 +103,20 @@ def build_app(base_url: str, modes: Sequence[str] | None = None) -> FastAPI:
         # Else the first MCP caller's Host header decides where everybody's calls go.
         demo.mcp_server_obj._local_url = f"{base_url}/{key}/"
     table = federation.from_env() or federation.mounted(base_url, modes or list(MODES))
-    return gr.mount_gradio_app(app, build_studio(Studio.over(table)), path="/", **shell.page_options())
+    studio = Studio.over(table, personal=personal)
+    return gr.mount_gradio_app(app, build_studio(studio), path="/", **shell.page_options())
 
 
 def serve(host: str, port: int, weights: Weights, modes: Sequence[str] | None = None) -> None:
     """Build and serve until Ctrl-C."""
     prepare_environment(weights)
+    data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    os.environ.setdefault("WAN_STATE", str(data / "wan-studio"))
     cache.check_free()
     print(download_notice(weights, modes), flush=True)
     import uvicorn
 
     # The router calls its modes over loopback, whatever address it listens on.
-    app = build_app(f"http://127.0.0.1:{port}", modes)
+    app = build_app(f"http://127.0.0.1:{port}", modes, personal=ports.loopback(host))
     print(f"Wan Studio is at http://{host}:{port}", flush=True)
     uvicorn.run(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=3)

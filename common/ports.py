@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 
 from common.errors import InputError
@@ -28,3 +29,11 @@ def check(first: int, count: int = 1, host: str = "127.0.0.1") -> None:
                 why = (error.strerror or "cannot be used").lower()
                 hint = f"port {port} of {host}: {why}, try --port {first + 100}"
                 raise InputError("--port", rule, got=first, hint=hint) from None
+
+
+def loopback(host: str) -> bool:
+    """Whether nobody but this machine can reach what listens on `host`."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

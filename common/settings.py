@@ -8,6 +8,7 @@ WAN_SPEED         exact where nothing may be compiled, rounded, left out, or don
 WAN_ADMIN         a secret; who gives it to /admin may clear caches and unload models
 WAN_MODELS        a folder of checkpoints by key (a mounted volume), looked into before the Hub
 WAN_ANNOTATORS    a folder of VACE's depth, pose, flow and mask models by key; see common/catalog.py
+WAN_STATE         a folder for what a Studio remembers (jobs, favourites); nothing outlives it where it is empty
 WAN_GIT_SHA       the commit of this code; the bundle's own, or git's, when empty
 """
 
@@ -75,6 +76,22 @@ def _one_of(env: Mapping[str, str], name: str, allowed: tuple[str, ...], default
     if value and value not in allowed:
         raise InputError(name, "must be " + " or ".join(allowed), got=repr(value))
     return value
+
+
+def state_folder() -> Path | None:
+    """Where a Studio keeps what shall outlive it, made if need be; None where nothing shall.
+
+    Never in the cache: what lies there is served to who can name it.
+    """
+    if not (text := os.environ.get("WAN_STATE", "").strip()):
+        return None
+    folder = Path(text).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        why = (error.strerror or type(error).__name__).lower()
+        raise InputError("WAN_STATE", f"must be a folder that can be written: {why}") from None
+    return folder
 
 
 @cache

@@ -76,6 +76,8 @@ class _Page:
                 )
                 panel.neighbour = lambda other: FederatedRunner(MODES[other], self.studio)
                 panel.draw()
+        self.visitor = gr.Textbox("", visible=False)  # the browser's secret; see router/visitors.py
+        self.blocks.load(None, None, self.visitor, js="() => window.wanVisitor()", **QUIET)
         # In the browser: a reload, or a Studio that was started again, loses nothing that was made.
         self.results = gr.BrowserState("", storage_key="wan-studio-results", secret=STORE)
         self.typed = gr.BrowserState({}, storage_key="wan-studio-typed", secret=STORE)

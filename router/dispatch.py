@@ -33,6 +33,7 @@ from router.asking import Status
 from router.federation import Federation, Place
 from router.health import COMING_UP, WAKE_SECONDS, Watcher, best
 from router.transfer import Traffic, deliver, keep_here
+from router.visitors import owner_of
 
 REMEMBERED = 500
 BEAT_SECONDS = 0.5
@@ -61,18 +62,26 @@ class Lineages:
 
 @dataclass
 class Studio:
-    """What all modes of one router share. `token` reads private Spaces, and is shown to no other place."""
+    """What all modes of one router share. `token` reads private Spaces, and is shown to no other place.
+
+    `personal` is a Studio on somebody's own machine, where nobody else comes.
+    """
 
     watcher: Watcher
     token: str | None = None
+    personal: bool = False
     traffic: Traffic = field(default_factory=Traffic)
     lineages: Lineages = field(default_factory=Lineages)
     busy: Counter[Place] = field(default_factory=lambda: Counter[Place]())
 
     @classmethod
-    def over(cls, federation: Federation, token: str | None = None) -> Studio:
+    def over(cls, federation: Federation, token: str | None = None, *, personal: bool = False) -> Studio:
         """A Studio whose watcher is made, not started."""
-        return cls(Watcher(federation, token=token), token)
+        return cls(Watcher(federation, token=token), token, personal)
+
+    def owner(self, visitor: object) -> str:
+        """Whose it is what a browser with this secret asks for; InputError for a secret that is none."""
+        return owner_of(visitor, personal=self.personal)
 
     def token_for(self, place: Place | None) -> str | None:
         """What a place has to be shown, None for a public one."""

@@ -24,6 +24,16 @@
   const go = (page) => row(page)?.click();
   const goFirst = () => rows()[0]?.click();
   window.wanStudio = {go};
+  // By this the server knows whose jobs and results are this browser's; a page that may keep nothing is its own.
+  let visitor = '';
+  window.wanVisitor = () => {
+    try { visitor ||= localStorage.getItem('wan-studio-visitor') ?? ''; } catch { /* no storage here */ }
+    if (!/^[0-9a-f]{32}$/.test(visitor)) {
+      visitor = window.wanJob().replaceAll('-', '');
+      try { localStorage.setItem('wan-studio-visitor', visitor); } catch { /* until the page is closed */ }
+    }
+    return visitor;
+  };
   document.addEventListener('click', (event) => {
     const link = event.target.closest?.('[data-page]');
     if (!link || link === document.body) return;

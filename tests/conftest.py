@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import socket
 
 import pytest
+
+os.environ.setdefault("WAN_STATE", "")  # no Studio of a test remembers anything in this user's home
 
 
 @pytest.fixture

@@ -33,7 +33,9 @@ def process(folder: Path, *modes: str, **env: str) -> Iterator[tuple[str, int]]:
     server = subprocess.Popen(
         [sys.executable, "-m", "cli", "studio", "--only", *modes, "--port", str(port)],
         cwd=ROOT, stdout=log, stderr=subprocess.STDOUT,
-        env={**os.environ, "GRADIO_TEMP_DIR": str(folder / "gradio"), **env},
+        env={
+            **os.environ, "GRADIO_TEMP_DIR": str(folder / "gradio"), "WAN_STATE": str(folder / "state"), **env,
+        },
     )  # fmt: skip
     address = f"http://127.0.0.1:{port}"
     try:
