@@ -35,6 +35,7 @@ class Budgets:
     decode_seconds: int = _limit(60, "seconds", "decoding all media of one job")
     drawing_pixels: int = _limit(1280 * 1280, "pixels", "a frame that a mask is drawn on")
     queue_length: int = _limit(256, "jobs", "jobs that wait for one mode; the next is refused")
+    visitor_jobs: int = _limit(100, "jobs", "jobs of one visitor that wait in a Studio; the next is refused")
     sessions: int = _limit(5_000, "pages", "pages whose state is kept; the longest unused is forgotten")
     cache_bytes: int = _limit(10_000_000_000, "bytes", "uploads and results kept; the least used go first")
     cache_seconds: int = _limit(86_400, "seconds", "how long an unused upload or result is kept")

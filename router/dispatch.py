@@ -123,6 +123,9 @@ class FederatedRunner:
     async def plan(self, values: Mapping[str, Any]) -> Plan:
         return self.mode.plan_by(self.known(values.get("checkpoint")), values)
 
+    async def admit(self, values: Mapping[str, Any]) -> None:
+        await self._chosen(values)
+
     async def stream(
         self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None, job: str | None = None
     ) -> AsyncGenerator[Progress, None]:

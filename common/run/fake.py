@@ -41,6 +41,9 @@ class FakeRunner:
     async def plan(self, values: Mapping[str, Any]) -> Plan:
         return self.mode.plan_by(self._manifest, values)
 
+    async def admit(self, values: Mapping[str, Any]) -> None:
+        await self.plan(values)
+
     async def prepare(
         self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None
     ) -> AsyncGenerator[Event | Prepared, None]:

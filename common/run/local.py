@@ -34,6 +34,9 @@ class LocalRunner:
     async def plan(self, values: Mapping[str, Any]) -> Plan:
         return self.service.plan(self.mode.parse(given(values)))
 
+    async def admit(self, values: Mapping[str, Any]) -> None:
+        await self.plan(values)
+
     async def prepare(
         self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None
     ) -> AsyncGenerator[Event | Prepared, None]:

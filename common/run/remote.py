@@ -48,7 +48,7 @@ from common.errors import (
 )
 from common.modes.base import Mode
 from common.run import pulse
-from common.run.runner import Progress, given, job_id
+from common.run.runner import PASSED_ON, Progress, given, job_id
 
 log = logging.getLogger(__name__)
 
@@ -137,6 +137,9 @@ class RemoteRunner:
         # Computed here with the backend that the manifest told: a label must not cost a request a keystroke.
         return self.mode.plan_by(await self.manifest(), values)
 
+    async def admit(self, values: Mapping[str, Any]) -> None:
+        await self.plan(values)
+
     async def asked_plan(self, values: Mapping[str, Any]) -> Plan:
         """The plan that the Space itself makes, which is the one that holds; media go there for it."""
         return await asyncio.to_thread(self._asked_plan, given(values))
@@ -199,9 +202,7 @@ class RemoteRunner:
 
     def _headers(self, visitor: Mapping[str, str] | None = None) -> dict[str, str]:
         headers = {"authorization": f"Bearer {self._token}"} if self._token else {}
-        if visitor and (ip_token := visitor.get("x-ip-token")):
-            headers["x-ip-token"] = ip_token  # ZeroGPU bills the visitor by it
-        return headers
+        return headers | {name: visitor[name] for name in PASSED_ON if visitor and visitor.get(name)}
 
     def _client(self, visitor: Mapping[str, str]) -> Client:
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import AsyncGenerator, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 from uuid import UUID, uuid4
 
 from common.contract import Event, Failed, Manifest, MediaHandle, Plan, Prepared, Stopped
@@ -17,6 +17,13 @@ from common.errors import Cancelled, InputError, StudioError, disk_error, quoted
 from common.modes.base import Mode
 
 log = logging.getLogger(__name__)
+
+PASSED_ON = ("x-ip-token",)
+"""The headers of a visitor's request that a mode is passed: ZeroGPU bills the visitor by them."""
+VISITOR = "x-wan-visitor"
+"""The header in which a page of the Studio names its browser's secret."""
+OWNER = "x-wan-owner"
+"""The header in which a line says whose job it has a runner do."""
 
 Progress = tuple[MediaHandle | None, Event]
 """What a stream yields: the finished video (None until `done`) and an event."""
@@ -39,6 +46,10 @@ class Runner(Protocol):
         """What these values would do."""
         ...
 
+    async def admit(self, values: Mapping[str, Any]) -> None:
+        """Raises at once for what cannot become a video: a rule broken, a mode that is away."""
+        ...
+
     def prepare(
         self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None
     ) -> AsyncGenerator[Event | Prepared, None]:
@@ -56,6 +67,31 @@ class Runner(Protocol):
         `headers` are those of the visitor's own request, for a runner that passes some of them on. `job` is the id
         that its events carry, a UUID; a new one where it is None.
         """
+        ...
+
+
+@runtime_checkable
+class Lasting(Protocol):
+    """A runner whose jobs go on when nobody follows them. `headers` say who asks; a stranger's job is not known."""
+
+    async def enter(
+        self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None, job: str | None = None
+    ) -> str:
+        """Begin a job, or put it into the line, without following it; its id. Raises as `stream` does at first."""
+        ...
+
+    def follow(
+        self, job: str, headers: Mapping[str, str] | None = None
+    ) -> AsyncGenerator[Progress, None]:
+        """A job from its beginning, in short, to its end; raises how it ended. Closing it leaves it running."""
+        ...
+
+    def newest(self, headers: Mapping[str, str] | None = None) -> str | None:
+        """The job to show who comes back: one that runs or waits, else the last; None where there is none."""
+        ...
+
+    def cancel(self, job: str, headers: Mapping[str, str] | None = None) -> None:
+        """End a job; whoever follows it is told."""
         ...
 
 

@@ -1,0 +1,342 @@
+"""The book of jobs: what was asked, how far it is and how it ended, in SQLite on disk or in memory.
+
+Everything is asked for by owner and id: another's job is answered like one that does not exist.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+from pydantic import ValidationError
+
+from common.contract import EVENTS, Event, Failed, Heartbeat, MediaHandle, ModeKey, Notice
+from common.errors import InputError, UnavailableError
+
+State = Literal["waiting", "running", "done", "failed", "cancelled"]
+ALIVE: tuple[State, ...] = ("waiting", "running")
+ENDED = tuple(state for state in get_args(State) if state not in ALIVE)
+
+ATTEMPTS = 2
+"""How often a job is begun: one that was running when the Studio died is begun once more."""
+KEPT_SECONDS = 7 * 86_400
+KEPT = 100
+"""How long ended jobs stay in the book, and how many of an owner's."""
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS jobs (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, owner TEXT NOT NULL, mode TEXT NOT NULL,
+    asked TEXT NOT NULL, billed INTEGER NOT NULL, state TEXT NOT NULL, place REAL NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0, created REAL NOT NULL, began REAL, ended REAL, video TEXT
+);
+CREATE INDEX IF NOT EXISTS jobs_owner ON jobs (owner, number);
+CREATE INDEX IF NOT EXISTS jobs_state ON jobs (state, place);
+CREATE TABLE IF NOT EXISTS events (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+    kind TEXT NOT NULL, body TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS events_job ON events (job, number);
+CREATE TABLE IF NOT EXISTS paused (owner TEXT PRIMARY KEY);
+"""
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One job. Times are seconds since the epoch; `billed` says that it runs on its visitor's own quota."""
+
+    id: str
+    owner: str
+    mode: ModeKey
+    asked: Mapping[str, Any]
+    billed: bool
+    state: State
+    attempts: int
+    created: float
+    began: float | None
+    ended: float | None
+    video: MediaHandle | None
+
+    @property
+    def alive(self) -> bool:
+        """Whether it waits or runs."""
+        return self.state in ALIVE
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A job in the line, as far as its turn is concerned."""
+
+    id: str
+    owner: str
+    mode: ModeKey
+
+
+class Book:
+    """One file, or none: then nothing outlives the process. Any thread may ask."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._lock = threading.RLock()
+        self._held = _hold(path) if path is not None else None
+        try:
+            self._db = sqlite3.connect(path or ":memory:", check_same_thread=False, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")  # a power cut may cost the last events, never the book
+            self._db.execute("PRAGMA foreign_keys=ON")
+            self._begin(path)
+        except sqlite3.DatabaseError as error:
+            raise UnavailableError(
+                f"{path} cannot be read as the book of jobs ({error}); move it away to begin a new one"
+            ) from None
+
+    def _begin(self, path: Path | None) -> None:
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version not in (0, _VERSION):
+            raise UnavailableError(
+                f"{path} was written by a newer Wan Studio (version {version} of the book); update this one, or "
+                "move the file away"
+            )
+        self._db.executescript(_TABLES)
+        self._db.execute(f"PRAGMA user_version={_VERSION}")
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._lock:
+            self._db.close()
+            if self._held is not None:
+                os.close(self._held)
+                self._held = None
+
+    # ------------------------------------------------------------------ jobs
+
+    def add(
+        self, owner: str, job: str, mode: ModeKey, asked: Mapping[str, Any], *, billed: bool = False
+    ) -> Entry:
+        """Enter a job at the end of the line; the one that is there where the same owner has entered it before.
+
+        `asked` are a request's values, handles as such or as dictionaries. InputError for an id that is taken.
+        """
+        values = json.dumps({name: _plain(value) for name, value in asked.items()})
+        with self._lock, suppress(sqlite3.IntegrityError):
+            self._db.execute(
+                "INSERT INTO jobs (id, owner, mode, asked, billed, state, place, created)"
+                " VALUES (?, ?, ?, ?, ?, 'waiting', (SELECT COALESCE(MAX(place), 0) + 1 FROM jobs), ?)",
+                (job, owner, mode, values, billed, time.time()),
+            )
+        if (entry := self.entry(owner, job)) is None:
+            raise InputError("job", "must be new", hint="leave it out for a new one")
+        return entry
+
+    def entry(self, owner: str, job: str) -> Entry | None:
+        """A job of this owner."""
+        found = self._entries("WHERE id = ? AND owner = ?", (job, owner))
+        return found[0] if found else None
+
+    def entries(self, owner: str) -> list[Entry]:
+        """All jobs of an owner: what runs, what waits in the order of the line, then what ended, newest first."""
+        return self._entries(
+            "WHERE owner = ? ORDER BY state NOT IN ('waiting', 'running'), state = 'waiting',"
+            " place * (ended IS NULL), ended DESC, number DESC", (owner,),
+        )  # fmt: skip
+
+    def newest(self, owner: str, mode: ModeKey) -> Entry | None:
+        """What a page of this mode shows when it is opened: the job that runs, else waits, else was entered last."""
+        found = self._entries(
+            "WHERE owner = ? AND mode = ? ORDER BY state = 'running' DESC, state = 'waiting' DESC,"
+            " CASE state WHEN 'waiting' THEN place ELSE -number END LIMIT 1", (owner, mode),
+        )  # fmt: skip
+        return found[0] if found else None
+
+    def line(self) -> list[Waiting]:
+        """Who waits, of all owners, in order."""
+        with self._lock:
+            rows = self._db.execute("SELECT id, owner, mode FROM jobs WHERE state = 'waiting' ORDER BY place")
+            return [Waiting(*row) for row in rows]
+
+    def waiting(self, owner: str) -> int:
+        """How many jobs of an owner wait."""
+        return self._one("SELECT COUNT(*) FROM jobs WHERE owner = ? AND state = 'waiting'", (owner,))
+
+    def _entries(self, where: str, values: Sequence[object]) -> list[Entry]:
+        columns = "id, owner, mode, asked, billed, state, attempts, created, began, ended, video"
+        with self._lock:
+            rows = self._db.execute(f"SELECT {columns} FROM jobs {where}", values).fetchall()
+        return [_entry(row) for row in rows]
+
+    def _one(self, query: str, values: Sequence[object]) -> int:
+        with self._lock:
+            return int(self._db.execute(query, values).fetchone()[0])
+
+    # ------------------------------------------------------------------ the line
+
+    def begin(self, job: str) -> bool:
+        """A job runs from now on; False where it no longer waits."""
+        return self._changed(
+            "UPDATE jobs SET state = 'running', began = ?, attempts = attempts + 1"
+            " WHERE id = ? AND state = 'waiting'", (time.time(), job),
+        )  # fmt: skip
+
+    def put_back(self, job: str) -> None:
+        """A job that runs waits again, as if it had not been begun."""
+        self._changed(
+            "UPDATE jobs SET state = 'waiting', began = NULL, attempts = attempts - 1"
+            " WHERE id = ? AND state = 'running'", (job,),
+        )  # fmt: skip
+
+    def end(self, job: str, state: State, last: Event, video: MediaHandle | None = None) -> None:
+        """A job has ended, and how."""
+        with self._lock:
+            self.write(job, last)
+            kept = None if video is None else video.model_dump_json(exclude_none=True)
+            self._db.execute(
+                "UPDATE jobs SET state = ?, ended = ?, video = ? WHERE id = ? AND state IN ('waiting', 'running')",
+                (state, time.time(), kept, job),
+            )
+
+    def reorder(self, owner: str, job: str, by: int) -> bool:
+        """Move a waiting job by so many places among its owner's: they trade places, and nobody else's change."""
+        with self._lock:
+            rows = self._db.execute(
+                "SELECT id, place FROM jobs WHERE owner = ? AND state = 'waiting' ORDER BY place", (owner,)
+            ).fetchall()
+            ids = [row[0] for row in rows]
+            if job not in ids:
+                return False
+            to = min(max(ids.index(job) + by, 0), len(ids) - 1)
+            ids.remove(job)
+            ids.insert(to, job)
+            self._db.executemany(
+                "UPDATE jobs SET place = ? WHERE id = ?",
+                [(place, name) for name, (_, place) in zip(ids, rows, strict=True)],
+            )
+        return True
+
+    def forget(self, owner: str, jobs: Iterable[str] | None = None) -> int:
+        """Strike out ended jobs of an owner, all of them where none is named; how many."""
+        names = None if jobs is None else list(jobs)
+        gone = [e.id for e in self.entries(owner) if not e.alive and (names is None or e.id in names)]
+        with self._lock:
+            self._db.executemany("DELETE FROM jobs WHERE id = ?", [(job,) for job in gone])
+        return len(gone)
+
+    def pause(self, owner: str, paused: bool) -> None:
+        """Hold an owner's waiting jobs back, or let them go on."""
+        with self._lock:
+            self._db.execute("DELETE FROM paused WHERE owner = ?", (owner,))
+            if paused:
+                self._db.execute("INSERT INTO paused VALUES (?)", (owner,))
+
+    def paused(self) -> set[str]:
+        """The owners whose jobs are held back."""
+        with self._lock:
+            return {row[0] for row in self._db.execute("SELECT owner FROM paused")}
+
+    def _changed(self, query: str, values: Sequence[object]) -> bool:
+        with self._lock:
+            return self._db.execute(query, values).rowcount > 0
+
+    # ------------------------------------------------------------------ events
+
+    def write(self, job: str, event: Event) -> None:
+        """Note an event of a job that has not ended. All notices stay; of every other kind the newest.
+
+        That is what somebody needs who comes later.
+        """
+        if isinstance(event, Heartbeat):
+            return
+        with self._lock:
+            if not self._one("SELECT COUNT(*) FROM jobs WHERE id = ? AND state IN ('waiting', 'running')", (job,)):
+                return
+            if not isinstance(event, Notice):
+                self._db.execute("DELETE FROM events WHERE job = ? AND kind = ?", (job, event.type))
+            self._db.execute(
+                "INSERT INTO events (job, kind, body) VALUES (?, ?, ?)", (job, event.type, event.model_dump_json())
+            )
+
+    def events(self, job: str, after: int = 0) -> list[tuple[int, Event]]:
+        """What happened to a job since the event of this number, each with its own."""
+        with self._lock:
+            rows = self._db.execute(
+                "SELECT number, kind, body FROM events WHERE job = ? AND number > ? ORDER BY number", (job, after)
+            ).fetchall()
+        found: list[tuple[int, Event]] = []
+        for number, kind, body in rows:
+            with suppress(KeyError, ValidationError):  # by another version
+                found.append((number, EVENTS[kind].model_validate_json(body)))
+        return found
+
+    # ------------------------------------------------------------------ after a restart
+
+    def recover(self) -> None:
+        """What ran when the Studio died waits again, first in the line, or has failed; what is old is struck out."""
+        with self._lock:
+            for entry in self._entries("WHERE state = 'running'", ()):
+                if entry.attempts < ATTEMPTS and not entry.billed:
+                    self._db.execute("UPDATE jobs SET state = 'waiting', began = NULL WHERE id = ?", (entry.id,))
+                else:
+                    self.end(entry.id, "failed", interrupted(entry))
+            # A visitor's token is on no disk: what waits would run on the quota of somebody else.
+            for entry in self._entries("WHERE state = 'waiting' AND billed", ()):
+                self.end(entry.id, "failed", interrupted(entry))
+            self.prune()
+
+    def prune(self) -> None:
+        """Strike out ended jobs that are too old, or too many of one owner's."""
+        with self._lock:
+            self._db.execute(
+                "DELETE FROM jobs WHERE state NOT IN ('waiting', 'running') AND (ended < ? OR id IN (SELECT id FROM"
+                " (SELECT id, ROW_NUMBER() OVER (PARTITION BY owner ORDER BY number DESC) AS nth FROM jobs"
+                " WHERE state NOT IN ('waiting', 'running')) WHERE nth > ?))",
+                (time.time() - KEPT_SECONDS, KEPT),
+            )
+
+
+def interrupted(entry: Entry) -> Failed:
+    """How a job ends that the end of the Studio has ended."""
+    why = "it was not begun a third time" if entry.attempts >= ATTEMPTS else "it needs its page to be paid for"
+    return Failed(
+        job=entry.id, code=UnavailableError.code, title="Interrupted",
+        text=f"The Studio was stopped before this job was done, and {why}. What was kept of it is used by Generate.",
+    )  # fmt: skip
+
+
+def files(entry: Entry) -> list[str]:
+    """The paths of the media that a job was given."""
+    many = (value if isinstance(value, list) else [value] for value in entry.asked.values())
+    return [item["path"] for items in many for item in items if isinstance(item, dict) and "path" in item]
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, MediaHandle):
+        return value.model_dump(mode="json", exclude_none=True)
+    return [_plain(item) for item in cast(list[object], value)] if isinstance(value, list) else value
+
+
+def _entry(row: Sequence[Any]) -> Entry:
+    job, owner, mode, asked, billed, state, attempts, created, began, end, video = row
+    handle = None
+    with suppress(ValidationError):
+        handle = MediaHandle.model_validate_json(video) if video else None
+    return Entry(
+        job, owner, mode, json.loads(asked), bool(billed), state, attempts, created, began, end, handle
+    )
+
+
+def _hold(path: Path) -> int:
+    """Keeps other Studios away from a book: two would each begin the other's jobs anew."""
+    held = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(held)
+        raise UnavailableError(f"another Studio of yours keeps its jobs in {path}") from None
+    return held

@@ -1,0 +1,78 @@
+"""The runner whose jobs go on without the page that asked for them: entered into a line, and followed there."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from typing import Any
+
+from common.contract import Event, Manifest, Plan, Prepared
+from common.modes.base import Mode, drawn
+from common.run.line import Line
+from common.run.runner import VISITOR, Progress, Runner, job_id
+
+
+class DurableRunner:
+    """One more Runner, over another one's line.
+
+    `owner` says whose a job is, by the visitor that a page names in its headers. Closing a stream leaves the job
+    running; `cancel` ends it.
+    """
+
+    def __init__(self, inner: Runner, line: Line, owner: Callable[[object], str]) -> None:
+        self.mode: Mode = inner.mode
+        self.inner = inner
+        self.line = line
+        self._owner = owner
+
+    async def manifest(self, checkpoint: str | None = None) -> Manifest:
+        return await self.inner.manifest(checkpoint)
+
+    async def plan(self, values: Mapping[str, Any]) -> Plan:
+        return await self.inner.plan(values)
+
+    async def admit(self, values: Mapping[str, Any]) -> None:
+        await self.inner.admit(values)
+
+    async def prepare(
+        self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None
+    ) -> AsyncGenerator[Event | Prepared, None]:
+        async with aclosing(self.inner.prepare(values, headers)) as items:
+            async for item in items:
+                yield item
+
+    async def stream(
+        self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None, job: str | None = None
+    ) -> AsyncGenerator[Progress, None]:
+        job = await self.enter(values, headers, job)
+        async with aclosing(self.follow(job, headers)) as updates:
+            async for update in updates:
+                yield update
+
+    async def enter(
+        self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None, job: str | None = None
+    ) -> str:
+        job, owner = job_id(job), self._of(headers)
+        if self.line.book.entry(owner, job) is None:  # else asked twice: a page that lost its connection
+            await self.inner.admit(values)
+            # A seed is drawn once: begun again after a crash, it is the same job, which goes on from what is kept.
+            values = {**values, "seed": drawn(values.get("seed"))}
+            self.line.add(owner, job, self.mode.key, values, headers or {})
+        return job
+
+    async def follow(
+        self, job: str, headers: Mapping[str, str] | None = None
+    ) -> AsyncGenerator[Progress, None]:
+        async with aclosing(self.line.follow(self._of(headers), job)) as updates:
+            async for update in updates:
+                yield update
+
+    def newest(self, headers: Mapping[str, str] | None = None) -> str | None:
+        entry = self.line.book.newest(self._of(headers), self.mode.key)
+        return entry and entry.id
+
+    def cancel(self, job: str, headers: Mapping[str, str] | None = None) -> None:
+        self.line.cancel(self._of(headers), [job])
+
+    def _of(self, headers: Mapping[str, str] | None) -> str:
+        return self._owner((headers or {}).get(VISITOR, ""))
