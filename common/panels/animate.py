@@ -266,14 +266,14 @@ class AnimatePanel(Panel):
         return widgets.nearest_resolution(fitting, had["width"], had["height"]).size
 
     async def _generate(
-        self, request: gr.Request, job: str, had_video: bool, *raw: Any
+        self, request: gr.Request, job: str, visitor: str, had_video: bool, *raw: Any
     ) -> AsyncGenerator[list[Any], None]:
-        visitor = getattr(request, "session_hash", None) or ""
-        self.made.pop(visitor, None)
-        async with aclosing(super()._generate(request, job, had_video, *raw)) as updates:
+        page = getattr(request, "session_hash", None) or ""
+        self.made.pop(page, None)
+        async with aclosing(super()._generate(request, job, visitor, had_video, *raw)) as updates:
             async for update in updates:
                 if isinstance(update[0], MediaHandle):
-                    self.made[visitor] = raw
+                    self.made[page] = raw
                 yield update
 
     async def _show_made(self, request: gr.Request) -> AsyncGenerator[list[Any], None]:

@@ -5,38 +5,48 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import gradio as gr
 
 from common.catalog import CHECKPOINTS, Checkpoint, Resolution
-from common.contract import Done, Manifest, MediaHandle, ModeKey, Plan, Prepared
+from common.contract import Manifest, MediaHandle, ModeKey, Plan, Prepared
 from common.errors import InputError, StudioError, received
 from common.modes.base import Example, Mode, drawn
 from common.panels import texts, widgets
 from common.panels.card import Card
-from common.panels.events import EACH, ONCE, QUIET
+from common.panels.events import EACH, ONCE, QUIET, TOLD
+from common.panels.following import View, views
 from common.panels.handles import HandleVideo
 from common.panels.stopping import Stops, until
 from common.panels.unfinished import Unfinished
 from common.panels.widgets import Inputs
 from common.run.parts import Parts
-from common.run.runner import Runner, explain
+from common.run.runner import VISITOR, Lasting, Runner
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
-BEGIN = """(job, earlier, ...args) => {
+BEGIN = """(job, visitor, earlier, ...args) => {
     const output = document.querySelector('#%s');
     output.querySelector('.stage').scrollIntoView({behavior: 'smooth', block: 'nearest'});
     output.dataset.job = window.wanJob();
-    return [output.dataset.job, !!output.querySelector('.result-video video'), ...args];
+    const video = !!output.querySelector('.result-video video');
+    return [output.dataset.job, window.wanVisitor?.() ?? '', video, ...args];
 }"""
 """Shows the output; draws the job an id, by which Stop finds it; looks whether there is an earlier video."""
 
+BACK = """(job, visitor) => {
+    document.querySelector('#%s').dataset.job = job.split(' ')[0];
+    return [job, window.wanVisitor?.() ?? ''];
+}"""
+"""Makes a job that runs already the one that Stop ends."""
+
 END = """() => {
     const output = document.querySelector('#%s');
-    return [output.dataset.job ?? '', !!output.querySelector('.result-video video')];
+    const video = !!output.querySelector('.result-video video');
+    return [output.dataset.job ?? '', window.wanVisitor?.() ?? '', video];
 }"""
 
 OWN_NEGATIVE = (
@@ -89,6 +99,7 @@ class Panel:
                 with gr.Column(elem_classes="dock"):
                     with gr.Row(elem_classes="actions"):
                         self.go = gr.Button("Generate", variant="primary", size="lg", scale=3)
+                        self.more = gr.Button("Add to queue", size="lg", visible=False, scale=2)
                         self.stop = gr.Button("Stop", variant="stop", size="lg", visible=False, scale=1)
                     self.label = gr.HTML(self._label_html(self.initial, {}), elem_classes="label")
             with gr.Column(scale=3, min_width=320, elem_classes="output", elem_id=f"{self.mode.key}-output"):
@@ -264,18 +275,19 @@ class Panel:
                     self._suggest_resolution, [parts[name], parts["checkpoint"], parts["resolution"]],
                     parts["resolution"], **QUIET,
                 )  # fmt: skip
-        stage = [self.screen, self.card, self.go, self.stop]
+        stage = [self.screen, self.card, self.go, self.stop, self.more]
         outputs = [self.video, *stage, parts["seed"]]
         # Drawn by the browser at once: with one job at a time, the server may not say a word for a while.
         waiting = Card.clicked()
         self.go.click(
             None, None, stage,
-            js=f"() => {json.dumps([waiting.screen(), waiting.card(), *_buttons(busy=True)])}", **QUIET,
+            js=f"() => {json.dumps([waiting.screen(), waiting.card(), *self._buttons(busy=True)])}", **QUIET,
         )  # fmt: skip
-        job, earlier = gr.Textbox(visible=False), gr.Checkbox(visible=False)
+        job, visitor = gr.Textbox(visible=False), gr.Textbox(visible=False)
+        earlier = gr.Checkbox(visible=False)
         # Not "once": the browser would drop a click that comes while it still waits for a Stop to end.
         running = self.go.click(
-            self._generate, [job, earlier, *everything], outputs, js=BEGIN % f"{self.mode.key}-output",
+            self._generate, [job, visitor, earlier, *everything], outputs, js=BEGIN % f"{self.mode.key}-output",
             show_progress_on=self.card, api_visibility="private", trigger_mode="multiple", **self.queue,
         )  # fmt: skip
         # What Gradio itself refuses (a full queue, a value that no page sends) never reaches `_generate`.
@@ -286,7 +298,27 @@ class Panel:
             js=f"() => {json.dumps([Card.stopping().card(), gr.update(interactive=False)])}", **QUIET,
         )  # fmt: skip
         # The job says itself that it has stopped: two who draw one card are drawn in any order.
-        self.stop.click(self._stop, [job, earlier], stage, js=END % f"{self.mode.key}-output", **ONCE)
+        self.stop.click(self._stop, [job, visitor, earlier], stage, js=END % f"{self.mode.key}-output", **ONCE)
+        if isinstance(self.runner, Lasting):
+            self._wire_lasting(visitor, everything, outputs)
+
+    def _wire_lasting(self, visitor: Any, everything: list[Any], outputs: list[Any]) -> None:
+        """Where jobs go on by themselves: more of them than the page shows, and the way back to one.
+
+        Who sets `back` to a job's id has it shown here; what follows the id after a space makes the same one anew.
+        """
+        output = f"{self.mode.key}-output"
+        self.more.click(
+            self._enter, [visitor, *everything], None, js="(visitor, ...args) => [window.wanVisitor(), ...args]",
+            **TOLD,
+        )  # fmt: skip
+        self.back = gr.Textbox(visible=False)
+        shown = self.back.change(
+            self._again, [self.back, visitor], outputs, js=BACK % output, show_progress_on=self.card,
+            api_visibility="private", trigger_mode="multiple", **self.queue,
+        )  # fmt: skip
+        for ended in (self.running, shown):
+            ended.then(self._next, visitor, self.back, js="() => [window.wanVisitor()]", **QUIET)
 
     async def _relabel(self, *raw: Any) -> str:
         values = self.inputs.measured(self.values(raw), raw)
@@ -348,42 +380,67 @@ class Panel:
         return sizes
 
     async def _generate(
-        self, request: gr.Request, job: str, had_video: bool, *raw: Any
+        self, request: gr.Request, job: str, visitor: str, had_video: bool, *raw: Any
     ) -> AsyncGenerator[list[Any], None]:
-        told = await self._told(raw)
-        card, video, seed = Card.clicked(had_video=had_video, told=told), None, gr.skip()
-        stop, visitor = self.stops.begin(job), getattr(request, "session_hash", None)
-        asked, drew = None, 0
+        card = Card.clicked(had_video=had_video, told=await self._told(raw))
+        headers = _headers(request, visitor)
+        seat, asked, drew = visitor or getattr(request, "session_hash", None), None, 0
         try:
             asked = self.values(raw)
-            earlier, parts = self.unfinished.of(visitor, asked)
+            earlier, parts = self.unfinished.of(seat, asked)
             card = card.going_on(parts)
             drew = drawn(asked.get("seed")) if earlier is None else earlier
-            stream = self.runner.stream({**asked, "seed": drew}, dict(request.headers), job)
-            async with aclosing(until(stop, stream)) as updates:
-                async for found, event in updates:
-                    before, card = card, card.after(event)
-                    if isinstance(event, Done):
-                        video, seed = found, event.seed
-                        break
-                    yield [
-                        gr.skip(), _if_new(before.screen(), card.screen()), card.card(),
-                        gr.skip(), gr.skip(), gr.skip(),
-                    ]  # fmt: skip
-            if not card.ended:
-                card = card.failed(StudioError("The job ended without a video.", title="Nothing came back"))
-        except Exception as error:
-            card = card.failed(self.in_words(explain(error)))
+            stream = self.runner.stream({**asked, "seed": drew}, headers, job)
+        except StudioError as error:
+            yield self._last(View(card.failed(self.in_words(error))))
+            return
+        stop, view = self.stops.begin(job), View(card)
+        try:
+            async with aclosing(views(card, until(stop, stream), self.in_words)) as seen:
+                async for now in seen:
+                    if not now.card.ended:
+                        yield _running(view, now)
+                    view = now
         finally:
             self.stops.end(job)
-        if asked is not None:
-            self.unfinished.ended(visitor, asked, drew, Parts() if video else card.parts)
-        if card.parts.kept and not video:
-            seed = drew
-        yield [
-            gr.skip() if video is None else video, card.screen(), card.card(),
-            *_buttons(busy=False), seed,
-        ]  # fmt: skip
+            if stop.is_set() and isinstance(self.runner, Lasting):
+                self.runner.cancel(job, headers)  # one that was stopped before it was there
+        done, kept = view.card.state == "done", view.card.parts.kept
+        self.unfinished.ended(seat, asked, drew, Parts() if done else view.card.parts)
+        # Asked for again with its seed, a job goes on from what is kept of it.
+        yield self._last(replace(view, seed=drew) if kept and not done else view)
+
+    async def _again(self, request: gr.Request, back: str, visitor: str) -> AsyncGenerator[list[Any], None]:
+        """Shows a job that was begun elsewhere or before."""
+        job, _, _ = str(back).partition(" ")
+        if not job or not isinstance(self.runner, Lasting):
+            return
+        view = View(Card())
+        follow = self.runner.follow(job, _headers(request, visitor))
+        async with aclosing(views(Card.clicked(), follow, self.in_words)) as seen:
+            async for now in seen:
+                if not now.card.ended:
+                    first = view.card.state == "empty"
+                    buttons = self._buttons(busy=True) if first else [gr.skip()] * 3
+                    yield [*_running(view, now)[:3], *buttons, gr.skip()]
+                view = now
+        yield self._last(view)
+
+    def _last(self, view: View) -> list[Any]:
+        """What the page shows once a job is over; the earlier video and seed where it has none."""
+        video, seed = (gr.skip() if value is None else value for value in (view.video, view.seed))
+        return [video, view.card.screen(), view.card.card(), *self._buttons(busy=False), seed]
+
+    async def _enter(self, request: gr.Request, visitor: str, *raw: Any) -> None:
+        assert isinstance(self.runner, Lasting)
+        await self.runner.enter(self.values(raw), _headers(request, visitor))
+        gr.Info("It begins when what waits before it is done; the Queue shows how far that is.", title="Added")
+
+    def _next(self, request: gr.Request, visitor: str) -> Any:
+        """What this page has begun is followed by what else of this mode runs or waits."""
+        assert isinstance(self.runner, Lasting)
+        job = self.runner.newest(_headers(request, visitor), alive=True)
+        return job or gr.skip()
 
     async def prepared(
         self, values: Mapping[str, Any], headers: Mapping[str, str]
@@ -409,15 +466,23 @@ class Panel:
         except StudioError:
             return ()
 
-    async def _stop(self, job: str, had_video: bool) -> list[Any]:
-        if self.stops.stop(job):
-            return [gr.skip()] * 4
+    async def _stop(self, request: gr.Request, job: str, visitor: str, had_video: bool) -> list[Any]:
+        ends = isinstance(self.runner, Lasting) and self.runner.cancel(job, _headers(request, visitor))
+        if self.stops.stop(job) or ends:
+            return [gr.skip()] * 5
         card = Card.clicked(had_video=had_video).stopped()
-        return [card.screen(), card.card(), *_buttons(busy=False)]
+        return [card.screen(), card.card(), *self._buttons(busy=False)]
 
     def _refused(self, had_video: bool) -> list[Any]:
         card = Card.clicked(had_video=had_video).failed(REFUSED)
-        return [card.screen(), card.card(), *_buttons(busy=False)]
+        return [card.screen(), card.card(), *self._buttons(busy=False)]
+
+    def _buttons(self, *, busy: bool) -> list[dict[str, Any]]:
+        # Made anew each time: Gradio takes the value out of an update that it has sent.
+        name, more = "Generating" if busy else "Generate", busy and isinstance(self.runner, Lasting)
+        return [
+            gr.update(interactive=not busy, value=name), gr.update(visible=busy), gr.update(visible=more),
+        ]  # fmt: skip
 
 
 def told(event: gr.EventData, name: str) -> Any:
@@ -439,14 +504,15 @@ def _chosen(key: object) -> Checkpoint:
     return row
 
 
-def _if_new(before: str, now: str) -> Any:
-    return gr.skip() if before == now else now
+def _running(before: View, now: View) -> list[Any]:
+    screen = now.card.screen()
+    return [
+        gr.skip(), gr.skip() if before.card.screen() == screen else screen, now.card.card(), *[gr.skip()] * 4
+    ]  # fmt: skip
 
 
-def _buttons(*, busy: bool) -> list[dict[str, Any]]:
-    # Made anew each time: Gradio takes the value out of an update that it has sent.
-    name = "Generating" if busy else "Generate"
-    return [gr.update(interactive=not busy, value=name), gr.update(visible=busy)]
+def _headers(request: gr.Request, visitor: str) -> dict[str, str]:
+    return {**dict(request.headers), VISITOR: visitor}
 
 
 def _example_value(example: Example, name: str) -> Any:

@@ -36,7 +36,8 @@ _TABLES = """
 CREATE TABLE IF NOT EXISTS jobs (
     number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, owner TEXT NOT NULL, mode TEXT NOT NULL,
     asked TEXT NOT NULL, billed INTEGER NOT NULL, state TEXT NOT NULL, place REAL NOT NULL,
-    attempts INTEGER NOT NULL DEFAULT 0, created REAL NOT NULL, began REAL, ended REAL, video TEXT
+    attempts INTEGER NOT NULL DEFAULT 0, created REAL NOT NULL, began REAL, ended REAL, video TEXT,
+    seen INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS jobs_owner ON jobs (owner, number);
 CREATE INDEX IF NOT EXISTS jobs_state ON jobs (state, place);
@@ -149,9 +150,13 @@ class Book:
         )  # fmt: skip
 
     def newest(self, owner: str, mode: ModeKey) -> Entry | None:
-        """What a page of this mode shows when it is opened: the job that runs, else waits, else was entered last."""
+        """What a page of this mode shows when it is opened: the job that runs, else waits, else was entered last.
+
+        How one has ended badly is shown once.
+        """
         found = self._entries(
-            "WHERE owner = ? AND mode = ? ORDER BY state = 'running' DESC, state = 'waiting' DESC,"
+            "WHERE owner = ? AND mode = ? AND NOT (seen AND state IN ('failed', 'cancelled'))"
+            " ORDER BY state = 'running' DESC, state = 'waiting' DESC,"
             " CASE state WHEN 'waiting' THEN place ELSE -number END LIMIT 1", (owner, mode),
         )  # fmt: skip
         return found[0] if found else None
@@ -201,6 +206,10 @@ class Book:
                 "UPDATE jobs SET state = ?, ended = ?, video = ? WHERE id = ? AND state IN ('waiting', 'running')",
                 (state, time.time(), kept, job),
             )
+
+    def saw(self, job: str) -> None:
+        """Somebody has been shown how a job ended."""
+        self._changed("UPDATE jobs SET seen = 1 WHERE id = ?", (job,))
 
     def reorder(self, owner: str, job: str, by: int) -> bool:
         """Move a waiting job by so many places among its owner's: they trade places, and nobody else's change."""

@@ -67,12 +67,12 @@ class DurableRunner:
             async for update in updates:
                 yield update
 
-    def newest(self, headers: Mapping[str, str] | None = None) -> str | None:
+    def newest(self, headers: Mapping[str, str] | None = None, *, alive: bool = False) -> str | None:
         entry = self.line.book.newest(self._of(headers), self.mode.key)
-        return entry and entry.id
+        return entry.id if entry and (entry.alive or not alive) else None
 
-    def cancel(self, job: str, headers: Mapping[str, str] | None = None) -> None:
-        self.line.cancel(self._of(headers), [job])
+    def cancel(self, job: str, headers: Mapping[str, str] | None = None) -> bool:
+        return self.line.cancel(self._of(headers), [job]) > 0
 
     def _of(self, headers: Mapping[str, str] | None) -> str:
         return self._owner((headers or {}).get(VISITOR, ""))

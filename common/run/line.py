@@ -122,6 +122,8 @@ class Line:
                 yield None, Queued(position=ahead, job=job, t=_since(entry.created))
             for number, event in self.book.events(job, seen):
                 seen = number
+                if isinstance(event, Done | Failed | Stopped):
+                    self.book.saw(job)
                 if isinstance(event, Failed):
                     raise event.error()
                 if isinstance(event, Stopped):

@@ -86,12 +86,12 @@ class Lasting(Protocol):
         """A job from its beginning, in short, to its end; raises how it ended. Closing it leaves it running."""
         ...
 
-    def newest(self, headers: Mapping[str, str] | None = None) -> str | None:
-        """The job to show who comes back: one that runs or waits, else the last; None where there is none."""
+    def newest(self, headers: Mapping[str, str] | None = None, *, alive: bool = False) -> str | None:
+        """The job to show who comes back: one that runs or waits, else the last, unless `alive`; None for none."""
         ...
 
-    def cancel(self, job: str, headers: Mapping[str, str] | None = None) -> None:
-        """End a job; whoever follows it is told."""
+    def cancel(self, job: str, headers: Mapping[str, str] | None = None) -> bool:
+        """End a job; whether it ran or waited, and so tells whoever follows it that it has ended."""
         ...
 
 

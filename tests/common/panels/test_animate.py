@@ -228,7 +228,7 @@ def done() -> tuple[MediaHandle, Done]:
 
 def run(panel: Any, visitor: Any = VISITOR, **changes: Any) -> list[Any]:
     async def go() -> list[list[Any]]:
-        return [u async for u in panel._generate(visitor, JOB, False, *page(panel, **changes))]
+        return [u async for u in panel._generate(visitor, JOB, "", False, *page(panel, **changes))]
 
     return asyncio.run(go())[-1]
 
@@ -236,7 +236,7 @@ def run(panel: Any, visitor: Any = VISITOR, **changes: Any) -> list[Any]:
 @pytest.mark.parametrize("error", [Cancelled(), GpuError("aborted")])
 def test_a_job_that_ended_early_is_asked_for_again_with_its_seed(error: Exception) -> None:
     panel = drawn([*steps(3), error])
-    card, seed = (last := run(panel))[2], last[5]
+    card, seed = (last := run(panel))[2], last[6]
     assert "1 of 3 segments is kept; Generate again goes on from there." in card
     assert panel.runner.asked[0]["seed"] == seed >= 0
     run(panel)
@@ -249,7 +249,7 @@ def test_a_job_that_ended_early_is_asked_for_again_with_its_seed(error: Exceptio
 
 def test_a_job_stopped_before_it_got_further_still_has_what_it_had() -> None:
     panel = drawn([*steps(5), Cancelled()])
-    seed = run(panel)[5]
+    seed = run(panel)[6]
     panel.runner.script = [(None, Stage(name="prepare", text="Opening")), Cancelled()]
     assert "2 of 3 segments are kept" in run(panel)[2]
     panel.runner.script = [done()]
@@ -268,13 +268,13 @@ def test_nothing_kept_is_nothing_to_go_on_from() -> None:
 
 def test_a_seed_that_was_chosen_stays() -> None:
     panel = drawn([*steps(3), Cancelled()])
-    assert run(panel, seed=5, randomize=False)[5] == 5
+    assert run(panel, seed=5, randomize=False)[6] == 5
     assert panel.runner.asked[0]["seed"] == 5
 
 
 def test_a_random_seed_goes_on_whatever_the_slider_shows_and_a_chosen_one_does_not() -> None:
     panel = drawn([*steps(3), Cancelled()])
-    seed = run(panel, seed=5)[5]
+    seed = run(panel, seed=5)[6]
     run(panel, seed=seed)  # the slider has followed, Randomize is on
     run(panel, seed=seed + 1)
     assert [asked["seed"] for asked in panel.runner.asked] == [seed] * 3
@@ -286,7 +286,7 @@ def test_a_random_seed_goes_on_whatever_the_slider_shows_and_a_chosen_one_does_n
 
 def test_a_random_job_that_was_ended_by_its_seed_is_not_made_once_more() -> None:
     panel = drawn([*steps(3), Cancelled()])
-    seed = run(panel)[5]
+    seed = run(panel)[6]
     panel.runner.script = [(None, Stage(name="prepare", text="Opening")), Cancelled()]
     assert "1 of 3 segments is kept" in run(panel, seed=seed, randomize=False)[2]
     panel.runner.script = [done()]

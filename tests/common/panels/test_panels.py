@@ -225,7 +225,7 @@ def test_preset_sets_what_the_plan_says() -> None:
 def run(panel: Any, **changes: Any) -> list[list[Any]]:
     async def go() -> list[list[Any]]:
         request = SimpleNamespace(headers={})
-        return [u async for u in panel._generate(request, JOB, False, *page(panel, prompt="a", **changes))]
+        return [u async for u in panel._generate(request, JOB, "", False, *page(panel, prompt="a", **changes))]
 
     return asyncio.run(go())
 
@@ -292,7 +292,7 @@ def test_a_broken_rule_is_told_in_the_pages_words_before_and_after_generate() ->
     panel = drawn()
     values = page(panel, prompt="a", num_frames=80)
     assert "Frames must be 4k+1" in panel._label_html(panel.initial, panel.values(values))
-    last = asyncio.run(_all(panel._generate(SimpleNamespace(headers={}), "", False, *values)))
+    last = asyncio.run(_all(panel._generate(SimpleNamespace(headers={}), "", "", False, *values)))
     assert "num_frames" not in str(last[-1])
 
 
@@ -318,7 +318,7 @@ def test_what_the_label_says_is_not_said_again_while_the_job_runs() -> None:
     panel = drawn(script=[(None, Notice(text="softer", t=0)), (None, Notice(text="new", t=0))])
     panel.preview_plan = lambda *_: SimpleNamespace(notices=["softer"])
     updates = asyncio.run(
-        _all(panel._generate(SimpleNamespace(headers={}), "", False, *page(panel, prompt="a")))
+        _all(panel._generate(SimpleNamespace(headers={}), "", "", False, *page(panel, prompt="a")))
     )
     assert "new" in str(updates) and "softer" not in str(updates)
 
@@ -354,10 +354,10 @@ def stopped_at(panel: Any, text: str) -> list[list[Any]]:
     async def go() -> list[list[Any]]:
         seen = []
         request = SimpleNamespace(headers={})
-        async for update in panel._generate(request, JOB, False, *page(panel, prompt="a")):
+        async for update in panel._generate(request, JOB, "", False, *page(panel, prompt="a")):
             seen.append(update)
             if text in update[2]:
-                assert await panel._stop(JOB, False) == [gr.skip()] * 4, "the job says it itself"
+                assert await panel._stop(request, JOB, "", False) == [gr.skip()] * 5, "the job says it itself"
         return seen
 
     return asyncio.run(go())
@@ -388,7 +388,7 @@ def test_a_stop_at_decoding_ends_as_stopped_whatever_comes_late(late: str, pause
 
 def test_a_stop_told_before_the_job_begins_stops_it_and_no_other() -> None:
     panel = drawn(script=[(None, Stage(name="load", text="Loading")), done()])
-    answer = asyncio.run(panel._stop(JOB, False))
+    answer = asyncio.run(panel._stop(SimpleNamespace(headers={}), JOB, "", False))
     assert "Stopped." in answer[1] and answer[2]["interactive"] is True, "nobody else would say so yet"
     updates = run(panel)
     assert len(updates) == 1 and is_stopped(updates[0])

@@ -163,7 +163,7 @@ def test_an_unfinished_speech_goes_on_and_another_one_does_not() -> None:
     def run(**changes: Any) -> list[list[Any]]:
         async def go() -> list[list[Any]]:
             raw = filled(panel, **changes)
-            return [update async for update in panel._generate(VISITOR, JOB, False, *raw)]
+            return [update async for update in panel._generate(VISITOR, JOB, "", False, *raw)]
 
         return asyncio.run(go())
 

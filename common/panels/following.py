@@ -1,0 +1,39 @@
+"""A job as a page follows it: its events folded into one view after the other, the last of them how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from common.contract import Done, MediaHandle
+from common.errors import StudioError
+from common.panels.card import Card
+from common.run.runner import Progress, explain
+
+
+@dataclass(frozen=True)
+class View:
+    """What is to be seen of a job: the card, and once it is done the video, and the seed that made it."""
+
+    card: Card
+    video: MediaHandle | None = None
+    seed: int | None = None
+
+
+async def views(
+    card: Card, stream: AsyncGenerator[Progress, None], in_words: Callable[[StudioError], StudioError]
+) -> AsyncGenerator[View, None]:
+    """A view after each event of `stream`, from `card` on; the last has a card that has ended. Raises nothing."""
+    try:
+        async with aclosing(stream) as updates:
+            async for video, event in updates:
+                card = card.after(event)
+                if isinstance(event, Done):
+                    yield View(card, video, event.seed)
+                    return
+                yield View(card)
+        raise StudioError("The job ended without a video.", title="Nothing came back")
+    except Exception as error:
+        if not card.ended:  # else it is what came after the end
+            yield View(card.failed(in_words(explain(error))))
