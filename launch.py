@@ -91,6 +91,8 @@ def build_app(base_url: str, modes: Sequence[str] | None = None, *, personal: bo
 
     from common.page.door import Door, own_names
     from common.page.theme import page_options
+    from common.run.book import Book
+    from common.settings import state_folder
     from router import federation, shell
     from router.app import build_studio
     from router.dispatch import Studio
@@ -103,7 +105,7 @@ def build_app(base_url: str, modes: Sequence[str] | None = None, *, personal: bo
         # Else the first MCP caller's Host header decides where everybody's calls go.
         demo.mcp_server_obj._local_url = f"{base_url}/{key}/"
     table = federation.from_env() or federation.mounted(base_url, modes or list(MODES))
-    studio = Studio.over(table, personal=personal)
+    studio = Studio.over(table, personal=personal, book=Book.kept(state_folder()))
     return gr.mount_gradio_app(app, build_studio(studio), path="/", **shell.page_options())
 
 

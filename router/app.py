@@ -22,7 +22,10 @@ from common.page.gate import Gate
 from common.panels.all import PANELS
 from common.panels.base import Panel, told
 from common.panels.events import EACH, ONCE, QUIET, TOLD
-from router import chaining, federation, gallery, gating, restore, settings, shell
+from common.run.book import Book
+from common.run.runner import VISITOR
+from common.settings import state_folder
+from router import chaining, federation, gallery, gating, restore, settings, shell, waiting
 from router.dispatch import FIRST_ANSWERS_SECONDS, FederatedRunner, Studio
 
 FIRST_PAGE: ModeKey = "t2v"
@@ -36,6 +39,12 @@ def build_studio(studio: Studio) -> gr.Blocks:
     gate = Gate(lambda url: studio.watcher.place_of(url) is not None)
     with StudioBlocks(title="Wan Studio", fill_width=True, gate=gate, look=shell.page_options()) as blocks:
         _Page(studio, blocks).draw()
+    resuming: list[asyncio.Task[None]] = []
+
+    async def resume() -> None:  # what it waits for is served by this very process, once that has started
+        resuming.append(asyncio.create_task(studio.resume()))
+
+    blocks.extra_startup_events.append(resume)
     return blocks
 
 
@@ -70,14 +79,14 @@ class _Page:
                 gr.LoginButton(size="sm", elem_classes="sign-in")
         for key, mode in MODES.items():
             with gr.Column(elem_classes=["page", f"page-{key}"]):
-                runner = FederatedRunner(mode, self.studio)
+                known = FederatedRunner(mode, self.studio).known()
                 panel = self.panels[key] = PANELS[key](
-                    runner, runner.known(), queue={"concurrency_limit": None}
+                    self.studio.runner(mode), known, queue={"concurrency_limit": None}
                 )
                 panel.neighbour = lambda other: FederatedRunner(MODES[other], self.studio)
                 panel.draw()
         self.visitor = gr.Textbox("", visible=False)  # the browser's secret; see router/visitors.py
-        self.blocks.load(None, None, self.visitor, js="() => window.wanVisitor()", **QUIET)
+        self.blocks.load(None, None, self.visitor, js="() => [window.wanVisitor()]", **QUIET)
         # In the browser: a reload, or a Studio that was started again, loses nothing that was made.
         self.results = gr.BrowserState("", storage_key="wan-studio-results", secret=STORE)
         self.typed = gr.BrowserState({}, storage_key="wan-studio-typed", secret=STORE)
@@ -87,12 +96,16 @@ class _Page:
                 elem_classes="heading",
             )
             self.gallery = gr.HTML(gallery.grid([]), js_on_load=gallery.ON_LOAD)
+        with gr.Column(elem_classes=["page", "page-queue"]):
+            gr.HTML("<h2>Queue</h2><p>Jobs go on when their page is closed</p>", elem_classes="heading")
+            self.queue = gr.HTML("", js_on_load=waiting.ON_LOAD)
         with gr.Column(elem_classes=["page", "page-settings"]):
             gr.HTML("<h2>Settings</h2><p>What this Studio is made of</p>", elem_classes="heading")
             self.settings = gr.HTML(settings.page(self.watcher, self.studio.traffic))
         self.head = gr.Number(0, visible=False)  # where a video that is sent on stands, in seconds
         self._wire_header()
         self._wire_restore()
+        self._wire_queue()
         for key, panel in self.panels.items():
             self._wire_chips(key, panel)
             self._wire_gallery(key, panel)
@@ -147,8 +160,9 @@ class _Page:
         timer = gr.Timer(TICK_SECONDS)
         seen, known, healed = gr.State(""), gr.State(""), gr.Textbox("", visible=False)
         timer.tick(
-            self._tick, [self.wish, seen, known], [self.nav, self.settings, seen, known, healed], **ONCE
-        )
+            self._tick, [self.wish, self.visitor, seen, known],
+            [self.nav, self.settings, self.queue, seen, known, healed], **ONCE,
+        )  # fmt: skip
         healed.change(*self.regating, **QUIET)
         # The page is drawn before any mode has answered; a visitor gets what is known by now.
         start = self._wire_reload().then(self._start, None, known, **QUIET)
@@ -175,13 +189,40 @@ class _Page:
         await asyncio.to_thread(self.watcher.wait_asked, FIRST_ANSWERS_SECONDS)
         return self.watcher.carried
 
-    def _tick(self, wish: str, seen: str, known: str) -> list[Any]:
+    def _tick(self, wish: str, visitor: str, seen: str, known: str) -> list[Any]:
         self.watcher.look()
         nav = shell.nav(wish, self.watcher)
         page = settings.page(self.watcher, self.studio.traffic)
-        mark, carried = str(hash(nav + page)), self.watcher.carried
-        drawn = [gr.skip()] * 3 if mark == seen else [nav, page, mark]
+        queue = waiting.page(self.studio.line, self.studio.owner(visitor))
+        mark, carried = str(hash(nav + page + queue)), self.watcher.carried
+        drawn = [gr.skip()] * 4 if mark == seen else [nav, page, queue, mark]
         return [*drawn, *([gr.skip()] * 2 if carried == known else [carried, carried])]
+
+    # ------------------------------------------------------------------ jobs that go on
+
+    def _wire_queue(self) -> None:
+        backs = [panel.back for panel in self.panels.values()]
+        went = gr.Textbox(visible=False)
+
+        def come_back(visitor: str) -> list[Any]:
+            """Each panel's job to go on with, after a reload or in a second tab."""
+            headers = {VISITOR: visitor}
+            jobs = [self.studio.runner(panel.mode).newest(headers) for panel in self.panels.values()]
+            return [waiting.page(self.studio.line, self.studio.owner(visitor)), *(job or gr.skip() for job in jobs)]
+
+        async def act(visitor: str, event: gr.EventData) -> dict[Any, Any]:
+            owner = self.studio.owner(visitor)
+            job = waiting.act(self.studio.line, owner, told(event, "act"), told(event, "job"))
+            updates: dict[Any, Any] = {self.queue: waiting.page(self.studio.line, owner), went: ""}
+            if owner is not None and job and (entry := self.studio.book.entry(owner, job)):
+                # Said anew each time: a page hears of what has changed alone.
+                updates |= {self.panels[entry.mode].back: f"{job} {time.monotonic()}", went: entry.mode}
+            return updates
+
+        own = "() => [window.wanVisitor()]"
+        self.blocks.load(come_back, self.visitor, [self.queue, *backs], js=own, **QUIET)
+        clicked = self.queue.click(act, self.visitor, [self.queue, went, *backs], js=own, **EACH)
+        clicked.then(None, went, None, js="(mode) => mode && window.wanStudio.go(mode)", **QUIET)
 
     # ------------------------------------------------------------------ send to, gallery, restore
 
@@ -271,7 +312,8 @@ def _send(meaning: chaining.Meaning) -> Callable[[MediaHandle | None, float], An
 
 def main() -> None:
     """Serve the router alone, as its Space does."""
-    studio = Studio.over(federation.from_env(), token=os.environ.get("WAN_READ_TOKEN") or None)
+    token = os.environ.get("WAN_READ_TOKEN") or None
+    studio = Studio.over(federation.from_env(), token=token, book=Book.kept(state_folder()))
     demo = build_studio(studio)
     demo.queue(default_concurrency_limit=None).launch(ssr_mode=False)
 

@@ -20,14 +20,19 @@ from common.contract import (
     Lineage,
     Manifest,
     MediaHandle,
+    ModeKey,
     Plan,
     Prepared,
     Stage,
 )
 from common.errors import UnavailableError
+from common.modes.all import MODES
 from common.modes.base import PRESETS, Mode, drawn
+from common.run.book import Book
+from common.run.durable import DurableRunner
+from common.run.line import Line
 from common.run.remote import RemoteRunner
-from common.run.runner import Progress, given, job_id
+from common.run.runner import Progress, Runner, given, job_id
 from common.settings import SpaceSettings
 from router.asking import Status
 from router.federation import Federation, Place
@@ -39,6 +44,8 @@ REMEMBERED = 500
 BEAT_SECONDS = 0.5
 PATIENCE_SECONDS = WAKE_SECONDS + 60
 """How long a job waits for a place that is coming up; whether one wakes at all, the watcher knows sooner."""
+RESUME_SECONDS = 120.0
+"""How long jobs of the last Studio wait for their modes to come up."""
 FIRST_ANSWERS_SECONDS = 6.0
 """A little more than a place may take to answer before it counts as down."""
 
@@ -64,23 +71,57 @@ class Lineages:
 class Studio:
     """What all modes of one router share. `token` reads private Spaces, and is shown to no other place.
 
-    `personal` is a Studio on somebody's own machine, where nobody else comes.
+    `personal` is a Studio on somebody's own machine, where nobody else comes. `book` has its jobs.
     """
 
     watcher: Watcher
     token: str | None = None
     personal: bool = False
+    book: Book = field(default_factory=Book)
     traffic: Traffic = field(default_factory=Traffic)
     lineages: Lineages = field(default_factory=Lineages)
     busy: Counter[Place] = field(default_factory=lambda: Counter[Place]())
 
-    @classmethod
-    def over(cls, federation: Federation, token: str | None = None, *, personal: bool = False) -> Studio:
-        """A Studio whose watcher is made, not started."""
-        return cls(Watcher(federation, token=token), token, personal)
+    def __post_init__(self) -> None:
+        runners: dict[ModeKey, Runner] = {key: FederatedRunner(mode, self) for key, mode in MODES.items()}
+        self.line = Line(self.book, runners, lane=self._lane, at_once=self._at_once)
 
-    def owner(self, visitor: object) -> str:
-        """Whose it is what a browser with this secret asks for; InputError for a secret that is none."""
+    @classmethod
+    def over(
+        cls,
+        federation: Federation,
+        token: str | None = None,
+        *,
+        personal: bool = False,
+        book: Book | None = None,
+    ) -> Studio:
+        """A Studio whose watcher is made, not started."""
+        return cls(Watcher(federation, token=token), token, personal, book or Book())
+
+    def runner(self, mode: Mode) -> DurableRunner:
+        """The runner of a mode's panel, whose jobs go on without the page."""
+        return DurableRunner(FederatedRunner(mode, self), self.line, self.owner)
+
+    async def resume(self) -> None:
+        """Go on with the jobs that the last Studio has left, once their modes have answered."""
+        modes: set[ModeKey] = {job.mode for job in self.book.line()}
+        end = time.monotonic() + RESUME_SECONDS
+        while any(not self.watcher.ready(mode) for mode in modes) and time.monotonic() < end:
+            self.watcher.look()
+            await asyncio.sleep(BEAT_SECONDS)
+        self.line.advance()
+
+    def _lane(self, mode: ModeKey) -> str:
+        """Modes mounted here share this machine's GPU; every other has its own."""
+        places = self.watcher.federation.get(mode, ())
+        return "here" if places and all(place.mount for place in places) else mode
+
+    def _at_once(self, lane: str) -> int:
+        mode: ModeKey | None = next((key for key in MODES if str(key) == lane), None)
+        return max(1, len(self.watcher.ready(mode))) if mode else 1
+
+    def owner(self, visitor: object) -> str | None:
+        """Whose it is what a browser with this secret asks for; see `visitors.owner_of`."""
         return owner_of(visitor, personal=self.personal)
 
     def token_for(self, place: Place | None) -> str | None:

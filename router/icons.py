@@ -17,6 +17,7 @@ _ICONS = {
     "animate": '<circle cx="12" cy="5" r="2"/><path d="M12 7v6M12 9l-5 2M12 9l5-2M12 13l-3 7M12 13l4 6"/>',
     "gallery": '<rect x="4" y="4" width="7" height="7" rx="1.5"/><rect x="13" y="4" width="7" height="7" rx="1.5"/>'
     '<rect x="4" y="13" width="7" height="7" rx="1.5"/><rect x="13" y="13" width="7" height="7" rx="1.5"/>',
+    "queue": '<path d="M9 6h11M9 12h11M9 18h11"/><path d="M3.5 4.5v3l2.3-1.5zM4 12h.5M4 18h.5"/>',
     "settings": '<path d="M4 7h9M17 7h3M4 17h3M11 17h9"/><circle cx="15" cy="7" r="2"/><circle cx="9" cy="17" r="2"/>',
 }
 

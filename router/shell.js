@@ -17,6 +17,8 @@
       entry.classList.toggle('here', here);
       here ? entry.setAttribute('aria-current', 'page') : entry.removeAttribute('aria-current');
     }
+    const alive = document.querySelector('.page-queue [data-waiting]')?.dataset.waiting ?? '0';
+    for (const link of document.querySelectorAll('button[data-page=queue]')) link.dataset.count = alive;
   };
   // The rows are redrawn whenever a mode's state changes.
   new MutationObserver(mark).observe(document.documentElement, {childList: true, subtree: true});
@@ -45,10 +47,6 @@
   addEventListener('popstate', () => {
     const page = asked();
     row(page) ? go(page) : goFirst();
-  });
-  // What runs ends with the page.
-  addEventListener('beforeunload', (event) => {
-    if (document.querySelector('.progress.waiting, .progress.running')) event.preventDefault();
   });
   // A video dropped anywhere but into an input is one to restore.
   const carries = (event) => [...(event.dataTransfer?.types ?? [])].includes('Files');

@@ -12,7 +12,7 @@ from router import gating
 from router.health import Watcher
 from router.icons import icon
 
-EXTRA_PAGES = {"gallery": "Gallery", "settings": "Settings"}
+EXTRA_PAGES = {"queue": "Queue", "gallery": "Gallery", "settings": "Settings"}
 
 
 def page_options() -> dict[str, Any]:

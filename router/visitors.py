@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import secrets
 
 from common.errors import InputError, quoted
 
@@ -17,15 +16,15 @@ OWN = ""
 _SECRET = re.compile(r"[0-9a-f]{32}")
 
 
-def owner_of(visitor: object, *, personal: bool) -> str:
-    """The owner of what a browser asks for; one that nobody else is, where it shows no secret.
+def owner_of(visitor: object, *, personal: bool) -> str | None:
+    """The owner of what a browser asks for; None where it shows no secret: nothing is kept for who cannot come back.
 
     InputError for a secret that no page has drawn.
     """
     if personal:
         return OWN
     if visitor in (None, ""):
-        return f"nobody {secrets.token_hex(16)}"
+        return None
     if not isinstance(visitor, str) or not _SECRET.fullmatch(visitor):
         raise InputError("visitor", "must be 32 digits and letters a to f", got=quoted(visitor)[:40])
     return hashlib.sha256(visitor.encode()).hexdigest()

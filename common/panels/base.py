@@ -18,7 +18,7 @@ from common.modes.base import Example, Mode, drawn
 from common.panels import texts, widgets
 from common.panels.card import Card
 from common.panels.events import EACH, ONCE, QUIET, TOLD
-from common.panels.following import View, views
+from common.panels.following import Looks, View, views
 from common.panels.handles import HandleVideo
 from common.panels.stopping import Stops, until
 from common.panels.unfinished import Unfinished
@@ -84,6 +84,7 @@ class Panel:
         self.rank = rank
         self.inputs = Inputs(self.mode.key)
         self.stops = Stops()
+        self.looks = Looks()
         self.unfinished = Unfinished()
 
     # ------------------------------------------------------------------ drawing
@@ -384,7 +385,7 @@ class Panel:
     ) -> AsyncGenerator[list[Any], None]:
         card = Card.clicked(had_video=had_video, told=await self._told(raw))
         headers = _headers(request, visitor)
-        seat, asked, drew = visitor or getattr(request, "session_hash", None), None, 0
+        seat, asked, drew = visitor or _page(request), None, 0
         try:
             asked = self.values(raw)
             earlier, parts = self.unfinished.of(seat, asked)
@@ -394,10 +395,13 @@ class Panel:
         except StudioError as error:
             yield self._last(View(card.failed(self.in_words(error))))
             return
-        stop, view = self.stops.begin(job), View(card)
+        stop, view, look = self.stops.begin(job), View(card), self.looks.begin(_page(request))
+        look.live = True
         try:
             async with aclosing(views(card, until(stop, stream), self.in_words)) as seen:
                 async for now in seen:
+                    if not self.looks.holds(_page(request), look):
+                        return  # this page looks at another job by now
                     if not now.card.ended:
                         yield _running(view, now)
                     view = now
@@ -415,14 +419,16 @@ class Panel:
         job, _, _ = str(back).partition(" ")
         if not job or not isinstance(self.runner, Lasting):
             return
-        view = View(Card())
+        view, look = View(Card()), self.looks.begin(_page(request))
         follow = self.runner.follow(job, _headers(request, visitor))
         async with aclosing(views(Card.clicked(), follow, self.in_words)) as seen:
             async for now in seen:
+                if not self.looks.holds(_page(request), look):
+                    return
                 if not now.card.ended:
-                    first = view.card.state == "empty"
-                    buttons = self._buttons(busy=True) if first else [gr.skip()] * 3
+                    buttons = [gr.skip()] * 3 if look.live else self._buttons(busy=True)
                     yield [*_running(view, now)[:3], *buttons, gr.skip()]
+                    look.live = True
                 view = now
         yield self._last(view)
 
@@ -437,8 +443,11 @@ class Panel:
         gr.Info("It begins when what waits before it is done; the Queue shows how far that is.", title="Added")
 
     def _next(self, request: gr.Request, visitor: str) -> Any:
-        """What this page has begun is followed by what else of this mode runs or waits."""
+        """After a job that this page has seen end, it looks at what else of this mode runs or waits."""
         assert isinstance(self.runner, Lasting)
+        look = self.looks.last(_page(request))
+        if look is not None and not look.live:
+            return gr.skip()
         job = self.runner.newest(_headers(request, visitor), alive=True)
         return job or gr.skip()
 
@@ -509,6 +518,10 @@ def _running(before: View, now: View) -> list[Any]:
     return [
         gr.skip(), gr.skip() if before.card.screen() == screen else screen, now.card.card(), *[gr.skip()] * 4
     ]  # fmt: skip
+
+
+def _page(request: gr.Request) -> str:
+    return getattr(request, "session_hash", None) or ""
 
 
 def _headers(request: gr.Request, visitor: str) -> dict[str, str]:

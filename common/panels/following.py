@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from common.budgets import BUDGETS
 from common.contract import Done, MediaHandle
 from common.errors import StudioError
 from common.panels.card import Card
@@ -37,3 +39,33 @@ async def views(
     except Exception as error:
         if not card.ended:  # else it is what came after the end
             yield View(card.failed(in_words(explain(error))))
+
+
+@dataclass
+class Look:
+    """One page's look at one job; `live` says that the job went on meanwhile."""
+
+    live: bool = False
+
+
+class Looks:
+    """What the pages of a panel look at: of two jobs that one page was shown, the later."""
+
+    def __init__(self) -> None:
+        self._last: OrderedDict[str, Look] = OrderedDict()
+
+    def begin(self, page: str) -> Look:
+        """A page looks at another job from now on."""
+        self._last.pop(page, None)
+        look = self._last[page] = Look()
+        while len(self._last) > BUDGETS.sessions:
+            self._last.popitem(last=False)
+        return look
+
+    def holds(self, page: str, look: Look) -> bool:
+        """Whether this is still what a page looks at. What has no page is looked at by itself."""
+        return not page or self._last.get(page) is look
+
+    def last(self, page: str) -> Look | None:
+        """What a page looks at, or has looked at last."""
+        return self._last.get(page)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import sqlite3
 import threading
@@ -22,10 +23,13 @@ from pydantic import ValidationError
 from common.contract import EVENTS, Event, Failed, Heartbeat, MediaHandle, ModeKey, Notice
 from common.errors import InputError, UnavailableError
 
+log = logging.getLogger(__name__)
+
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 ALIVE: tuple[State, ...] = ("waiting", "running")
 ENDED = tuple(state for state in get_args(State) if state not in ALIVE)
 
+NAME = "jobs.sqlite"
 ATTEMPTS = 2
 """How often a job is begun: one that was running when the Studio died is begun once more."""
 KEPT_SECONDS = 7 * 86_400
@@ -98,6 +102,17 @@ class Book:
             raise UnavailableError(
                 f"{path} cannot be read as the book of jobs ({error}); move it away to begin a new one"
             ) from None
+
+    @classmethod
+    def kept(cls, folder: Path | None) -> Book:
+        """The book of a folder; where there is none, or it cannot be used, one that ends with the process."""
+        if folder is None:
+            return cls()
+        try:
+            return cls(folder / NAME)
+        except UnavailableError as error:
+            log.warning("jobs are kept until this Studio ends, and no longer: %s", error)
+            return cls()
 
     def _begin(self, path: Path | None) -> None:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]

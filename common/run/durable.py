@@ -7,6 +7,7 @@ from contextlib import aclosing
 from typing import Any
 
 from common.contract import Event, Manifest, Plan, Prepared
+from common.errors import InputError
 from common.modes.base import Mode, drawn
 from common.run.line import Line
 from common.run.runner import VISITOR, Progress, Runner, job_id
@@ -16,10 +17,10 @@ class DurableRunner:
     """One more Runner, over another one's line.
 
     `owner` says whose a job is, by the visitor that a page names in its headers. Closing a stream leaves the job
-    running; `cancel` ends it.
+    running; `cancel` ends it. Who owns nothing has `inner` itself: nobody could come back to such a job.
     """
 
-    def __init__(self, inner: Runner, line: Line, owner: Callable[[object], str]) -> None:
+    def __init__(self, inner: Runner, line: Line, owner: Callable[[object], str | None]) -> None:
         self.mode: Mode = inner.mode
         self.inner = inner
         self.line = line
@@ -44,8 +45,11 @@ class DurableRunner:
     async def stream(
         self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None, job: str | None = None
     ) -> AsyncGenerator[Progress, None]:
-        job = await self.enter(values, headers, job)
-        async with aclosing(self.follow(job, headers)) as updates:
+        if self._of(headers) is None:
+            stream = self.inner.stream(values, headers, job)
+        else:
+            stream = self.follow(await self.enter(values, headers, job), headers)
+        async with aclosing(stream) as updates:
             async for update in updates:
                 yield update
 
@@ -53,6 +57,8 @@ class DurableRunner:
         self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None, job: str | None = None
     ) -> str:
         job, owner = job_id(job), self._of(headers)
+        if owner is None:
+            raise InputError("visitor", "must be known, for a job to wait", hint="reload the page")
         if self.line.book.entry(owner, job) is None:  # else asked twice: a page that lost its connection
             await self.inner.admit(values)
             # A seed is drawn once: begun again after a crash, it is the same job, which goes on from what is kept.
@@ -68,11 +74,13 @@ class DurableRunner:
                 yield update
 
     def newest(self, headers: Mapping[str, str] | None = None, *, alive: bool = False) -> str | None:
-        entry = self.line.book.newest(self._of(headers), self.mode.key)
+        owner = self._of(headers)
+        entry = None if owner is None else self.line.book.newest(owner, self.mode.key)
         return entry.id if entry and (entry.alive or not alive) else None
 
     def cancel(self, job: str, headers: Mapping[str, str] | None = None) -> bool:
-        return self.line.cancel(self._of(headers), [job]) > 0
+        owner = self._of(headers)
+        return owner is not None and self.line.cancel(owner, [job]) > 0
 
-    def _of(self, headers: Mapping[str, str] | None) -> str:
+    def _of(self, headers: Mapping[str, str] | None) -> str | None:
         return self._owner((headers or {}).get(VISITOR, ""))

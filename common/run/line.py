@@ -106,7 +106,7 @@ class Line:
         """How many jobs come before a waiting one in its lane; None for one that waits for its owner alone."""
         return self._ahead.get(job)
 
-    async def follow(self, owner: str, job: str) -> AsyncGenerator[Progress, None]:
+    async def follow(self, owner: str | None, job: str) -> AsyncGenerator[Progress, None]:
         """What has happened to a job, from its beginning in short, and what happens on.
 
         Ends with its video, or raises how it ended. Closing it changes nothing. InputError for a job that this owner
@@ -114,7 +114,7 @@ class Line:
         """
         seen, told = 0, -1
         while True:
-            if (entry := self.book.entry(owner, job)) is None:
+            if owner is None or (entry := self.book.entry(owner, job)) is None:
                 raise InputError("job", "is not known here", hint="it may have been cleared; generate again")
             news = self._news.setdefault(job, asyncio.Event())
             if entry.state == "waiting" and (ahead := self.ahead(job)) != told:

@@ -1,4 +1,4 @@
-"""A reload loses nothing that was typed, chosen or made; leaving asks while a job runs, and only then."""
+"""A reload loses nothing that was typed, chosen or made."""
 
 from __future__ import annotations
 
@@ -43,18 +43,3 @@ def test_a_reload_keeps_what_was_typed_chosen_and_made(visit: Any, fleet: str) -
     expect(page.locator(".page-gallery figcaption")).to_contain_text([f"T2V {PROMPT}"])
     page.wait_for_function("() => document.querySelector('.page-gallery video').readyState >= 2")
     expect(page.locator(".page-gallery [data-again]")).to_be_visible()
-
-
-def test_leaving_asks_while_a_job_runs(browser: Any, fleet: str) -> None:
-    context = browser.new_context()  # one of its own: a page that owns its context is closed unasked
-    page = context.new_page()
-    page.goto(fleet)
-    ready(page)
-    page.locator(".page-t2v .prompt textarea").fill(PROMPT)
-    page.locator(".page-t2v .actions button.primary").click()
-    expect(page.locator(".page-t2v .progress.running")).to_be_visible()
-    with page.expect_event("dialog") as asked:
-        page.close(run_before_unload=True)
-    assert asked.value.type == "beforeunload"
-    asked.value.accept()
-    context.close()

@@ -18,6 +18,8 @@ from gradio.utils import get_upload_folder
 from common.modes.all import MODES
 from common.page import theme
 from common.page.door import Door, own_names
+from common.run.book import Book
+from common.settings import state_folder
 from router import federation, shell
 from router.app import build_studio
 from router.dispatch import Studio
@@ -42,7 +44,8 @@ def main() -> None:
         app = gr.mount_gradio_app(app, space_of(service), path=f"/{key}", **theme.page_options())
     if args.router:
         table = federation.from_env() or federation.mounted(f"http://127.0.0.1:{args.port}", args.modes)
-        app = gr.mount_gradio_app(app, build_studio(Studio.over(table)), path="/", **shell.page_options())
+        studio = Studio.over(table, book=Book.kept(state_folder()))
+        app = gr.mount_gradio_app(app, build_studio(studio), path="/", **shell.page_options())
     uvicorn.run(app, host="127.0.0.1", port=args.port, log_level="error")
 
 
