@@ -102,6 +102,7 @@ class Panel:
                         self.go = gr.Button("Generate", variant="primary", size="lg", scale=3)
                         self.more = gr.Button("Add to queue", size="lg", visible=False, scale=2)
                         self.stop = gr.Button("Stop", variant="stop", size="lg", visible=False, scale=1)
+                    self.added = gr.HTML("", elem_classes="added")
                     self.label = gr.HTML(self._label_html(self.initial, {}), elem_classes="label")
             with gr.Column(scale=3, min_width=320, elem_classes="output", elem_id=f"{self.mode.key}-output"):
                 with gr.Column(elem_classes="stage"):
@@ -310,8 +311,8 @@ class Panel:
         """
         output = f"{self.mode.key}-output"
         self.more.click(
-            self._enter, [visitor, *everything], None, js="(visitor, ...args) => [window.wanVisitor(), ...args]",
-            **TOLD,
+            self._enter, [visitor, *everything], self.added,
+            js="(visitor, ...args) => [window.wanVisitor(), ...args]", **TOLD,
         )  # fmt: skip
         self.back = gr.Textbox(visible=False)
         shown = self.back.change(
@@ -319,7 +320,7 @@ class Panel:
             api_visibility="private", trigger_mode="multiple", **self.queue,
         )  # fmt: skip
         for ended in (self.running, shown):
-            ended.then(self._next, visitor, self.back, js="() => [window.wanVisitor()]", **QUIET)
+            ended.then(self._next, visitor, [self.back, self.added], js="() => [window.wanVisitor()]", **QUIET)
 
     async def _relabel(self, *raw: Any) -> str:
         values = self.inputs.measured(self.values(raw), raw)
@@ -437,19 +438,23 @@ class Panel:
         video, seed = (gr.skip() if value is None else value for value in (view.video, view.seed))
         return [video, view.card.screen(), view.card.card(), *self._buttons(busy=False), seed]
 
-    async def _enter(self, request: gr.Request, visitor: str, *raw: Any) -> None:
+    async def _enter(self, request: gr.Request, visitor: str, *raw: Any) -> str:
         assert isinstance(self.runner, Lasting)
-        await self.runner.enter(self.values(raw), _headers(request, visitor))
-        gr.Info("It begins when what waits before it is done; the Queue shows how far that is.", title="Added")
+        values = self.values(raw)
+        try:
+            await self.runner.enter(values, _headers(request, visitor))
+        except StudioError as error:
+            raise self.in_words(error) from None
+        return texts.added(str(values.get("prompt") or ""))
 
-    def _next(self, request: gr.Request, visitor: str) -> Any:
+    def _next(self, request: gr.Request, visitor: str) -> list[Any]:
         """After a job that this page has seen end, it looks at what else of this mode runs or waits."""
         assert isinstance(self.runner, Lasting)
         look = self.looks.last(_page(request))
         if look is not None and not look.live:
-            return gr.skip()
+            return [gr.skip(), ""]
         job = self.runner.newest(_headers(request, visitor), alive=True)
-        return job or gr.skip()
+        return [job or gr.skip(), ""]
 
     async def prepared(
         self, values: Mapping[str, Any], headers: Mapping[str, str]

@@ -85,6 +85,12 @@ def alert(text: str) -> str:
     return f'<p class="notice" role="alert">{escape(text)}</p>'
 
 
+def added(prompt: str) -> str:
+    """That a job waits behind the one that is shown."""
+    words = f": “{escape(prompt[:60])}{'…' if len(prompt) > 60 else ''}”" if prompt else ""
+    return f'<p class="line dim" role="status">Added to the queue{words}</p>'
+
+
 def banner(manifest: Manifest) -> str:
     """What this machine cannot do, said before anyone waits for it; empty when there is nothing to say."""
     if manifest.weights == "nano":

@@ -21,6 +21,7 @@ from common.contract import (
     CheckpointInfo,
     Done,
     Event,
+    Heartbeat,
     Lineage,
     Manifest,
     Plan,
@@ -81,14 +82,24 @@ def webp(index: int, total: int) -> str:
 
 
 class FakeService:
-    """`pause` seconds a step. `log` tells what happened, in order; `failure` is raised at step 2."""
+    """`pause` seconds a step. `log` tells what happened, in order; `failure` is raised at step 2.
+
+    While the file `hold` exists, jobs stand still at step 3.
+    """
 
     def __init__(
-        self, mode: Mode, folder: Path, *, pause: float = 0.0, shown: Manifest | None = None
+        self,
+        mode: Mode,
+        folder: Path,
+        *,
+        pause: float = 0.0,
+        shown: Manifest | None = None,
+        hold: Path | None = None,
     ) -> None:
         self.mode = mode
         self.folder = folder
         self.pause = pause
+        self.hold = hold
         self.shown = shown or manifest(mode)
         self.log: list[str] = []
         self.failure: Exception | None = None
@@ -122,6 +133,9 @@ class FakeService:
             total = plan.num_inference_steps
             for i in range(1, total + 1):
                 time.sleep(self.pause)
+                while i == 3 and self.hold and self.hold.exists():
+                    time.sleep(0.05)
+                    yield say(Heartbeat(t=now()))
                 if i == 2 and self.failure:
                     raise self.failure
                 left = (total - i) * self.pause

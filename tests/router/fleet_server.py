@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument("--modes", nargs="*", default=[])
     parser.add_argument("--router", action="store_true")
     parser.add_argument("--pause", type=float, default=0.2)
+    parser.add_argument("--hold", type=Path)
     parser.add_argument("--weights", choices=["nano", "wan"], default="nano")
     args = parser.parse_args()
     folder = Path(get_upload_folder()).resolve() / "fleet"
@@ -40,7 +41,7 @@ def main() -> None:
     app.add_middleware(Door, names=own_names())
     for key in args.modes:
         shown = manifest(MODES[key], weights=args.weights)
-        service = FakeService(MODES[key], folder, pause=args.pause, shown=shown)
+        service = FakeService(MODES[key], folder, pause=args.pause, shown=shown, hold=args.hold)
         app = gr.mount_gradio_app(app, space_of(service), path=f"/{key}", **theme.page_options())
     if args.router:
         table = federation.from_env() or federation.mounted(f"http://127.0.0.1:{args.port}", args.modes)
