@@ -29,7 +29,7 @@ from common.contract import (
 )
 from common.errors import DiskError, InputError, StudioError, UnavailableError
 from common.media import files
-from common.media.lineage import read_lineage
+from common.media.lineage import bounded, parent
 from common.media.sound import Samples
 from common.media.write import write_pictures
 from common.memory import Shape
@@ -354,12 +354,7 @@ class Engine(ABC, Generic[Asked]):
 
     def _parents(self, request: Asked) -> tuple[Parent, ...]:
         """Where the media came from: read with the rest, for nobody promises that they outlive the job."""
-        parents: list[Parent] = []
-        for slot, handle in self.mode.media(request):
-            before = read_lineage(files.local_file(handle, slot.name))
-            mode = before.plan.mode if before else None
-            parents.append(Parent(sha256=handle.sha256 or "", mode=mode, role=slot.name))
-        return tuple(parents)
+        return tuple(bounded([parent(handle, slot.name) for slot, handle in self.mode.media(request)]))
 
     def _lineage(self, ready: Ready[Asked]) -> Lineage:
         # Paths name a user's folders: the parents' hashes say what the media were.
@@ -418,7 +413,7 @@ def versions() -> dict[str, str]:
     found: dict[str, str] = {}
     names = (
         "wan-studio", "torch", "diffusers", "transformers", "peft", "torchao", "fa3-fwd", "cache-dit", "gradio",
-        "spaces",
+        "spaces", "av", "pillow",
     )  # fmt: skip
     for name in names:
         try:
