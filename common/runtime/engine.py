@@ -8,9 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from functools import cache as cached
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -45,6 +43,7 @@ from common.runtime.reader import Reader
 from common.runtime.sample import generate, preview, selfcheck
 from common.runtime.zerogpu import Carried, followed
 from common.settings import SpaceSettings, git_sha
+from common.versions import versions
 from nano import sums
 
 Result = TypeVar("Result")
@@ -405,19 +404,3 @@ def _bytes(files: Iterable[Path]) -> int:
         with suppress(FileNotFoundError):  # a job has given it its last name meanwhile
             total += file.stat().st_size
     return total
-
-
-@cached
-def versions() -> dict[str, str]:
-    """Versions of what decides how a video looks."""
-    found: dict[str, str] = {}
-    names = (
-        "wan-studio", "torch", "diffusers", "transformers", "peft", "torchao", "fa3-fwd", "cache-dit", "gradio",
-        "spaces", "av", "pillow",
-    )  # fmt: skip
-    for name in names:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
