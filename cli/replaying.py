@@ -8,13 +8,14 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import launch
 from cli import terminal
 from cli.finding import Finder
 from cli.foreseen import Machine, Work, about, foreseen
 from cli.knobs import Turn
+from cli.opened import Opened
 from common import cache
 from common.catalog import Weights
 from common.contract import Done, MediaHandle
@@ -24,9 +25,6 @@ from common.media.watch import Watch
 from common.recipe import Made
 from common.retrace import differences
 from common.run.runner import Runner
-
-if TYPE_CHECKING:
-    from cli.replay import Opened
 
 
 def replay(source: Opened, turns: list[Turn], args: argparse.Namespace) -> dict[str, Any]:

@@ -140,6 +140,8 @@ def test_only_what_changes_is_made_again(here: Path, capsys) -> None:
         ("vace", True),
         ("animate", True),
     ]
+    told = dry(capsys, str(last), "--input", str(mask), "--input", str(vace), "--set", "t2v.seed=9")
+    assert [s["make"] for s in told["steps"]] == [True] * 3, "what comes after a change is made anew"
     told = dry(capsys, str(last), "--set", f"image={mask}", "--set", f"video={vace}")
     assert [s["mode"] for s in told["steps"]] == ["animate"], "nothing before it is used any more"
 
