@@ -9,6 +9,8 @@ import select
 import sys
 from typing import Any, NoReturn
 
+from cli import replay
+from cli.knobs import SHORT
 from common.errors import InputError, shown
 from common.modes.all import MODES
 from common.modes.base import drawn
@@ -20,9 +22,6 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(InputError.exit_code, f"wan-studio: {shown(message, 500)}; see {self.prog} --help\n")
-
-
-SHORT = {"frames": "num_frames", "steps": "num_inference_steps", "guidance": "guidance_scale"}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -52,6 +51,8 @@ def parser() -> argparse.ArgumentParser:
     _request(plan)
     plan.add_argument("--server", help="URL of the Studio or Space that would do it, instead of this machine")
     plan.add_argument("--json", action="store_true", help="print the Plan as JSON")
+
+    replay.add_to(commands)
 
     modes = commands.add_parser("modes", help="list modes, checkpoints and presets")
     form = modes.add_mutually_exclusive_group()
@@ -196,6 +197,8 @@ COMMANDS = {
     "studio": studio_command,
     "generate": generate_command,
     "plan": plan_command,
+    "replay": replay.replay_command,
+    "recipe": replay.recipe_command,
     "modes": modes_command,
     "deploy": deploy_cli.run,
 }

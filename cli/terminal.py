@@ -48,34 +48,50 @@ def check_target(out: str | None) -> None:
 def follow(runner: Runner, values: dict[str, Any], out: str | None) -> dict[str, Any]:
     """Runs a job to its end; returns `{"file", "plan", "seed", "seconds", "notices"}`.
 
-    `out` is the file to write (`./<mode>-<seed>.mp4`). Raises StudioError; Ctrl-C cancels the job. Where segments are
-    kept of one that ends early, stderr has how to go on from them: `values` has its seed.
+    `out` is the file to write (`./<mode>-<seed>.mp4`). Raises as `made` does, and DiskError.
+    """
+    video, done, notices = made(runner, values, f"the same again with --seed {values['seed']}")
+    target = Path(out) if out else Path(f"{runner.mode.key}-{done.seed}.mp4")
+    keep(video, target)
+    return told(target, done, notices)
+
+
+def told(target: Path, done: Done, notices: list[str]) -> dict[str, Any]:
+    """What `--json` prints of a video."""
+    return {
+        "file": str(target),
+        "plan": done.plan.model_dump(mode="json"),
+        "seed": done.seed,
+        "seconds": done.seconds,
+        "notices": notices,
+    }
+
+
+def made(runner: Runner, values: dict[str, Any], again: str) -> tuple[MediaHandle, Done, list[str]]:
+    """Runs a job to its end: the video where it was made, how it was, and the notices.
+
+    Raises StudioError; Ctrl-C cancels the job. Where segments are kept of one that ends early, stderr has how to go
+    on from them: `again`, for `values` has its seed.
     """
     job = _Job()
     try:
         video, done = asyncio.run(_run(runner, values, job))
     except (Exception, KeyboardInterrupt) as error:
         if words := job.parts.words:
-            seed = values["seed"]
-            print(
-                f"wan-studio: {words}; the same again with --seed {seed} goes on from there", file=sys.stderr
-            )
+            print(f"wan-studio: {words}; {again} goes on from there", file=sys.stderr)
         if isinstance(error, KeyboardInterrupt):
             raise Cancelled() from None
         raise
-    target = Path(out) if out else Path(f"{runner.mode.key}-{done.seed}.mp4")
+    return video, done, job.notices
+
+
+def keep(video: MediaHandle, target: Path) -> None:
+    """Writes a video that was made where it was asked for; DiskError says where it is where that fails."""
     try:
         _fetch(video, target)
     except OSError as error:
         why = (error.strerror or type(error).__name__).lower()
-        raise DiskError(f"{target} cannot be written: {why}; the video itself is {_where(video)}") from None
-    return {
-        "file": str(target),
-        "plan": done.plan.model_dump(mode="json"),
-        "seed": done.seed,
-        "seconds": done.seconds,
-        "notices": job.notices,
-    }
+        raise DiskError(f"{target} cannot be written: {why}; the video itself is {place_of(video)}") from None
 
 
 @dataclass
@@ -109,7 +125,8 @@ async def _run(runner: Runner, values: dict[str, Any], job: _Job) -> tuple[Media
     return last
 
 
-def _where(video: MediaHandle) -> str:
+def place_of(video: MediaHandle) -> str:
+    """Where a video lies by itself: a path of this machine, or an address."""
     return video.path if Path(video.path).is_file() else str(video.url)
 
 

@@ -257,11 +257,17 @@ class Performance(Prepared):
 
 
 class Parent(Model):
-    """A file that an output was made from, and the slot that it filled."""
+    """A file that an output was made from, and the slot that it filled.
+
+    `mime` is what the file was taken for. `lineage` is the file's own, where it has one and there is room: without
+    what no frame follows from, and only once in an output's whole ancestry (see common/media/lineage.py).
+    """
 
     sha256: str
     mode: str | None = None
     role: str
+    mime: str = ""
+    lineage: Lineage | None = None
 
 
 class Lineage(Model):

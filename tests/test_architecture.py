@@ -18,10 +18,11 @@ FLOORS = (
     # `/**` those of its folders too
     "common/__init__.py", "common/errors.py", "common/budgets.py", "common/speech.py", "common/shortcuts.py",
     "common/catalog.py",
-    "common/nano_words.py", "common/ports.py", "common/hub.py",
+    "common/nano_words.py", "common/ports.py", "common/hub.py", "common/versions.py",
     "common/contract.py", "common/settings.py", "common/cache.py",
     "common/cost.py", "common/memory.py", "common/placement.py",
     "common/modes",
+    "common/recipe.py", "common/retrace.py",
     "common/media",
     "nano",
     "common/annotate",
@@ -45,7 +46,7 @@ FLOORS = (
     "bench", "bench/gpu",
 )  # fmt: skip
 
-LIGHT = ("common/space.py", "common/panels/all.py", "common/run/remote.py", "router/app.py")
+LIGHT = ("common/space.py", "common/retrace.py", "common/panels/all.py", "common/run/remote.py", "router/app.py")
 """What they reach, in functions too, is free of torch: it plans, draws and asks."""
 
 DEAF = ("common/runtime/engine.py", "common/control/makers.py", "common/driving/prepare.py",

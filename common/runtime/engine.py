@@ -8,9 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from functools import cache as cached
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -29,7 +27,7 @@ from common.contract import (
 )
 from common.errors import DiskError, InputError, StudioError, UnavailableError
 from common.media import files
-from common.media.lineage import read_lineage
+from common.media.lineage import bounded, parent
 from common.media.sound import Samples
 from common.media.write import write_pictures
 from common.memory import Shape
@@ -45,6 +43,7 @@ from common.runtime.reader import Reader
 from common.runtime.sample import generate, preview, selfcheck
 from common.runtime.zerogpu import Carried, followed
 from common.settings import SpaceSettings, git_sha
+from common.versions import versions
 from nano import sums
 
 Result = TypeVar("Result")
@@ -354,12 +353,7 @@ class Engine(ABC, Generic[Asked]):
 
     def _parents(self, request: Asked) -> tuple[Parent, ...]:
         """Where the media came from: read with the rest, for nobody promises that they outlive the job."""
-        parents: list[Parent] = []
-        for slot, handle in self.mode.media(request):
-            before = read_lineage(files.local_file(handle, slot.name))
-            mode = before.plan.mode if before else None
-            parents.append(Parent(sha256=handle.sha256 or "", mode=mode, role=slot.name))
-        return tuple(parents)
+        return tuple(bounded([parent(handle, slot.name) for slot, handle in self.mode.media(request)]))
 
     def _lineage(self, ready: Ready[Asked]) -> Lineage:
         # Paths name a user's folders: the parents' hashes say what the media were.
@@ -410,19 +404,3 @@ def _bytes(files: Iterable[Path]) -> int:
         with suppress(FileNotFoundError):  # a job has given it its last name meanwhile
             total += file.stat().st_size
     return total
-
-
-@cached
-def versions() -> dict[str, str]:
-    """Versions of what decides how a video looks."""
-    found: dict[str, str] = {}
-    names = (
-        "wan-studio", "torch", "diffusers", "transformers", "peft", "torchao", "fa3-fwd", "cache-dit", "gradio",
-        "spaces",
-    )  # fmt: skip
-    for name in names:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
