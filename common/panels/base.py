@@ -420,16 +420,17 @@ class Panel:
         job, _, _ = str(back).partition(" ")
         if not job or not isinstance(self.runner, Lasting):
             return
-        view, look = View(Card()), self.looks.begin(_page(request))
-        follow = self.runner.follow(job, _headers(request, visitor))
+        view, look, headers = View(Card()), self.looks.begin(_page(request)), _headers(request, visitor)
+        look.live, first = self.runner.alive(job, headers), True
+        follow = self.runner.follow(job, headers)
         async with aclosing(views(Card.clicked(), follow, self.in_words)) as seen:
             async for now in seen:
                 if not self.looks.holds(_page(request), look):
                     return
-                if not now.card.ended:
-                    buttons = [gr.skip()] * 3 if look.live else self._buttons(busy=True)
+                if look.live and not now.card.ended:
+                    buttons = self._buttons(busy=True) if first else [gr.skip()] * 3
                     yield [*_running(view, now)[:3], *buttons, gr.skip()]
-                    look.live = True
+                    first = False
                 view = now
         yield self._last(view)
 

@@ -78,6 +78,11 @@ class DurableRunner:
         entry = None if owner is None else self.line.book.newest(owner, self.mode.key)
         return entry.id if entry and (entry.alive or not alive) else None
 
+    def alive(self, job: str, headers: Mapping[str, str] | None = None) -> bool:
+        owner = self._of(headers)
+        entry = None if owner is None else self.line.book.entry(owner, job)
+        return entry is not None and entry.alive
+
     def cancel(self, job: str, headers: Mapping[str, str] | None = None) -> bool:
         owner = self._of(headers)
         return owner is not None and self.line.cancel(owner, [job]) > 0

@@ -90,6 +90,10 @@ class Lasting(Protocol):
         """The job to show who comes back: one that runs or waits, else the last, unless `alive`; None for none."""
         ...
 
+    def alive(self, job: str, headers: Mapping[str, str] | None = None) -> bool:
+        """Whether a job runs or waits."""
+        ...
+
     def cancel(self, job: str, headers: Mapping[str, str] | None = None) -> bool:
         """End a job; whether it ran or waited, and so tells whoever follows it that it has ended."""
         ...

@@ -169,7 +169,8 @@ def test_what_was_added_is_shown_when_its_turn_comes(tabs: Any, studio: str) -> 
     page.locator(".page-t2v .actions button.stop").click()
     runs(page)  # the next one
     jobs(page, "running", "cancelled")
-    page.locator(".page-queue [data-do=cancel-all]").click()
+    page.locator(".page-queue [data-do=cancel]").click()
+    jobs(page, "cancelled", "cancelled")
 
 
 def test_one_visitor_sees_nothing_of_anothers_queue(visit: Any, tabs: Any, studio: str) -> None:
