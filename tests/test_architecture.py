@@ -22,6 +22,7 @@ FLOORS = (
     "common/contract.py", "common/settings.py", "common/cache.py",
     "common/cost.py", "common/memory.py", "common/placement.py",
     "common/modes",
+    "common/enhance",
     "common/media",
     "nano",
     "common/annotate",
@@ -49,7 +50,7 @@ LIGHT = ("common/space.py", "common/panels/all.py", "common/run/remote.py", "rou
 """What they reach, in functions too, is free of torch: it plans, draws and asks."""
 
 DEAF = ("common/runtime/engine.py", "common/control/makers.py", "common/driving/prepare.py",
-        "common/modes/all.py", "common/run/local.py")  # fmt: skip
+        "common/modes/all.py", "common/enhance/enhancer.py", "common/run/local.py")  # fmt: skip
 """What they reach is free of gradio: it works, plans and waits."""
 
 
