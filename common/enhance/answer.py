@@ -16,7 +16,8 @@ _LEAD = re.compile(
 _QUOTES = (('"', '"'), ("“", "”"), ("'", "'"), ("「", "」"), ("`", "`"), ("**", "**"))
 _MARKDOWN = re.compile(r"\*\*|__|`|^\s*(?:#|[-*•]\s|\d+[.)]\s)|\]\(|</?[a-z!][^>]*>", re.IGNORECASE)
 _REFUSALS = re.compile(
-    r"\b(?:I(?: am|['’]m) sorry|I can(?:not|['’]t)|as an AI|I(?: am|['’]m) unable)\b|抱歉|我无法", re.IGNORECASE
+    r"\b(?:I(?: am|['’]m) sorry|I can(?:not|['’]t)|as an AI|I(?: am|['’]m) unable)\b|抱歉|我无法",
+    re.IGNORECASE,
 )
 
 

@@ -22,7 +22,9 @@ class Enhancer:
         `variant` counts how often the same prompt was asked for: each has another answer.
         """
         if not ask.prompt.strip():
-            raise InputError("prompt", "must not be empty", hint="write a few words, and Enhance completes them")
+            raise InputError(
+                "prompt", "must not be empty", hint="write a few words, and Enhance completes them"
+            )
         by_rules = rules.expand(ask, variant)
         # Wan-Nano knows a few dozen words, which no model would keep to.
         if self.writer is None or ask.weights == "nano" or len(ask.prompt) > MAX_CHARACTERS:

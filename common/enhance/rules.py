@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from common.enhance import nano
-from common.enhance.asked import CJK, MAX_CHARACTERS, Ask, Enhanced, fits
+from common.enhance.asked import CJK, MAX_CHARACTERS, Ask, Axis, Enhanced, fits
 from common.enhance.phrases import phrases, said
 
 BY = "rules"
@@ -27,7 +27,8 @@ def expand(ask: Ask, variant: int = 0) -> Enhanced:
         text = nano.complete(ask, picks)
         unchanged = NOTHING_NEW if nano.added(ask) else NANO_NEEDS_NONE
         return Enhanced(text, BY, "" if text != prompt else unchanged)
-    text, missing = prompt, [axis for axis in ask.axes if not said(axis, prompt)]
+    text = prompt
+    missing: list[Axis] = [axis for axis in ask.axes if not said(axis, prompt)]
     added: list[str] = []
     for axis, pick in zip(missing, picks, strict=False):
         choice = phrases(ask.mode, ask.language, axis)

@@ -16,7 +16,12 @@ _MODES: Mapping[ModeKey, str] = {
     "s2v": "The model also gets a picture of somebody and a voice. Say how the speaker acts and is filmed.",
     "animate": "The model also gets a character and a clip of somebody moving. Say how the character looks doing it.",
 }
-_AXES: Mapping[Axis, str] = {"motion": "how things move", "camera": "camera", "light": "light", "style": "style"}
+_AXES: Mapping[Axis, str] = {
+    "motion": "how things move",
+    "camera": "camera",
+    "light": "light",
+    "style": "style",
+}
 
 
 def system(ask: Ask) -> str:

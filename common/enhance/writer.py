@@ -41,7 +41,9 @@ class Writer:
         if not token and not model:
             return None
         if not token.startswith("hf_"):
-            raise InputError(f"{PREFIX}TOKEN", "must be a token of the Hub (hf_…) where there is no WAN_ENHANCE_URL")
+            raise InputError(
+                f"{PREFIX}TOKEN", "must be a token of the Hub (hf_…) where there is no WAN_ENHANCE_URL"
+            )
         if not model or model.startswith(("http://", "https://")):
             raise InputError(f"{PREFIX}MODEL", "must name a model of the Hub", hint="such as owner/model")
         return cls(model, token=token)

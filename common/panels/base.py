@@ -16,6 +16,7 @@ from common.errors import InputError, StudioError, received
 from common.modes.base import Example, Mode, drawn
 from common.panels import texts, widgets
 from common.panels.card import Card
+from common.panels.enhancing import Enhancing
 from common.panels.events import EACH, ONCE, QUIET
 from common.panels.handles import HandleVideo
 from common.panels.stopping import Stops, until
@@ -103,6 +104,7 @@ class Panel:
                 self.draw_outputs()
                 self.draw_examples()
         self._wire()
+        self.enhancing.wire()
         self.wire_more()
 
     def draw_inputs(self, shown: Plan) -> None:
@@ -113,14 +115,16 @@ class Panel:
         widgets.advanced(self.inputs, shown, opened=self.advanced_open, more=self.draw_advanced)
 
     def draw_prompt(self, lines: int = 4) -> None:
-        """The prompt."""
-        self.inputs.add(
-            "prompt",
-            gr.Textbox(
-                label=self.mode.prompt_label, lines=lines, max_lines=10, placeholder=self._placeholder(),
-                elem_classes="prompt",
-            ),
-        )  # fmt: skip
+        """The prompt, and what completes it."""
+        with gr.Column(elem_classes="prompted", elem_id=f"{self.mode.key}-prompted"):
+            self.inputs.add(
+                "prompt",
+                gr.Textbox(
+                    label=self.mode.prompt_label, lines=lines, max_lines=10, placeholder=self._placeholder(),
+                    elem_classes="prompt",
+                ),
+            )  # fmt: skip
+            self.enhancing = Enhancing(self.runner, self.inputs)
 
     def _placeholder(self) -> str:
         nano = self.initial.weights == "nano"

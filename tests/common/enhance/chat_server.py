@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-GOOD = "A red fox trots through deep fresh snow at dawn, breath steaming; slow tracking shot, soft pink light."
+GOOD = (
+    "A red fox trots through deep fresh snow at dawn, breath steaming; slow tracking shot, soft pink light."
+)
 
 
 class Chat(BaseHTTPRequestHandler):
@@ -65,8 +67,14 @@ class Chat(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _say(self, text: str) -> None:
-        part = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "tiny",
-                "system_fingerprint": "", "choices": [{"index": 0, "delta": {"role": "assistant", "content": text}}]}
+        part = {
+            "id": "1",
+            "object": "chat.completion.chunk",
+            "created": 1,
+            "model": "tiny",
+            "system_fingerprint": "",
+            "choices": [{"index": 0, "delta": {"role": "assistant", "content": text}}],
+        }
         self.wfile.write(b"data: " + json.dumps(part).encode() + b"\n\n")
 
     def log_message(self, *args: object) -> None:

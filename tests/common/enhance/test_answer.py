@@ -33,7 +33,7 @@ def test_words_in_quotes_and_colons_stay() -> None:
     [
         ("", "empty"), ("<think>only this</think>", "empty"), ("One.\n\nTwo.", "paragraph"), ("a\0fox", "characters"),
         ("a \u202efox", "characters"), ("- a fox", "plain"), ("# A fox", "plain"), ("a **red** fox", "plain"),
-        ("1. A fox", "plain"), ("a `fox`", "plain"), ("[a fox](http://x.example)", "plain"), ("<b>a fox</b>", "plain"),
+        ("1. A fox", "plain"), ("a `fox`", "plain"), ("[a fox](http://x.org)", "plain"), ("<b>a fox</b>", "plain"),
         ("I'm sorry, I can't help with that.", "no prompt"), ("word " * 101, "too long"), ("狐" * 201, "too long"),
         ("!" * 600, "too long"),
     ],

@@ -14,8 +14,8 @@ from common.enhance.asked import Ask, Enhanced
 from common.enhance.enhancer import Enhancer
 from common.enhance.writer import Writer
 from common.errors import InputError
-from tests.fleet import free_port
 from tests.common.enhance.chat_server import GOOD, serving
+from tests.fleet import free_port
 
 FOX = Ask("a fox in the snow", "t2v", "wan")
 BY_RULES = rules.expand(FOX).text
@@ -64,9 +64,7 @@ def test_no_token_of_this_machine_goes_to_a_server(
         ("- a\n- list", "not one paragraph"), ("I'm sorry, I cannot", "no prompt"), ("a\0fox", "characters"),
     ],
 )  # fmt: skip
-def test_what_goes_wrong_is_said_and_the_rules_answer(
-    chat: Any, writer: Writer, does: Any, why: str
-) -> None:
+def test_what_goes_wrong_is_said_and_the_rules_answer(chat: Any, writer: Writer, does: Any, why: str) -> None:
     chat.does = does
     answer = enhanced(writer)
     assert (answer.text, answer.by) == (BY_RULES, rules.BY)
@@ -89,7 +87,9 @@ def test_one_that_is_not_there() -> None:
     assert answer.text == BY_RULES and "cannot be reached" in answer.note
 
 
-def test_the_hubs_router_is_asked_with_the_token_of_the_app(chat: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_hubs_router_is_asked_with_the_token_of_the_app(
+    chat: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from huggingface_hub.inference import _providers
 
     monkeypatch.setattr(_providers.CONVERSATIONAL_AUTO_ROUTER, "base_url", chat.url.removesuffix("/v1"))

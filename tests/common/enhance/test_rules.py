@@ -54,8 +54,8 @@ def test_what_ends_in_ing_is_not_always_done(prompt: str) -> None:
 @pytest.mark.parametrize("mode", [m for m in MODES if m != "t2v"])
 def test_a_mode_says_nothing_of_what_its_media_show(mode: str) -> None:
     text = rules.expand(wan("a fox", mode, submode="firstclip" if mode == "vace" else "")).text
-    silent = {"i2v": ("light", "style"), "flf2v": ("light", "style"), "v2v": ("motion", "camera"),
-              "vace": ("light", "style"), "s2v": ("light", "style"), "animate": ("camera", "style")}[mode]  # fmt: skip
+    others = {"v2v": ("motion", "camera"), "animate": ("camera", "style")}
+    silent = others.get(mode, ("light", "style"))
     assert text != "a fox"
     for axis in silent:
         assert not any(p in text for p in phrases(mode, "en", axis)), axis  # type: ignore[arg-type]
@@ -86,7 +86,13 @@ def test_flf2v_is_completed_in_chinese_and_keeps_the_words_of_its_writer() -> No
 
 @pytest.mark.parametrize(
     ("prompt", "begins"),
-    [("a fox", "a fox, "), ("A fox.", "A fox. "), ("a fox,", "a fox, "), ("一只狐狸", "一只狐狸，"), ("狐狸。", "狐狸。")],
+    [
+        ("a fox", "a fox, "),
+        ("A fox.", "A fox. "),
+        ("a fox,", "a fox, "),
+        ("一只狐狸", "一只狐狸，"),
+        ("狐狸。", "狐狸。"),
+    ],
 )
 def test_a_sentence_that_has_ended_is_followed_by_one(prompt: str, begins: str) -> None:
     text = rules.expand(wan(prompt)).text
@@ -136,7 +142,9 @@ def test_nano_gets_a_whole_sentence() -> None:
     assert any(f"circle {motion} on a" in text for motion in nano_words.MOTIONS)
 
 
-@pytest.mark.parametrize(("mode", "prompt"), [("i2v", "the circle"), ("flf2v", "a circle"), ("s2v", "a star")])
+@pytest.mark.parametrize(
+    ("mode", "prompt"), [("i2v", "the circle"), ("flf2v", "a circle"), ("s2v", "a star")]
+)
 def test_nano_is_not_told_what_its_media_show(mode: str, prompt: str) -> None:
     text = rules.expand(Ask(prompt, mode)).text  # type: ignore[arg-type]
     assert not {*nano_words.COLOURS, *nano_words.BACKGROUNDS} & set(text.split())
