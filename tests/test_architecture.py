@@ -18,7 +18,7 @@ FLOORS = (
     # `/**` those of its folders too
     "common/__init__.py", "common/errors.py", "common/budgets.py", "common/speech.py", "common/shortcuts.py",
     "common/catalog.py",
-    "common/nano_words.py", "common/ports.py", "common/hub.py",
+    "common/nano_words.py", "common/ports.py", "common/hub.py", "common/quota.py",
     "common/contract.py", "common/settings.py", "common/cache.py",
     "common/cost.py", "common/memory.py", "common/placement.py",
     "common/modes",

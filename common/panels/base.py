@@ -19,6 +19,7 @@ from common.panels.card import Card
 from common.panels.enhancing import Enhancing
 from common.panels.events import EACH, ONCE, QUIET
 from common.panels.handles import HandleVideo
+from common.panels.offering import Offering
 from common.panels.stopping import Stops, until
 from common.panels.unfinished import Unfinished
 from common.panels.widgets import Inputs
@@ -92,6 +93,7 @@ class Panel:
                         self.go = gr.Button("Generate", variant="primary", size="lg", scale=3)
                         self.stop = gr.Button("Stop", variant="stop", size="lg", visible=False, scale=1)
                     self.label = gr.HTML(self._label_html(self.initial, {}), elem_classes="label")
+                    self.offering = Offering(self)
             with gr.Column(scale=3, min_width=320, elem_classes="output", elem_id=f"{self.mode.key}-output"):
                 with gr.Column(elem_classes="stage"):
                     self.video = HandleVideo(
@@ -105,6 +107,7 @@ class Panel:
                 self.draw_examples()
         self._wire()
         self.enhancing.wire()
+        self.offering.wire()
         self.wire_more()
 
     def draw_inputs(self, shown: Plan) -> None:
@@ -230,7 +233,6 @@ class Panel:
             [part.change for part in everything if hasattr(part, "change")],
             None, self.stale, self.stale, js=LOOKED_AT % f"{self.mode.key}-output", **QUIET,
         )  # fmt: skip
-        self.stale.change(self._relabel, everything, self.label, **QUIET)
         headings = {
             key: self._heading(key) for key in CHECKPOINTS
         }  # also what only a federation's file names
@@ -377,7 +379,9 @@ class Panel:
             if not card.ended:
                 card = card.failed(StudioError("The job ended without a video.", title="Nothing came back"))
         except Exception as error:
-            card = card.failed(self.in_words(explain(error)))
+            known = explain(error)
+            self.offering.quotas.hear(visitor, known)
+            card = card.failed(self.in_words(known))
         finally:
             self.stops.end(job)
         if asked is not None:
