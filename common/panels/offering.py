@@ -56,8 +56,8 @@ class Offering:
         self.page = page
         self.quotas = Quotas()
         first = self._found(page.initial, {}, None)
-        self.words = gr.HTML(_words(page.initial.backend, None) if first else "", elem_classes="offers-words")
         with gr.Row(visible=bool(first), elem_classes="offers") as self.row:
+            self.words = gr.HTML(_words(page.initial.backend, None), elem_classes="offers-words")
             names = [name_of(offer) for offer in first]
             self.buttons = [
                 gr.Button(names[i] if i < len(names) else "", size="sm", visible=i < len(names), min_width=80)
@@ -86,7 +86,7 @@ class Offering:
             label += f'<p class="line dim">{escape(left.words(self.quotas.clock()))}</p>'
         found = self._found(manifest, values, left)
         if not found:
-            return [label, "", gr.update(visible=False), *[gr.skip()] * MOST]
+            return [label, gr.skip(), gr.update(visible=False), *[gr.skip()] * MOST]
         names = [name_of(offer) for offer in found] + [""] * (MOST - len(found))
         buttons = [gr.update(value=name, visible=bool(name)) for name in names]
         return [label, _words(manifest.backend, left), gr.update(visible=True), *buttons]
@@ -143,9 +143,9 @@ def _price(plan: Plan) -> str:
 
 def _words(backend: Backend, left: Left | None) -> str:
     if backend.gpu_size is None:
-        text = f"This would fit {texts.place(backend)}:"
+        text = f"Fits {texts.place(backend)}:"
     elif left is not None:
-        text = "This would fit into what is left:"
+        text = "Fits what is left:"
     else:
-        text = "This would fit into a free account’s day:"
+        text = "Fits a free account’s day:"
     return f'<p class="dim">{escape(text)}</p>'
