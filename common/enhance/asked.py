@@ -10,7 +10,6 @@ from typing import Literal
 from common.catalog import CHECKPOINTS, MAX_PROMPT_TOKENS, Weights
 from common.contract import ModeKey
 from common.modes.base import estimate_tokens
-from common.modes.submodes import SUBMODES, Family
 
 Axis = Literal["motion", "camera", "light", "style"]
 """What a prompt can say beside its subject, in the order in which it is added."""
@@ -31,7 +30,7 @@ _AXES: Mapping[ModeKey, tuple[Axis, ...]] = {
     "s2v": ("motion", "camera"),
     "animate": ("motion", "light"),
 }
-_FAMILIES: Mapping[Family, tuple[Axis, ...]] = {
+FAMILIES: Mapping[str, tuple[Axis, ...]] = {
     "Control": ("light", "style"),
     "Inpaint": ("light", "style"),
     "Outpaint": ("light", "style"),
@@ -40,18 +39,19 @@ _FAMILIES: Mapping[Family, tuple[Axis, ...]] = {
     "Layout": ("camera", "light", "style"),
     "Composite": ("light", "style"),
 }
+"""VACE's sub-modes by family. Said here, since other modes' bundles have none of VACE's files."""
 
 
 @dataclass(frozen=True)
 class Ask:
-    """A prompt to complete, and what it is for. `still` is a video of one frame; `submode` is VACE's."""
+    """A prompt to complete, and what it is for. `still` is a video of one frame; `family` is VACE's."""
 
     prompt: str
     mode: ModeKey
     weights: Weights = "nano"
     checkpoint: str = ""
     still: bool = False
-    submode: str = ""
+    family: str = ""
 
     @property
     def language(self) -> Language:
@@ -63,8 +63,7 @@ class Ask:
     @property
     def axes(self) -> tuple[Axis, ...]:
         """What the prompt is the one to say; a still does not move."""
-        row = SUBMODES.get(self.submode)
-        axes = _FAMILIES[row.family] if self.mode == "vace" and row else _AXES[self.mode]
+        axes = FAMILIES.get(self.family, _AXES["vace"]) if self.mode == "vace" else _AXES[self.mode]
         return tuple(axis for axis in axes if axis != "motion" or not self.still)
 
 

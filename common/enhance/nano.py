@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 
 from common.contract import ModeKey
 from common.enhance.asked import Ask
-from common.modes.submodes import SUBMODES
 from common.nano_words import BACKGROUNDS, COLOURS, MARKS, MOTIONS, SHAPES
 
 _ADDS: Mapping[ModeKey, frozenset[str]] = {
@@ -54,9 +53,8 @@ def complete(ask: Ask, pick: Sequence[int]) -> str:
 def added(ask: Ask) -> frozenset[str]:
     """What may be missing in a mode: the rest is shown by its media."""
     adds = _ADDS[ask.mode]
-    row = SUBMODES.get(ask.submode)
-    if ask.mode == "vace" and row and row.family in ("Extend", "Reference"):
-        adds = frozenset({"motion"}) if row.family == "Extend" else _ADDS["t2v"]
+    if ask.mode == "vace" and ask.family in ("Extend", "Reference"):
+        adds = frozenset({"motion"}) if ask.family == "Extend" else _ADDS["t2v"]
     return adds - {"motion"} if ask.still else adds
 
 

@@ -77,7 +77,7 @@ class Enhancing:
     def wire(self) -> None:
         """Events; the panel's other inputs are there by now."""
         parts, prompt = self.inputs.components, self.inputs.components["prompt"]
-        about = [parts[name] for name in ("checkpoint", "num_frames", "submode") if name in parts]
+        about = [parts[name] for name in ("checkpoint", "num_frames", "family") if name in parts]
         shown = [self.said, self.choice, self.accept]
         self.go.click(None, None, self.go, js=_BEGIN % (self.id, json.dumps([_button(busy=True)])), **QUIET)
         asking = self.go.click(
@@ -110,14 +110,14 @@ class Enhancing:
         text = _told(found.note) if same else proposal(prompt.strip(), found)
         return [*_shown(text, "" if same else found.text), prompt, variant, _button(busy=False)]
 
-    async def ask(self, prompt: str, key: Any = None, num_frames: Any = None, submode: Any = None) -> Ask:
+    async def ask(self, prompt: str, key: Any = None, num_frames: Any = None, family: Any = None) -> Ask:
         """The page's values as what is asked; InputError for a text that no request may have."""
         self.mode.parse({"prompt": prompt})
         key = key if isinstance(key, str) and key in CHECKPOINTS else None
         weights = (await self.runner.manifest(key)).weights
         return Ask(
             prompt, self.mode.key, weights, key or "", still=num_frames == 1,
-            submode=submode if isinstance(submode, str) else "",
+            family=family if isinstance(family, str) else "",
         )  # fmt: skip
 
     def _words(self, error: StudioError) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from common import nano_words
-from common.enhance import rules
+from common.enhance import asked, rules
 from common.enhance.asked import CJK, MAX_WORDS, Ask, fits, words
 from common.enhance.phrases import GENERAL, OWN, phrases, said
 from common.modes.all import MODES
-from common.modes.submodes import SUBMODES
+from common.modes.submodes import FAMILIES
 
 FOX = "a fox in the snow"
 
@@ -53,7 +53,7 @@ def test_what_ends_in_ing_is_not_always_done(prompt: str) -> None:
 
 @pytest.mark.parametrize("mode", [m for m in MODES if m != "t2v"])
 def test_a_mode_says_nothing_of_what_its_media_show(mode: str) -> None:
-    text = rules.expand(wan("a fox", mode, submode="firstclip" if mode == "vace" else "")).text
+    text = rules.expand(wan("a fox", mode, family="Extend" if mode == "vace" else "")).text
     others = {"v2v": ("motion", "camera"), "animate": ("camera", "style")}
     silent = others.get(mode, ("light", "style"))
     assert text != "a fox"
@@ -66,9 +66,10 @@ def test_s2v_speaks_of_a_speaker() -> None:
     assert any(phrase in text for phrase in OWN["s2v"]["en"]["motion"])
 
 
-def test_each_vace_sub_mode_has_something_to_say() -> None:
-    for key in SUBMODES:
-        assert rules.expand(wan("a fox", "vace", submode=key)).text != "a fox", key
+def test_each_family_of_vace_has_something_to_say() -> None:
+    assert tuple(asked.FAMILIES) == FAMILIES
+    for family in FAMILIES:
+        assert rules.expand(wan("a fox", "vace", family=family)).text != "a fox", family
 
 
 def test_a_still_does_not_move() -> None:

@@ -50,8 +50,8 @@ def chat() -> Iterator[Any]:
 @pytest.mark.parametrize("mode", list(PANELS))
 def test_each_panel_proposes_a_completed_prompt(mode: str) -> None:
     panel = drawn(mode)
-    submode = ("gray",) if mode == "vace" else ()
-    found = propose(panel, "a fox", "", 0, panel.initial.default_checkpoint, 17, *submode)
+    family = ("Control",) if mode == "vace" else ()
+    found = propose(panel, "a fox", "", 0, panel.initial.default_checkpoint, 17, *family)
     assert found["text"].startswith("a fox") and len(found["text"]) > len("a fox")
     assert "<ins>" in found["html"] and "By rules" in found["html"]
     assert found["accept"]["visible"] and found["choice"]["visible"]
