@@ -37,6 +37,8 @@ class Budgets:
     queue_length: int = _limit(256, "jobs", "jobs that wait for one mode; the next is refused")
     visitor_jobs: int = _limit(100, "jobs", "jobs of one visitor that wait in a Studio; the next is refused")
     sessions: int = _limit(5_000, "pages", "pages whose state is kept; the longest unused is forgotten")
+    enhance_minute: int = _limit(6, "requests", "prompts a minute that a model rewrites for one page; then rules do")
+    enhance_day: int = _limit(1_000, "requests", "prompts a day that a model rewrites for all pages; then rules do")
     cache_bytes: int = _limit(10_000_000_000, "bytes", "uploads and results kept; the least used go first")
     cache_seconds: int = _limit(86_400, "seconds", "how long an unused upload or result is kept")
     free_bytes: int = _limit(100_000_000, "bytes", "free disk that a job must find before it starts")

@@ -180,6 +180,13 @@ def billed(asked: int, size: GpuSize) -> int:
     return math.ceil(asked * factors[size])
 
 
+def free_day() -> int:
+    """GPU seconds that a free account has in a day on ZeroGPU."""
+    seconds_a_day = _table()["seconds_a_day"]
+    assert isinstance(seconds_a_day, dict)
+    return seconds_a_day["free account"]
+
+
 def over(billed: int) -> tuple[str, int] | None:
     """Whose GPU seconds of a day on ZeroGPU a job is more than, and how many those are: the most that it exceeds."""
     seconds_a_day = _table()["seconds_a_day"]

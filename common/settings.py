@@ -9,6 +9,9 @@ WAN_ADMIN         a secret; who gives it to /admin may clear caches and unload m
 WAN_MODELS        a folder of checkpoints by key (a mounted volume), looked into before the Hub
 WAN_ANNOTATORS    a folder of VACE's depth, pose, flow and mask models by key; see common/catalog.py
 WAN_STATE         a folder for what a Studio remembers (jobs, favourites); nothing outlives it where it is empty
+WAN_ENHANCE_URL   an OpenAI-compatible server (llama.cpp, Ollama), which ✨ Enhance asks; see common/enhance/writer.py
+WAN_ENHANCE_MODEL the model that it asks; with a token and no URL: one of the Hub's inference providers
+WAN_ENHANCE_TOKEN a secret: the Hub's token with "Make calls to Inference Providers", or the key of that server
 WAN_GIT_SHA       the commit of this code; the bundle's own, or git's, when empty
 """
 

@@ -18,11 +18,12 @@ FLOORS = (
     # `/**` those of its folders too
     "common/__init__.py", "common/errors.py", "common/budgets.py", "common/speech.py", "common/shortcuts.py",
     "common/catalog.py",
-    "common/nano_words.py", "common/ports.py", "common/hub.py", "common/versions.py",
+    "common/nano_words.py", "common/ports.py", "common/hub.py", "common/quota.py", "common/versions.py",
     "common/contract.py", "common/settings.py", "common/cache.py",
     "common/cost.py", "common/memory.py", "common/placement.py",
     "common/modes",
     "common/recipe.py", "common/retrace.py",
+    "common/enhance",
     "common/media",
     "nano",
     "common/annotate",
@@ -50,7 +51,7 @@ LIGHT = ("common/space.py", "common/retrace.py", "common/panels/all.py", "common
 """What they reach, in functions too, is free of torch: it plans, draws and asks."""
 
 DEAF = ("common/runtime/engine.py", "common/control/makers.py", "common/driving/prepare.py",
-        "common/modes/all.py", "common/run/local.py")  # fmt: skip
+        "common/modes/all.py", "common/enhance/enhancer.py", "common/run/local.py")  # fmt: skip
 """What they reach is free of gradio: it works, plans and waits."""
 
 

@@ -17,9 +17,11 @@ from common.errors import InputError, StudioError, received
 from common.modes.base import Example, Mode, drawn
 from common.panels import texts, widgets
 from common.panels.card import Card
+from common.panels.enhancing import Enhancing
 from common.panels.events import EACH, ONCE, QUIET, TOLD
 from common.panels.following import Looks, View, views
 from common.panels.handles import HandleVideo
+from common.panels.offering import Offering
 from common.panels.stopping import Stops, until
 from common.panels.unfinished import Unfinished
 from common.panels.widgets import Inputs
@@ -104,6 +106,7 @@ class Panel:
                         self.stop = gr.Button("Stop", variant="stop", size="lg", visible=False, scale=1)
                     self.added = gr.HTML("", elem_classes="added")
                     self.label = gr.HTML(self._label_html(self.initial, {}), elem_classes="label")
+                    self.offering = Offering(self)
             with gr.Column(scale=3, min_width=320, elem_classes="output", elem_id=f"{self.mode.key}-output"):
                 with gr.Column(elem_classes="stage"):
                     self.video = HandleVideo(
@@ -116,6 +119,8 @@ class Panel:
                 self.draw_outputs()
                 self.draw_examples()
         self._wire()
+        self.enhancing.wire()
+        self.offering.wire()
         self.wire_more()
 
     def draw_inputs(self, shown: Plan) -> None:
@@ -126,14 +131,16 @@ class Panel:
         widgets.advanced(self.inputs, shown, opened=self.advanced_open, more=self.draw_advanced)
 
     def draw_prompt(self, lines: int = 4) -> None:
-        """The prompt."""
-        self.inputs.add(
-            "prompt",
-            gr.Textbox(
-                label=self.mode.prompt_label, lines=lines, max_lines=10, placeholder=self._placeholder(),
-                elem_classes="prompt",
-            ),
-        )  # fmt: skip
+        """The prompt, and what completes it."""
+        with gr.Column(elem_classes="prompted", elem_id=f"{self.mode.key}-prompted"):
+            self.inputs.add(
+                "prompt",
+                gr.Textbox(
+                    label=self.mode.prompt_label, lines=lines, max_lines=10, placeholder=self._placeholder(),
+                    elem_classes="prompt",
+                ),
+            )  # fmt: skip
+            self.enhancing = Enhancing(self.runner, self.inputs)
 
     def _placeholder(self) -> str:
         nano = self.initial.weights == "nano"
@@ -239,7 +246,6 @@ class Panel:
             [part.change for part in everything if hasattr(part, "change")],
             None, self.stale, self.stale, js=LOOKED_AT % f"{self.mode.key}-output", **QUIET,
         )  # fmt: skip
-        self.stale.change(self._relabel, everything, self.label, **QUIET)
         headings = {
             key: self._heading(key) for key in CHECKPOINTS
         }  # also what only a federation's file names
@@ -410,6 +416,8 @@ class Panel:
             self.stops.end(job)
             if stop.is_set() and isinstance(self.runner, Lasting):
                 self.runner.cancel(job, headers)  # one that was stopped before it was there
+        if view.error is not None:
+            self.offering.quotas.hear(_page(request), view.error)
         done, kept = view.card.state == "done", view.card.parts.kept
         self.unfinished.ended(seat, asked, drew, Parts() if done else view.card.parts)
         # Asked for again with its seed, a job goes on from what is kept of it.

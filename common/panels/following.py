@@ -16,11 +16,15 @@ from common.run.runner import Progress, explain
 
 @dataclass(frozen=True)
 class View:
-    """What is to be seen of a job: the card, and once it is done the video, and the seed that made it."""
+    """What is to be seen of a job: the card, and once it is done the video, and the seed that made it.
+
+    `error` is how it ended badly.
+    """
 
     card: Card
     video: MediaHandle | None = None
     seed: int | None = None
+    error: StudioError | None = None
 
 
 async def views(
@@ -38,7 +42,8 @@ async def views(
         raise StudioError("The job ended without a video.", title="Nothing came back")
     except Exception as error:
         if not card.ended:  # else it is what came after the end
-            yield View(card.failed(in_words(explain(error))))
+            known = explain(error)
+            yield View(card.failed(in_words(known)), error=known)
 
 
 @dataclass

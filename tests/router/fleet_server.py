@@ -18,6 +18,7 @@ from gradio.utils import get_upload_folder
 from common.modes.all import MODES
 from common.page import theme
 from common.page.door import Door, own_names
+from common.placement import zerogpu
 from common.run.book import Book
 from common.settings import state_folder
 from router import federation, shell
@@ -34,13 +35,15 @@ def main() -> None:
     parser.add_argument("--pause", type=float, default=0.2)
     parser.add_argument("--hold", type=Path)
     parser.add_argument("--weights", choices=["nano", "wan"], default="nano")
+    parser.add_argument("--gpu-size", choices=["large", "xlarge"], help="pretends a tier of ZeroGPU")
     args = parser.parse_args()
     folder = Path(get_upload_folder()).resolve() / "fleet"
     folder.mkdir(parents=True, exist_ok=True)
     app = FastAPI()
     app.add_middleware(Door, names=own_names())
     for key in args.modes:
-        shown = manifest(MODES[key], weights=args.weights)
+        backend = zerogpu(args.gpu_size) if args.gpu_size else None
+        shown = manifest(MODES[key], weights=args.weights, backend=backend)
         service = FakeService(MODES[key], folder, pause=args.pause, shown=shown, hold=args.hold)
         app = gr.mount_gradio_app(app, space_of(service), path=f"/{key}", **theme.page_options())
     if args.router:
