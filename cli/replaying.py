@@ -92,9 +92,7 @@ def _made(works: list[Work], machine: Machine, target: Path, count: int) -> dict
             _tell(turn, work.notices, notices)
             _put_results(work, results)
             with about(turn, count):
-                video, done, said = terminal.made(
-                    _runner(turn, machine), work.values(), "the same command again"
-                )
+                video, done, said = terminal.made(_runner(turn, machine), work.values(), _again(work))
             notices += said
             _tell(turn, [text for text in _late(work, done) if text not in work.notices], notices)
             path = target if work is works[-1] else Path(folder) / f"{turn.number}-{turn.step.mode}.mp4"
@@ -125,6 +123,12 @@ def _runner(turn: Turn, machine: Machine) -> Runner:
     from common.run.local import LocalRunner
 
     return LocalRunner(launch.load_space(turn.step.mode).service)
+
+
+def _again(work: Work) -> str:
+    """How a job that ended early goes on: with the same seed."""
+    held = "seed" in work.turn.step.asked()
+    return "the same again" + ("" if held else f" with --set {work.turn.number}.seed={work.settings['seed']}")
 
 
 def _put_results(work: Work, results: dict[int, Path]) -> None:

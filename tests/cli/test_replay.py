@@ -13,11 +13,14 @@ import numpy as np
 import pytest
 
 from cli.main import main
-from common.contract import Lineage, Parent
+from common.contract import Lineage, Parent, Step
+from common.errors import GpuError
 from common.media.files import sha256
 from common.media.lineage import read_lineage
 from common.media.write import write_video
 from common.modes.all import MODES
+from common.run.fake import FakeRunner
+from tests.common.fakes import manifest
 from tests.spaces import media_for_modes as media
 
 RED = "a red circle moving right on a black background"
@@ -325,3 +328,25 @@ def test_what_a_link_beside_leads_to_is_taken_by_its_hash_alone(here: Path, caps
     (here / "mask.png").unlink()
     (here / "mask.png").symlink_to(mask)
     assert dry(capsys, str(last))["steps"][1]["sources"][1] == f"mask: {here / 'mask.png'}"
+
+
+def test_a_long_step_that_was_stopped_says_with_which_seed_it_goes_on(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    mode = MODES["animate"]
+    steps = [(None, Step(index=i, total=6, segment=(i + 1) // 2, segments=3)) for i in (1, 2, 3)]
+    runner = FakeRunner(mode, manifest(mode), [*steps, GpuError("aborted")])  # type: ignore[list-item]
+    monkeypatch.setattr("cli.replaying._runner", lambda turn, machine: runner)
+    media.picture(here / "a.png")
+    media.clip(here / "c.mp4", frames=9)
+    files = {"image": "a.png", "video": "c.mp4"}
+    sources = [{"slot": slot, "sha256": sha256(here / name)} for slot, name in files.items()]
+    recipe = {"wan_recipe": 1, "steps": [{"mode": "animate", "request": {}, "sources": sources}]}
+    Path("r.json").write_text(json.dumps(recipe))
+    assert main(["replay", "r.json"]) == 1
+    seed = runner.asked[0]["seed"]
+    told = capsys.readouterr().err.splitlines()
+    kept = "wan-studio: 1 of 3 segments is kept; the same again"
+    assert told[-2] == f"{kept} with --set 1.seed={seed} goes on from there"
+    assert main(["replay", "r.json", "--set", "seed=5"]) == 1
+    assert "the same again goes on from there" in capsys.readouterr().err and runner.asked[1]["seed"] == 5
