@@ -18,11 +18,13 @@ EXTRA_PAGES = {"gallery": "Gallery", "settings": "Settings"}
 def page_options() -> dict[str, Any]:
     """`common.page.theme.page_options` with the Studio's own style and script."""
     options = theme.page_options()
-    css, script = (Path(__file__).with_name(name).read_text("utf-8") for name in ("shell.css", "shell.js"))
+    files = ("shell.css", "shell.js", "sending.js")
+    css, *scripts = (Path(__file__).with_name(name).read_text("utf-8") for name in files)
     pages = (*MODES, *EXTRA_PAGES)
     hide = "".join(f'body:not([data-page="{p}"]) .page-{p} {{ display: none !important; }}\n' for p in pages)
     # Gradio prefixes every rule of `css`: those outweigh its own, but ones about body break, hence the head.
-    head = f"{options['head']}<style>{hide}</style><script>{script}</script>"
+    ours = "".join(f"<script>{script}</script>" for script in scripts)
+    head = f"{options['head']}<style>{hide}</style>{ours}"
     # The Studio has no API of its own: its Settings page leads to each mode's.
     return options | {"css": options["css"] + css, "head": head, "footer_links": ["settings"]}
 

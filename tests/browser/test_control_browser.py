@@ -16,6 +16,7 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from tests import fleet
+from tests.browser.hands import send
 from tests.common import fakes
 from tests.spaces import media_for_modes as media
 
@@ -261,13 +262,13 @@ def test_send_to_fills_the_right_slot(page: Any, address: str):
     panel.get_by_label("Prompt").first.fill(PROMPT)
     panel.get_by_role("button", name="Generate", exact=True).click()
     expect(panel.locator(".result-video video")).to_have_attribute("src", re.compile("mp4"), timeout=WAIT)
-    panel.get_by_role("button", name="VACE · go on from its end").click()
+    send(page, "t2v", "vace", "Go on from its end")
     vace = page.locator(".page-vace")
     expect(vace.locator("#vace-source video")).to_be_visible(timeout=WAIT)
     expect(vace.get_by_text("Continues a clip from its last frames.")).to_be_visible()
     shot(page, "send-to-vace")
     page.locator('button[data-page="t2v"]').first.click()
-    panel.get_by_role("button", name="FLF2V · go on from the last frame").click()
+    send(page, "t2v", "flf2v", "Go on from the last frame")
     flf2v = page.locator(".page-flf2v")
     expect(flf2v.locator(".slot video").first).to_be_visible(timeout=WAIT)
 
@@ -301,12 +302,12 @@ def test_a_slot_shows_the_frame_that_it_takes(page: Any, address: str):
     panel.get_by_role("button", name="Generate", exact=True).click()
     made = panel.locator(".result-video video")
     expect(made).to_have_attribute("src", re.compile("mp4"), timeout=WAIT)
-    panel.get_by_role("button", name="FLF2V · go on from the last frame").click()
+    send(page, "t2v", "flf2v", "Go on from the last frame")
     start, end = (flf2v.locator(f"#flf2v-{name}-clip video") for name in ("image", "last_image"))
     stands_at(page, start, 1)
     expect(flf2v.locator(".moment").first).to_contain_text("Last frame of ")
     page.locator('button[data-page="t2v"]').first.click()
-    panel.get_by_role("button", name="FLF2V · lead up to the first frame").click()
+    send(page, "t2v", "flf2v", "Lead up to the first frame")
     stands_at(page, end, 0)
     expect(flf2v.locator(".moment").last).to_contain_text("First frame of ")
     expect(flf2v.get_by_text("seconds")).to_have_count(0)  # what the browser measured is no part of the page

@@ -189,10 +189,8 @@ def test_deploy_studio_generates_in_every_mode_and_chains_them(world: World, pag
         meant = [m for m in meanings("t2v") if m.target == mode]
         # One meaning for each input: two frames for FLF2V, one of the three for I2V, the last for VACE.
         for meaning in {m.slot: m for m in meant}.values():
-            chip = (
-                go(page, "t2v").locator(".chip", has_text=meaning.label).and_(page.locator(f".chip.{mode}"))
-            )
-            chip.click()
+            go(page, "t2v").locator("button.send").click()
+            page.locator(f'#send-menu [data-send="{meaning.key}"]').click()
             here = page.locator(f".page-{mode}")
             here.wait_for(state="visible")
         if mode == "vace":
