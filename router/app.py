@@ -21,7 +21,7 @@ from common.page.gate import Gate
 from common.panels.all import PANELS
 from common.panels.base import Panel, told
 from common.panels.events import EACH, ONCE, QUIET, TOLD
-from router import federation, gallery, gating, restore, settings, shell
+from router import federation, gallery, gating, restore, settings, shell, wishes
 from router.dispatch import FIRST_ANSWERS_SECONDS, FederatedRunner, Studio
 from router.sending import Sending
 
@@ -88,6 +88,7 @@ class _Page:
         with gr.Column(elem_classes=["page", "page-settings"]):
             gr.HTML("<h2>Settings</h2><p>What this Studio is made of</p>", elem_classes="heading")
             self.settings = gr.HTML(settings.page(self.watcher, self.studio.traffic))
+            gr.HTML(wishes.FORM, js_on_load=wishes.ON_LOAD)
         Sending(self.panels).draw()
         self._wire_header()
         self._wire_restore()

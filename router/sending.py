@@ -50,7 +50,7 @@ class Sending:
         menu = gr.HTML(_menu(), js_on_load=ON_LOAD, elem_classes="send-menu-box")
         head = gr.Number(0, visible=False)  # where the video stands, in seconds
         videos = [panel.video for panel in self.panels.values()]
-        # One event for all: one for each meaning under each result was a third of the page's, and an eighth of its size.
+        # One for all: an event for each meaning under each result was a third of the page's events.
         menu.click(
             self.send, [*videos, head], list(self.outputs), trigger_mode="multiple",
             js=f"(...now) => window.wanSend.pick({json.dumps(list(self.panels))}, now)", **TOLD,
@@ -86,7 +86,7 @@ def _menu() -> str:
     """The menu's HTML; what leads nowhere from a mode is hidden on its page by the style in it."""
     groups = [_group(key, list(group)) for key, group in groupby(chaining.every(), lambda m: m.target)]
     hide = "".join(
-        f'body[data-page="{m.not_from}"] [data-send="{m.key}"] {{ display: none; }}'
+        f'body[data-page="{m.not_from}"] [data-send="{m.key}"] {{ display: none !important; }}'
         for m in chaining.every()
         if m.not_from
     )

@@ -43,12 +43,13 @@ HERE = "(page, clicked, wish) => [document.body.dataset.page, Boolean(window.wan
 def nav(wish: str, watcher: Watcher) -> str:
     """The sidebar's rows. A mode that cannot be used, or not as wished, stands greyed, its reason under its name."""
     rows: list[str] = []
+    keys = iter("123456789")
     for key, mode in MODES.items():
         name = mode.title if mode.title != short(key) else ""
         # One that is down stays open to look at.
-        rows.append(_row(key, short(key), name, gating.reason(key, wish, watcher)))
+        rows.append(_row(key, short(key), name, gating.reason(key, wish, watcher), next(keys, "")))
     rows.append('<hr class="nav-line">')
-    rows += [_row(page, name, "", "") for page, name in EXTRA_PAGES.items()]
+    rows += [_row(page, name, "", "", next(keys, "")) for page, name in EXTRA_PAGES.items()]
     return f'<nav class="nav" aria-label="Modes">{"".join(rows)}</nav>'
 
 
@@ -57,14 +58,15 @@ def short(key: str) -> str:
     return {"animate": "Animate"}.get(key, key.upper())
 
 
-def _row(page: str, name: str, title: str, why: str) -> str:
+def _row(page: str, name: str, title: str, why: str, key: str) -> str:
     below = why or title
     tip = f"{title}: {why}" if title and why and not why.startswith(title) else below
+    pressed, shown = (f' aria-keyshortcuts="{key}"', f"<kbd>{key}</kbd>") if key else ("", "")
     return (
         f'<button type="button" class="row{" off" if why else ""}" data-page="{page}" '
-        f'title="{escape(tip, quote=True)}">'
+        f'title="{escape(tip, quote=True)}"{pressed}>'
         f'{icon(page)}<span class="names"><b>{escape(name)}</b>'
-        f"<small>{escape(below)}</small></span></button>"
+        f"<small>{escape(below)}</small></span>{shown}</button>"
     )
 
 

@@ -1,4 +1,4 @@
-// What every page does in the browser besides Gradio: theme, the API's address, Ctrl+Enter, no flash of black.
+// What every page does in the browser besides Gradio: theme, the API's address, a job's id, no flash of black.
 (() => {
   const when = (selector, then) => {
     const look = new MutationObserver(() => {
@@ -20,13 +20,6 @@
     when('.show-api', (button) => button.click());
   }
   history.replaceState(history.state, '', url);
-  document.addEventListener('keydown', (event) => {
-    if (event.key !== 'Enter' || !(event.ctrlKey || event.metaKey)) return;
-    const go = [...document.querySelectorAll('.actions button.primary')].find((button) => button.offsetParent);
-    if (!go) return;
-    event.preventDefault();
-    go.click();
-  });
   // A job's id, a UUID; `crypto.randomUUID` is not there for who comes by plain HTTP.
   window.wanJob = () => {
     const bytes = crypto.getRandomValues(new Uint8Array(16));

@@ -63,7 +63,9 @@ def theme() -> Base:
 
 def page_options() -> dict[str, Any]:
     """Keywords for `Blocks.launch(**…)` and `gr.mount_gradio_app(…, **…)`."""
-    scripts = "".join(f"<script>{_file(name)}</script>" for name in ("studio.js", "clips.js"))
+    scripts = "".join(
+        f"<script>{_file(name)}</script>" for name in ("studio.js", "clips.js", "done.js", "keys.js")
+    )
     return {
         "theme": theme(),
         "css": _file("studio.css"),

@@ -24,6 +24,8 @@ def typed(box: Locator, text: str) -> None:
 def send(page: Page, source: str, target: str, meaning: str) -> None:
     """Send a mode's result on by the menu under it, and be on the other mode's page."""
     page.locator(f".page-{source} button.send").click()
-    page.locator("#send-menu").get_by_role("group").locator(f"[data-target={target}]", has_text=meaning).click()
+    page.locator("#send-menu").get_by_role("group").locator(
+        f"[data-target={target}]", has_text=meaning
+    ).click()
     expect(page.locator("#send-menu")).to_be_hidden()
     expect(page.locator(f".page-{target}")).to_be_visible()

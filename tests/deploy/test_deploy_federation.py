@@ -197,7 +197,9 @@ def test_deploy_studio_generates_in_every_mode_and_chains_them(world: World, pag
             here.get_by_label("Frames kept of the clip").fill("5")
         if mode == "s2v":  # a clip without a sound says nothing
             here.locator("#s2v-audio input[type=file]").set_input_files(str(SPEECH))
-            expect(here.locator("#s2v-duration input, #s2v-duration textarea")).to_have_value(re.compile("frames in"))
+            expect(here.locator("#s2v-duration input, #s2v-duration textarea")).to_have_value(
+                re.compile("frames in")
+            )
         if meant:
             generate(here)
             finished(here)

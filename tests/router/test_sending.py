@@ -72,7 +72,7 @@ def test_the_menu_lists_every_meaning_once_and_hides_what_leads_nowhere() -> Non
     listed = re.findall(r'<button[^>]* data-send="([^"]+)"', _menu())
     assert listed == [meaning.key for meaning in chaining.every()]
     assert len(set(listed)) == len(listed)
-    assert 'body[data-page="i2v"] [data-send="i2v-image-first"] { display: none; }' in _menu()
+    assert 'body[data-page="i2v"] [data-send="i2v-image-first"] { display: none !important; }' in _menu()
 
 
 def test_one_event_serves_all_entries(sending: Sending) -> None:
