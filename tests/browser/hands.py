@@ -29,3 +29,11 @@ def send(page: Page, source: str, target: str, meaning: str) -> None:
     ).click()
     expect(page.locator("#send-menu")).to_be_hidden()
     expect(page.locator(f".page-{target}")).to_be_visible()
+
+
+def unfold(scope: Page | Locator) -> None:
+    """Open every step of a panel that is still closed."""
+    expect(scope.locator(".actions button").locator("visible=true").first).to_be_visible()
+    for step in scope.locator(".step").locator("visible=true").all():
+        if step.locator(".step-head").get_attribute("aria-expanded") == "false":
+            step.locator(".step-head").click()

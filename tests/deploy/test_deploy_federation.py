@@ -29,6 +29,7 @@ from deploy.push import Push
 from deploy.targets import Target
 from router.chaining import meanings
 from tests import tools
+from tests.browser.hands import unfold
 from tests.deploy.test_deploy_local import eventually, free_ports
 from tests.hub_stand_in import Hub as StandIn
 
@@ -165,6 +166,7 @@ def go(page: Any, mode: str) -> Any:
 
 def generate(here: Any) -> None:
     """Press Generate in a panel."""
+    unfold(here)
     here.locator(".prompt textarea").fill(PROMPT)
     here.get_by_role("button", name="Generate", exact=True).click()
 
