@@ -8,7 +8,6 @@ from typing import Any
 
 from gradio.themes import Base, Default
 
-
 _SCRIPTS = ("studio", "clips", "done", "keys", "steps")
 
 

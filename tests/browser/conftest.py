@@ -13,7 +13,7 @@ from common.modes.all import MODES
 from tests import studio, tools
 from tests.fleet import end, free_port, start
 
-expect.set_options(timeout=int(os.environ.get("T","120000")))  # the first job loads the model, on a busy machine too
+expect.set_options(timeout=120_000)  # the first job loads the model, on a busy machine too
 
 _SCRIPTED = (
     """() => window.wanClips && (!document.querySelector('.nav') || document.querySelector('.nav .here'))"""
