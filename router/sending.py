@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Mapping
 from html import escape
-from itertools import groupby
 from typing import Any
 
 import gradio as gr
@@ -52,15 +51,15 @@ class Sending:
         videos = [panel.video for panel in self.panels.values()]
         # One for all: an event for each meaning under each result was a third of the page's events.
         menu.click(
-            self.send, [*videos, head], list(self.outputs), trigger_mode="multiple",
+            self.send, [*videos, head], self.outputs, trigger_mode="multiple",
             js=f"(...now) => window.wanSend.pick({json.dumps(list(self.panels))}, now)", **TOLD,
         )  # fmt: skip
 
     @property
     def outputs(self) -> list[Any]:
         """Every component that some meaning sets."""
-        names = ((m.target, name) for m in self.known.values() for name in chaining.inputs_of(m))
-        return [self.panels[target].inputs.components[name] for target, name in dict.fromkeys(names)]
+        known = ((self.panels[m.target], name) for m in self.known.values() for name in chaining.inputs_of(m))
+        return list(dict.fromkeys(panel.inputs.components[name] for panel, name in known))
 
     def send(self, event: gr.EventData, *now: Any) -> dict[Any, Any]:
         """Updates by component for the meaning that the menu's event names; gr.Error where there is no result."""
@@ -84,7 +83,8 @@ class Sending:
 
 def _menu() -> str:
     """The menu's HTML; what leads nowhere from a mode is hidden on its page by the style in it."""
-    groups = [_group(key, list(group)) for key, group in groupby(chaining.every(), lambda m: m.target)]
+    targets = dict.fromkeys(m.target for m in chaining.every())
+    groups = [_group(key, [m for m in chaining.every() if m.target == key]) for key in targets]
     hide = "".join(
         f'body[data-page="{m.not_from}"] [data-send="{m.key}"] {{ display: none !important; }}'
         for m in chaining.every()
@@ -100,7 +100,7 @@ def _group(target: ModeKey, group: list[chaining.Meaning]) -> str:
     name = MODES[target].title
     more = f"<small>{escape(name)}</small>" if name != short(target) else ""
     items = "".join(
-        f'<button type="button" role="menuitem" tabindex="-1" data-send="{m.key}" data-target="{target}">'
+        f'<button type="button" role="menuitem" data-send="{m.key}" data-target="{target}">'
         f"{escape(m.label[0].upper() + m.label[1:])}</button>"
         for m in group
     )

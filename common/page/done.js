@@ -75,7 +75,7 @@
   };
   let soon = 0;
   new MutationObserver(() => { soon ||= setTimeout(() => { soon = 0; look(); }, 100); })
-    .observe(document.documentElement, {childList: true, subtree: true});
+    .observe(document.documentElement, {childList: true, characterData: true, subtree: true});
   document.addEventListener('visibilitychange', () => {
     if (document.hidden) return;
     ended = '';

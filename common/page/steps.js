@@ -30,5 +30,7 @@
       }
     }
   };
-  new MutationObserver(sum).observe(document.documentElement, {childList: true, subtree: true});
+  // Gradio changes what is there already, where it can: an attribute may be all that becomes another.
+  const attributeFilter = ['data-what', 'data-material', 'data-words'];
+  new MutationObserver(sum).observe(document.documentElement, {childList: true, subtree: true, attributeFilter});
 })();
