@@ -35,7 +35,7 @@ def carried(mode: Mode, watcher: Watcher) -> list[str]:
 
 
 def generation_of(mode: Mode, wish: str, watcher: Watcher) -> str:
-    """The generation of a mode's menu: the one wished for where it has that, else its newest; its default's unasked."""
+    """The generation of a mode's menu: the one wished for, else its newest; unasked its default model's."""
     have = carried(mode, watcher)
     if wish in GENERATIONS:
         return wish if wish in have else next((g for g in reversed(list(GENERATIONS)) if g in have), "")

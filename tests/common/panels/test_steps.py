@@ -1,4 +1,4 @@
-"""What the heads of VACE's closed steps say: what is chosen and given, that something is needed, and no HTML of ours."""
+"""What the heads of VACE's closed steps say: what is chosen and given, and that something is needed."""
 
 from __future__ import annotations
 
