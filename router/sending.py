@@ -83,8 +83,7 @@ class Sending:
 
 def _menu() -> str:
     """The menu's HTML; what leads nowhere from a mode is hidden on its page by the style in it."""
-    grouped = {key: [m for m in chaining.every() if m.target == key] for key in MODES}
-    groups = [_group(key, group) for key, group in grouped.items() if group]
+    groups = [_group(key, own) for key in MODES if (own := [m for m in chaining.every() if m.target == key])]
     hide = "".join(
         f'body[data-page="{m.not_from}"] [data-send="{m.key}"] {{ display: none !important; }}'
         for m in chaining.every()
