@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
@@ -25,8 +24,9 @@ from common.panels.events import EACH, ONCE, QUIET, TOLD
 from common.run.book import Book
 from common.run.runner import VISITOR
 from common.settings import state_folder
-from router import chaining, federation, gallery, gating, restore, settings, shell, waiting
+from router import federation, gallery, gating, restore, settings, shell, waiting, wishes
 from router.dispatch import FIRST_ANSWERS_SECONDS, FederatedRunner, Studio
+from router.sending import Sending
 
 FIRST_PAGE: ModeKey = "t2v"
 TICK_SECONDS = 2.0
@@ -102,12 +102,12 @@ class _Page:
         with gr.Column(elem_classes=["page", "page-settings"]):
             gr.HTML("<h2>Settings</h2><p>What this Studio is made of</p>", elem_classes="heading")
             self.settings = gr.HTML(settings.page(self.watcher, self.studio.traffic))
-        self.head = gr.Number(0, visible=False)  # where a video that is sent on stands, in seconds
+            gr.HTML(wishes.FORM, js_on_load=wishes.ON_LOAD)
+        Sending(self.panels).draw()
         self._wire_header()
         self._wire_restore()
         self._wire_queue()
         for key, panel in self.panels.items():
-            self._wire_chips(key, panel)
             self._wire_gallery(key, panel)
 
     # ------------------------------------------------------------------ header and health
@@ -224,24 +224,7 @@ class _Page:
         clicked = self.queue.click(act, self.visitor, [self.queue, went, *backs], js=own, **EACH)
         clicked.then(None, went, None, js="(mode) => mode && window.wanStudio.go(mode)", **QUIET)
 
-    # ------------------------------------------------------------------ send to, gallery, restore
-
-    def _wire_chips(self, key: ModeKey, panel: Panel) -> None:
-        with panel.below, gr.Row(elem_classes="chips", visible=False) as chips:
-            gr.HTML('<span class="chips-label">Send to</span>', elem_classes="chips-title")
-            for meaning in chaining.meanings(key):
-                chip = gr.Button(
-                    f"{shell.short(meaning.target)} · {meaning.label}",
-                    size="sm",
-                    elem_classes=["chip", meaning.target],
-                )
-                target = self.panels[meaning.target]
-                names = chaining.inputs_of(meaning)
-                chip.click(
-                    _send(meaning), [panel.video, self.head], [target.inputs.components[n] for n in names],
-                    js=_SENT % (f"{key}-output", meaning.target), **TOLD,
-                )  # fmt: skip
-        panel.video.change(lambda video: gr.update(visible=video is not None), panel.video, chips, **QUIET)
+    # ------------------------------------------------------------------ gallery, restore
 
     def _wire_gallery(self, key: ModeKey, panel: Panel) -> None:
         def keep(video: MediaHandle | None, kept: object) -> list[Any]:
@@ -291,23 +274,6 @@ class _Page:
             filled.success(*self.regating, **QUIET).then(
                 None, went, None, js="(mode) => window.wanStudio.go(mode)", **QUIET
             )
-
-
-_SENT = """(video) => {
-    const head = document.querySelector('#%s video')?.currentTime ?? 0;
-    window.wanStudio.go('%s');
-    return [video, head];
-}"""
-
-
-def _send(meaning: chaining.Meaning) -> Callable[[MediaHandle | None, float], Any]:
-    def send(video: MediaHandle | None, head: float) -> Any:
-        if video is None:
-            raise gr.Error("Generate a video first; then it can be sent on.", title="Nothing to send")
-        values = chaining.values_of(meaning, video, head)
-        return values if len(values) > 1 else values[0]
-
-    return send
 
 
 def main() -> None:

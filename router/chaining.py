@@ -26,6 +26,13 @@ class Meaning:
     frame: FrameChoice | None = None
     also: tuple[tuple[str, str], ...] = ()
     """Other components that are set with it, such as a sub-mode."""
+    not_from: ModeKey | None = None
+    """The mode whose results this leads nowhere for."""
+
+    @property
+    def key(self) -> str:
+        """Its name among all meanings."""
+        return "-".join((self.target, self.slot, self.frame or "", *(value for _, value in self.also)))
 
 
 _FRAMES: Final[Mapping[FrameChoice, str]] = {
@@ -35,7 +42,11 @@ _FRAMES: Final[Mapping[FrameChoice, str]] = {
 }
 
 _MEANINGS: Final[Mapping[ModeKey, tuple[Meaning, ...]]] = {
-    "i2v": tuple(Meaning("i2v", "image", text, frame) for frame, text in _FRAMES.items()),
+    # A clip of I2V has its picture as the first frame: starting there again leads nowhere.
+    "i2v": tuple(
+        Meaning("i2v", "image", text, frame, not_from="i2v" if frame == "first" else None)
+        for frame, text in _FRAMES.items()
+    ),
     "flf2v": (
         Meaning("flf2v", "image", "go on from the last frame", "last"),
         Meaning("flf2v", "last_image", "lead up to the first frame", "first"),
@@ -75,9 +86,11 @@ def values_of(meaning: Meaning, video: MediaHandle, playhead: float) -> list[Any
     return ["clip", video, moment, round(playhead, 3), *also]
 
 
+def every() -> list[Meaning]:
+    """What any result may become, in the order of the sidebar."""
+    return [meaning for key in MODES for meaning in _MEANINGS.get(key, ())]
+
+
 def meanings(source: ModeKey) -> list[Meaning]:
     """What a result of `source` may become, in its own mode too, in the order of the sidebar."""
-    everything = [m for key in MODES for m in _MEANINGS.get(key, ())]
-    # A clip of I2V has its picture as the first frame: starting there again leads nowhere.
-    nowhere = ("i2v", "image", "first") if source == "i2v" else ()
-    return [m for m in everything if (m.target, m.slot, m.frame) != nowhere]
+    return [meaning for meaning in every() if meaning.not_from != source]

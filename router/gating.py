@@ -35,10 +35,11 @@ def carried(mode: Mode, watcher: Watcher) -> list[str]:
 
 
 def generation_of(mode: Mode, wish: str, watcher: Watcher) -> str:
-    """The generation of a mode's menu: the one wished for where it has that, else its default model's."""
+    """The generation of a mode's menu: the one wished for, else its newest; unasked its default model's."""
     have = carried(mode, watcher)
-    own = next((row.generation for row in mode.rows() if row.generation in have), "")
-    return wish if wish in have else own
+    if wish in GENERATIONS:
+        return wish if wish in have else next((g for g in reversed(list(GENERATIONS)) if g in have), "")
+    return next((row.generation for row in mode.rows() if row.generation in have), "")
 
 
 def header(page: str, wish: str, watcher: Watcher) -> Any:

@@ -18,11 +18,13 @@ EXTRA_PAGES = {"queue": "Queue", "gallery": "Gallery", "settings": "Settings"}
 def page_options() -> dict[str, Any]:
     """`common.page.theme.page_options` with the Studio's own style and script."""
     options = theme.page_options()
-    css, script = (Path(__file__).with_name(name).read_text("utf-8") for name in ("shell.css", "shell.js"))
+    files = ("shell.css", "shell.js", "sending.js")
+    css, *scripts = (Path(__file__).with_name(name).read_text("utf-8") for name in files)
     pages = (*MODES, *EXTRA_PAGES)
     hide = "".join(f'body:not([data-page="{p}"]) .page-{p} {{ display: none !important; }}\n' for p in pages)
     # Gradio prefixes every rule of `css`: those outweigh its own, but ones about body break, hence the head.
-    head = f"{options['head']}<style>{hide}</style><script>{script}</script>"
+    ours = "".join(f"<script>{script}</script>" for script in scripts)
+    head = f"{options['head']}<style>{hide}</style>{ours}"
     # The Studio has no API of its own: its Settings page leads to each mode's.
     return options | {"css": options["css"] + css, "head": head, "footer_links": ["settings"]}
 
@@ -41,12 +43,13 @@ HERE = "(page, clicked, wish) => [document.body.dataset.page, Boolean(window.wan
 def nav(wish: str, watcher: Watcher) -> str:
     """The sidebar's rows. A mode that cannot be used, or not as wished, stands greyed, its reason under its name."""
     rows: list[str] = []
+    keys = iter("123456789")
     for key, mode in MODES.items():
         name = mode.title if mode.title != short(key) else ""
         # One that is down stays open to look at.
-        rows.append(_row(key, short(key), name, gating.reason(key, wish, watcher)))
+        rows.append(_row(key, short(key), name, gating.reason(key, wish, watcher), next(keys, "")))
     rows.append('<hr class="nav-line">')
-    rows += [_row(page, name, "", "") for page, name in EXTRA_PAGES.items()]
+    rows += [_row(page, name, "", "", next(keys, "")) for page, name in EXTRA_PAGES.items()]
     return f'<nav class="nav" aria-label="Modes">{"".join(rows)}</nav>'
 
 
@@ -55,14 +58,15 @@ def short(key: str) -> str:
     return {"animate": "Animate"}.get(key, key.upper())
 
 
-def _row(page: str, name: str, title: str, why: str) -> str:
+def _row(page: str, name: str, title: str, why: str, key: str) -> str:
     below = why or title
     tip = f"{title}: {why}" if title and why and not why.startswith(title) else below
+    pressed, shown = (f' aria-keyshortcuts="{key}"', f"<kbd>{key}</kbd>") if key else ("", "")
     return (
         f'<button type="button" class="row{" off" if why else ""}" data-page="{page}" '
-        f'title="{escape(tip, quote=True)}">'
+        f'title="{escape(tip, quote=True)}"{pressed}>'
         f'{icon(page)}<span class="names"><b>{escape(name)}</b>'
-        f"<small>{escape(below)}</small></span></button>"
+        f"<small>{escape(below)}</small></span>{shown}</button>"
     )
 
 

@@ -1,4 +1,4 @@
-// What every page does in the browser besides Gradio: theme, the API's address, Ctrl+Enter, no flash of black.
+// What every page does in the browser besides Gradio: theme, the API's address, a job's id, rules told once, no flash of black.
 (() => {
   const when = (selector, then) => {
     const look = new MutationObserver(() => {
@@ -20,13 +20,6 @@
     when('.show-api', (button) => button.click());
   }
   history.replaceState(history.state, '', url);
-  document.addEventListener('keydown', (event) => {
-    if (event.key !== 'Enter' || !(event.ctrlKey || event.metaKey)) return;
-    const go = [...document.querySelectorAll('.actions button.primary')].find((button) => button.offsetParent);
-    if (!go) return;
-    event.preventDefault();
-    go.click();
-  });
   // A job's id, a UUID; `crypto.randomUUID` is not there for who comes by plain HTTP.
   window.wanJob = () => {
     const bytes = crypto.getRandomValues(new Uint8Array(16));
@@ -35,6 +28,15 @@
     const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join('');
     return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
   };
+  // A broken rule stands under Generate, and once Generate was pressed on the stage: there it is seen, and said once.
+  const once = () => {
+    for (const line of document.querySelectorAll('.label-card.broken .line')) {
+      const told = line.closest('.two-columns')?.querySelectorAll('.output .error p') ?? [];
+      const twice = [...told].some((text) => text.textContent === line.textContent);
+      if (line.hidden !== twice) line.hidden = twice;
+    }
+  };
+  new MutationObserver(once).observe(document, {childList: true, subtree: true, characterData: true});
   // The last preview lies over the stage until the video has a frame to show (see `.screen.done`).
   const drawn = (yes) => (event) => {
     if (event.target instanceof HTMLVideoElement) event.target.toggleAttribute('data-drawn', yes);

@@ -8,6 +8,8 @@ from typing import Any
 
 from gradio.themes import Base, Default
 
+_SCRIPTS = ("studio", "clips", "done", "keys", "steps")
+
 
 @cache
 def _file(name: str) -> str:
@@ -63,7 +65,7 @@ def theme() -> Base:
 
 def page_options() -> dict[str, Any]:
     """Keywords for `Blocks.launch(**…)` and `gr.mount_gradio_app(…, **…)`."""
-    scripts = "".join(f"<script>{_file(name)}</script>" for name in ("studio.js", "clips.js"))
+    scripts = "".join(f"<script>{_file(name + '.js')}</script>" for name in _SCRIPTS)
     return {
         "theme": theme(),
         "css": _file("studio.css"),

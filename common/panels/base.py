@@ -32,8 +32,8 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 BEGIN = """(job, visitor, earlier, ...args) => {
     const output = document.querySelector('#%s');
+    output.dataset.job = window.wanJob();  // on a phone that puts the output first, and so where it is scrolled to
     output.querySelector('.stage').scrollIntoView({behavior: 'smooth', block: 'nearest'});
-    output.dataset.job = window.wanJob();
     const video = !!output.querySelector('.result-video video');
     return [output.dataset.job, window.wanVisitor?.() ?? '', video, ...args];
 }"""
@@ -56,7 +56,7 @@ OWN_NEGATIVE = (
 )
 """The negative prompt follows the model as long as it is one's own: what somebody wrote stays."""
 
-LOOKED_AT = "(n) => [document.querySelector('#%s')?.offsetParent ? n + 1 : n]"
+LOOKED_AT = "(n) => [document.querySelector('#%s .stage')?.offsetParent ? n + 1 : n]"
 
 REFUSED = StudioError("The message at the side says why.", title="The job was not taken")
 

@@ -142,7 +142,7 @@ class Card:
         if self.state in ("stopped", "failed") and self.parts.kept:
             body += f'<p class="line kept">{self.parts.words}; Generate again goes on from there.</p>'
         notes = "".join(f'<p class="notice">{escape(n)}</p>' for n in self.notices)
-        return f'<div class="progress {self.state}" aria-live="polite">{body}{notes}</div>'
+        return f'<div class="progress {self.state}">{body}{notes}</div>'
 
     def _error(self, comfort: str) -> str:
         return (
@@ -155,9 +155,11 @@ class Card:
         left = f"{texts.seconds(self.eta)} left" if self.eta else ""
         time = " · ".join(t for t in (f"{self.elapsed:.0f} s" if self.elapsed else "", left) if t)
         kind = "bar" if self.total else "bar unknown"
+        now = f' aria-valuenow="{share:.0f}"' if self.total else ""
         return (
             f'<p class="line"><span>{escape(self.text)}</span><span class="dim">{time}</span></p>'
-            f'<div class="{kind}"><i style="width:{share:.1f}%"></i></div>'
+            f'<div class="{kind}" role="progressbar" aria-label="{escape(self.text, quote=True)}"{now}>'
+            f'<i style="width:{share:.1f}%"></i></div>'
         )
 
 

@@ -60,7 +60,8 @@ def label(plan: Plan, backend: Backend, todo: Sequence[str] = ()) -> str:
     if bill(plan):
         rows.append(f'<p class="line dim">{escape(bill(plan))}</p>')
     rows += [f'<p class="notice">{escape(text)}</p>' for text in plan.notices]
-    return '<div class="label-card" role="status">' + "".join(rows) + "</div>"
+    reached = ' tabindex="0"' if len(plan.notices) > 2 else ""  # it may have to be scrolled
+    return f'<div class="label-card" role="status"{reached}>' + "".join(rows) + "</div>"
 
 
 def in_words(text: str, names: Mapping[str, str]) -> str:

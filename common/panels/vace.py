@@ -13,7 +13,7 @@ import gradio as gr
 from common.catalog import ANNOTATORS, Weights
 from common.contract import Control, MediaHandle, Plan
 from common.modes.submodes import FAMILIES, MASK_SOURCES, MAX_REFERENCES, SUBMODES, SubMode, family
-from common.panels import mask, widgets
+from common.panels import mask, steps, widgets
 from common.panels.base import Panel
 from common.panels.events import QUIET, TOLD
 from common.panels.handles import HandleVideo
@@ -33,6 +33,12 @@ _SHAPED = (
 )  # fmt: skip
 """Fields that come and go with the sub-mode."""
 
+_MATERIAL = (
+    "video", "last_video", "image", "last_image", "mask", "bbox", "bbox_to", "label", "caption", "keyframes",
+    "reference_images",
+)  # fmt: skip
+"""Of these, what somebody gives."""
+
 OWN = '<p class="dim">Not right? Download both, change them, and give them back under Control · As given.</p>'
 
 
@@ -41,7 +47,18 @@ class VACEPanel(Panel):
 
     aspect_from = "video"
 
-    def draw_slots(self) -> None:
+    def draw_inputs(self, shown: Plan) -> None:
+        with steps.step(self.mode.key, "what", opened=True):
+            self._draw_task()
+        with steps.step(self.mode.key, "material"):
+            self._draw_material()
+            self._draw_look()
+        with steps.step(self.mode.key, "words"):
+            self.draw_prompt()
+            widgets.settings(self.inputs, self.mode, self._rows(self.initial), self.initial.weights, shown)
+        widgets.advanced(self.inputs, shown, opened=self.advanced_open, more=self.draw_advanced)
+
+    def _draw_task(self) -> None:
         add = self.inputs.add
         row = SUBMODES[FIRST]
         add("family", gr.Radio(list(FAMILIES), value=row.family, label="Task", elem_classes="families"))
@@ -59,10 +76,13 @@ class VACEPanel(Panel):
             "mask_source",
             gr.Radio(_sources(MASK_SOURCES), label="Mask source", visible=False, elem_classes="families"),
         )
+
+    def _draw_material(self) -> None:
         self.groups: dict[str, Any] = {}
         self.boxes: list[mask.Pad] = []
         for name in _SHAPED[: -len(_DETAILS)]:
-            with gr.Column(visible=name in _visible(row), elem_classes="shaped") as self.groups[name]:
+            shown = name in _visible(SUBMODES[FIRST])
+            with gr.Column(visible=shown, elem_classes="shaped") as self.groups[name]:
                 self._draw(name)
 
     def _draw(self, name: str) -> None:
@@ -124,8 +144,7 @@ class VACEPanel(Panel):
             Slider(0, 2, 1, step=0.05, label="Control strength (conditioning scale)", buttons=[]),
         )
 
-    def draw_inputs(self, shown: Plan) -> None:
-        super().draw_inputs(shown)
+    def _draw_look(self) -> None:
         with gr.Row(elem_classes="tight"):
             self.look = gr.Button("Preview the control", size="sm", elem_id="vace-prepare")
         self.said = gr.HTML("")
@@ -178,7 +197,23 @@ class VACEPanel(Panel):
 
     def _label_html(self, manifest: Any, values: Mapping[str, Any]) -> str:
         # The page opens with a sub-mode chosen; an empty one is not something to ask for.
-        return super()._label_html(manifest, {"submode": FIRST, **values})
+        values = {"submode": FIRST, **values}
+        return super()._label_html(manifest, values) + steps.sums(self.sums(values))
+
+    def sums(self, values: Mapping[str, Any]) -> dict[str, str]:
+        """By step, what is chosen and given so far and what is still needed."""
+        row = SUBMODES.get(values["submode"], SUBMODES[FIRST])
+        source = row.source(values.get("mask_source")) if len(row.mask_sources) > 1 else None
+        missing = self.missing(values)
+        given = [name for name in _MATERIAL if values.get(name) and name not in missing]
+        material = [self._label_of(name) for name in given]
+        # What it is stands under Generate.
+        material += [steps.NEEDED] if any(name in missing for name in _MATERIAL) else []
+        return {
+            "what": " · ".join([row.family, row.label, *([source.label] if source else [])]),
+            "material": " · ".join(material),
+            "words": steps.NEEDED if "prompt" in missing else str(values.get("prompt", ""))[:80],
+        }
 
     # ------------------------------------------------------------------ events
 

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests import fleet as fleets
+from tests.browser.hands import send
 from tests.common import fakes
 from tests.spaces import media_for_modes as media
 
@@ -138,15 +139,15 @@ def test_a_result_becomes_driving_video_and_a_frame_of_it_character(visit: Any, 
     panel.locator(".prompt textarea").fill("a red circle moving right on a black background")
     panel.get_by_role("button", name="Generate", exact=True).click()
     expect(panel.locator(".result-video video")).to_have_attribute("src", re.compile("mp4"))
-    panel.get_by_role("button", name="Animate · drive a character").click()
+    send(page, "t2v", "animate", "Drive a character")
     expect(animate.locator(".todo")).to_have_text("Still needed: character")
     page.locator(".nav [data-page=t2v]").click()
-    panel.get_by_role("button", name="Animate · last frame as character").click()
+    send(page, "t2v", "animate", "Last frame as character")
     expect(animate.locator("#animate-image-clip video")).to_be_visible()
     expect(animate.locator(".todo")).to_have_count(0)
     animate.get_by_role("button", name="Generate", exact=True).click()
     expect(animate.locator(".result-video video")).to_have_attribute("src", re.compile("mp4"))
-    animate.get_by_role("button", name="VACE · go on from its end").click()
+    send(page, "animate", "vace", "Go on from its end")
     expect(page.locator(".page-vace #vace-source video")).to_be_visible()
 
 

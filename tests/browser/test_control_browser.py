@@ -16,6 +16,7 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from tests import fleet
+from tests.browser.hands import send, unfold
 from tests.common import fakes
 from tests.spaces import media_for_modes as media
 
@@ -103,6 +104,7 @@ def test_v2v_takes_its_shape_from_the_clip(page: Any, address: str, tmp_path: Pa
 
 def test_vace_takes_its_shape_from_the_clip(page: Any, address: str, tmp_path: Path):
     page.goto(f"{address}/vace/")
+    unfold(page)
     fakes.clip(tmp_path / "tall.mp4", 180, 320, 9, 16)
     upload(page, page.locator("#vace-source"), tmp_path / "tall.mp4")
     expect(page.locator("div.block.label")).to_contain_text("128×192", timeout=WAIT)
@@ -135,6 +137,7 @@ def test_v2v_refuses_a_strength_that_changes_nothing(page: Any, address: str, tm
 
 def test_vace_inputs_reshape_with_the_submode(page: Any, address: str):
     page.goto(f"{address}/vace/")
+    unfold(page)
     expect(page.get_by_text("Mask: white is made anew")).to_be_visible()
     pick(page, "Outpaint")
     expect(page.get_by_text("Grow left")).to_be_visible()
@@ -192,6 +195,7 @@ def test_vace_box_is_drawn_where_it_is_asked_for(
 ):
     page.set_viewport_size({"width": size[0], "height": size[1]})
     page.goto(f"{address}/vace/")
+    unfold(page)
     pick(page, "Box")
     fakes.clip(tmp_path / "wide.mp4", 320, 180, 9, 16)
     page.locator("#vace-bbox-draw").click()
@@ -207,6 +211,7 @@ def test_vace_box_is_drawn_where_it_is_asked_for(
 
 def test_vace_box_is_drawn_on_what_the_submode_has(page: Any, address: str, tmp_path: Path):
     page.goto(f"{address}/vace/")
+    unfold(page)
     pick(page, "Layout")  # nothing to draw on but the empty frame
     draw_box(page, "bbox")
     draw_box(page, "bbox_to")
@@ -228,6 +233,7 @@ def test_vace_box_is_drawn_on_what_the_submode_has(page: Any, address: str, tmp_
 
 def test_vace_mask_is_drawn_previewed_and_used(page: Any, address: str, tmp_path: Path):
     page.goto(f"{address}/vace/")
+    unfold(page)
     page.get_by_label("Prompt").first.fill(PROMPT)
     upload(page, page.locator("#vace-source"), media.clip(tmp_path / "c.mp4", 5)["path"])
     expect(page.locator("#vace-source video")).to_have_js_property("videoWidth", 128, timeout=WAIT)
@@ -246,6 +252,7 @@ def test_vace_mask_is_drawn_previewed_and_used(page: Any, address: str, tmp_path
 
 def test_vace_preflight_names_what_is_missing(page: Any, address: str, tmp_path: Path):
     page.goto(f"{address}/vace/")
+    unfold(page)
     pick(page, "Control")
     page.get_by_label("Prompt").first.fill(PROMPT)
     pick(page, "Depth")
@@ -261,13 +268,13 @@ def test_send_to_fills_the_right_slot(page: Any, address: str):
     panel.get_by_label("Prompt").first.fill(PROMPT)
     panel.get_by_role("button", name="Generate", exact=True).click()
     expect(panel.locator(".result-video video")).to_have_attribute("src", re.compile("mp4"), timeout=WAIT)
-    panel.get_by_role("button", name="VACE · go on from its end").click()
+    send(page, "t2v", "vace", "Go on from its end")
     vace = page.locator(".page-vace")
     expect(vace.locator("#vace-source video")).to_be_visible(timeout=WAIT)
-    expect(vace.get_by_text("Continues a clip from its last frames.")).to_be_visible()
+    expect(vace.locator(".step-what .sum")).to_have_text("Extend · First clip")
     shot(page, "send-to-vace")
     page.locator('button[data-page="t2v"]').first.click()
-    panel.get_by_role("button", name="FLF2V · go on from the last frame").click()
+    send(page, "t2v", "flf2v", "Go on from the last frame")
     flf2v = page.locator(".page-flf2v")
     expect(flf2v.locator(".slot video").first).to_be_visible(timeout=WAIT)
 
@@ -301,12 +308,12 @@ def test_a_slot_shows_the_frame_that_it_takes(page: Any, address: str):
     panel.get_by_role("button", name="Generate", exact=True).click()
     made = panel.locator(".result-video video")
     expect(made).to_have_attribute("src", re.compile("mp4"), timeout=WAIT)
-    panel.get_by_role("button", name="FLF2V · go on from the last frame").click()
+    send(page, "t2v", "flf2v", "Go on from the last frame")
     start, end = (flf2v.locator(f"#flf2v-{name}-clip video") for name in ("image", "last_image"))
     stands_at(page, start, 1)
     expect(flf2v.locator(".moment").first).to_contain_text("Last frame of ")
     page.locator('button[data-page="t2v"]').first.click()
-    panel.get_by_role("button", name="FLF2V · lead up to the first frame").click()
+    send(page, "t2v", "flf2v", "Lead up to the first frame")
     stands_at(page, end, 0)
     expect(flf2v.locator(".moment").last).to_contain_text("First frame of ")
     expect(flf2v.get_by_text("seconds")).to_have_count(0)  # what the browser measured is no part of the page

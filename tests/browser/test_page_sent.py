@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.hands import send
 from tests.fleet import end, free_port, start
 
 PROMPT = "a red circle moving right on a black background"
@@ -37,9 +38,9 @@ def test_a_result_is_sent_on_measured_and_used(visit: Any, apart: str) -> None:
     made.locator(".prompt textarea").fill(PROMPT)
     made.get_by_role("button", name="Generate", exact=True).click()
     expect(made.locator(".progress.done")).to_be_visible()
-    for mode in ("i2v", "v2v"):
+    for mode, meaning in (("i2v", "frame under the playhead"), ("v2v", "Restyle")):
         page.evaluate("window.wanStudio.go('t2v')")
-        made.locator(f".chip.{mode}").last.click()
+        send(page, "t2v", mode, meaning)
         panel = page.locator(f".page-{mode}")
         panel.locator(".prompt textarea").fill(PROMPT)
         expect(panel.locator(".dock .label-card .todo")).to_have_count(0)

@@ -85,7 +85,7 @@ def test_on_a_phone_a_click_brings_output_and_stop_in_view(
     page = visit(fleet if where == "studio" else f"{fleet}t2v/", PHONE)
     shown(page, ".prompt textarea").fill("a red circle moving right on a black background")
     advanced(page)
-    # The page ends well below the output, as it does with chips and examples.
+    # The page ends well below the output, as it does with what is under the output.
     page.add_style_tag(content="body { padding-bottom: 900px; }")
     page.evaluate("end => scrollTo(0, end ? document.body.scrollHeight : 0)", start == "end")
     go = shown(page, ".actions button.primary")

@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.dropping import drop
+from tests.browser.hands import send
 from tests.fleet import end, free_port, start
 
 PROMPT = "a red circle moving right on a black background"
@@ -48,7 +49,7 @@ def test_browser_studio_chains_text_to_image_to_video_without_moving_a_byte(visi
     expect(page.locator(".page-t2v .progress")).to_contain_text(re.compile(r"Step \d of 4"))
     done(page, "t2v")
     assert page.locator(".page-t2v .stage").bounding_box() == before, "the page jumped"
-    page.locator(".page-t2v .chips button", has_text="continue from the last frame").click()
+    send(page, "t2v", "i2v", "Continue from the last frame")
     expect(page.locator(".nav [data-page=i2v]")).to_have_class(re.compile(r"\bhere\b"))
     expect(page.locator(".page-i2v .slot label.selected", has_text="Last")).to_be_visible()
     generate(page, "i2v", "it moves on")

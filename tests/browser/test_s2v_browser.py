@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from common.speech import NANO_CLIPS
-from tests.browser.hands import typed
+from tests.browser.hands import send, typed
 from tests.browser.test_page_axe import everywhere
 from tests.common.media import sound_files
 from tests.spaces import media_for_modes as media
@@ -134,14 +134,14 @@ def test_a_frame_of_a_result_speaks_and_what_it_says_goes_on(visit: Any, fleet: 
     panel.locator(".prompt textarea").fill("a red circle on a black background")
     panel.get_by_role("button", name="Generate", exact=True).click()
     expect(panel.locator(".progress.done")).to_be_visible()
-    panel.get_by_role("button", name="S2V · last frame as speaker").click()
+    send(page, "t2v", "s2v", "Last frame as speaker")
     expect(speaker.locator("#s2v-image-clip video")).to_be_visible()
     speaker.locator(".prompt textarea").fill("a red circle on a black background")
     give(page, sound(tmp_path / "short.wav", 2))
     expect(speaker.locator(".todo")).to_have_count(0)
     speaker.get_by_role("button", name="Generate", exact=True).click()
     expect(speaker.locator(".progress.done")).to_contain_text("wan2.2-s2v-14b")
-    speaker.get_by_role("button", name="VACE · go on from its end").click()
+    send(page, "s2v", "vace", "Go on from its end")
     expect(page.locator(".page-vace #vace-source video")).to_be_visible()
 
 

@@ -29,6 +29,7 @@ from deploy.push import Push
 from deploy.targets import Target
 from router.chaining import meanings
 from tests import tools
+from tests.browser.hands import unfold
 from tests.deploy.test_deploy_local import eventually, free_ports
 from tests.hub_stand_in import Hub as StandIn
 
@@ -165,6 +166,7 @@ def go(page: Any, mode: str) -> Any:
 
 def generate(here: Any) -> None:
     """Press Generate in a panel."""
+    unfold(here)
     here.locator(".prompt textarea").fill(PROMPT)
     here.get_by_role("button", name="Generate", exact=True).click()
 
@@ -189,17 +191,17 @@ def test_deploy_studio_generates_in_every_mode_and_chains_them(world: World, pag
         meant = [m for m in meanings("t2v") if m.target == mode]
         # One meaning for each input: two frames for FLF2V, one of the three for I2V, the last for VACE.
         for meaning in {m.slot: m for m in meant}.values():
-            chip = (
-                go(page, "t2v").locator(".chip", has_text=meaning.label).and_(page.locator(f".chip.{mode}"))
-            )
-            chip.click()
+            go(page, "t2v").locator("button.send").click()
+            page.locator(f'#send-menu [data-send="{meaning.key}"]').click()
             here = page.locator(f".page-{mode}")
             here.wait_for(state="visible")
         if mode == "vace":
             here.get_by_label("Frames kept of the clip").fill("5")
         if mode == "s2v":  # a clip without a sound says nothing
             here.locator("#s2v-audio input[type=file]").set_input_files(str(SPEECH))
-            expect(here.locator("#s2v-duration input, #s2v-duration textarea")).to_have_value(re.compile("frames in"))
+            expect(here.locator("#s2v-duration input, #s2v-duration textarea")).to_have_value(
+                re.compile("frames in")
+            )
         if meant:
             generate(here)
             finished(here)

@@ -89,6 +89,7 @@ def test_a_model_that_still_fits_is_kept() -> None:
         ([OLD], "2.2", "2.1"),
         ([NEW], "2.1", "2.2"),
         ([OLD], "9.9", "2.1"),
+        ([OLD, NEW], "2.5", "2.2"),  # none here has it: the newest that there is
     ],
 )
 def test_a_mode_falls_back_on_what_it_has(carried: list[str], wish: str, shown: str) -> None:
