@@ -38,6 +38,11 @@ class Budgets:
     sessions: int = _limit(5_000, "pages", "pages whose state is kept; the longest unused is forgotten")
     cache_bytes: int = _limit(10_000_000_000, "bytes", "uploads and results kept; the least used go first")
     cache_seconds: int = _limit(86_400, "seconds", "how long an unused upload or result is kept")
+    gallery_bytes: int = _limit(
+        20_000_000_000, "bytes", "a Gallery that is kept on disk; the oldest go, never a favourite"
+    )
+    gallery_imports: int = _limit(24, "files", "files brought into a Gallery at once")
+    export_frames: int = _limit(150, "frames", "frames of an exported GIF")
     free_bytes: int = _limit(100_000_000, "bytes", "free disk that a job must find before it starts")
 
     @classmethod

@@ -22,8 +22,12 @@ from common.page.gate import Gate
 from common.panels.all import PANELS
 from common.panels.base import Panel, told
 from common.panels.events import EACH, ONCE, QUIET, TOLD
-from router import chaining, federation, gallery, gating, restore, settings, shell
+from common.settings import state_folder
+from router import chaining, federation, gating, restore, settings, shell
 from router.dispatch import FIRST_ANSWERS_SECONDS, FederatedRunner, Studio
+from router.gallery.disk import Disk
+from router.gallery.keeping import Keeping
+from router.gallery.page import GalleryPage
 
 FIRST_PAGE: ModeKey = "t2v"
 TICK_SECONDS = 2.0
@@ -34,14 +38,18 @@ STORE = "wan-studio"
 def build_studio(studio: Studio) -> gr.Blocks:
     """The page over a federation. Its watcher asks the modes while a page is open."""
     gate = Gate(lambda url: studio.watcher.place_of(url) is not None)
+    disk = Disk(state) if (state := state_folder()) else None
+    if disk is not None:
+        studio.keep = Keeping(disk, studio.owner, studio.traffic)
     with StudioBlocks(title="Wan Studio", fill_width=True, gate=gate, look=shell.page_options()) as blocks:
-        _Page(studio, blocks).draw()
+        _Page(studio, blocks, disk).draw()
     return blocks
 
 
 class _Page:
-    def __init__(self, studio: Studio, blocks: gr.Blocks) -> None:
+    def __init__(self, studio: Studio, blocks: gr.Blocks, disk: Disk | None) -> None:
         self.studio = studio
+        self.disk = disk
         self.blocks = blocks
         self.watcher = studio.watcher
         self.panels: dict[ModeKey, Panel] = {}
@@ -82,11 +90,8 @@ class _Page:
         self.results = gr.BrowserState("", storage_key="wan-studio-results", secret=STORE)
         self.typed = gr.BrowserState({}, storage_key="wan-studio-typed", secret=STORE)
         with gr.Column(elem_classes=["page", "page-gallery"]):
-            gr.HTML(
-                f"<h2>Gallery</h2><p>The last {gallery.LAST} results of this browser</p>",
-                elem_classes="heading",
-            )
-            self.gallery = gr.HTML(gallery.grid([]), js_on_load=gallery.ON_LOAD)
+            self.gallery = GalleryPage(self.studio, self.visitor, self.results, self.disk)
+            self.gallery.draw()
         with gr.Column(elem_classes=["page", "page-settings"]):
             gr.HTML("<h2>Settings</h2><p>What this Studio is made of</p>", elem_classes="heading")
             self.settings = gr.HTML(settings.page(self.watcher, self.studio.traffic))
@@ -95,7 +100,6 @@ class _Page:
         self._wire_restore()
         for key, panel in self.panels.items():
             self._wire_chips(key, panel)
-            self._wire_gallery(key, panel)
 
     # ------------------------------------------------------------------ header and health
 
@@ -160,14 +164,13 @@ class _Page:
         keep = "(...now) => [now]"
         gr.on([part.change for part in inputs], None, inputs, self.typed, js=keep, **QUIET)
 
-        def back(typed: object, results: object) -> dict[Any, Any]:
-            grid = {self.gallery: gallery.grid(gallery.read(results))}
+        def back(typed: object) -> Any:
             words = typed if isinstance(typed, list) and all(isinstance(t, str) for t in typed) else []
             if len(words) != len(inputs) or words[0] not in ("", *GENERATIONS) or words[1] not in PRESETS:
-                return grid
-            return grid | dict(zip(inputs, words, strict=True))
+                return gr.skip()
+            return dict(zip(inputs, words, strict=True))
 
-        return self.blocks.load(back, [self.typed, self.results], [self.gallery, *inputs], **QUIET)
+        return self.blocks.load(back, self.typed, inputs, **QUIET)
 
     async def _start(self) -> str:
         self.watcher.look()
@@ -202,16 +205,6 @@ class _Page:
                 )  # fmt: skip
         panel.video.change(lambda video: gr.update(visible=video is not None), panel.video, chips, **QUIET)
 
-    def _wire_gallery(self, key: ModeKey, panel: Panel) -> None:
-        def keep(video: MediaHandle | None, kept: object) -> list[Any]:
-            if video is None:
-                return [gr.skip(), gr.skip()]
-            item = gallery.Item(mode=key, video=video, lineage=self.studio.lineages.of(video))
-            items = gallery.added(gallery.read(kept), item)
-            return [gallery.written(items), gallery.grid(items)]
-
-        panel.video.change(keep, [panel.video, self.results], [self.results, self.gallery], **QUIET)
-
     def _wire_restore(self) -> None:
         went = gr.Textbox(visible=False)
         outputs: list[Any] = [went, self.wish, self.preset]
@@ -233,19 +226,9 @@ class _Page:
             with as_gradio_errors():
                 return {**refill(restore.lineage_of(path), wish), self.drop: None}
 
-        def again(kept: object, wish: str, event: gr.EventData) -> Any:
-            items = gallery.read(kept)
-            clicked = told(event, "index")
-            index = clicked if isinstance(clicked, int) else -1
-            lineage = items[index].lineage if 0 <= index < len(items) else None
-            if lineage is None or lineage.plan.mode not in self.panels:
-                return gr.skip()
-            with as_gradio_errors():
-                return refill(lineage, wish)
-
         for filled in (
             self.drop.upload(dropped, [self.drop, self.wish], [*outputs, self.drop], **TOLD),
-            self.gallery.click(again, [self.results, self.wish], outputs, **TOLD),
+            *self.gallery.wire(self.blocks, self.panels, outputs, refill, self.wish),
         ):
             filled.success(*self.regating, **QUIET).then(
                 None, went, None, js="(mode) => window.wanStudio.go(mode)", **QUIET

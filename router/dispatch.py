@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 from collections import Counter, OrderedDict
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -73,6 +73,8 @@ class Studio:
     traffic: Traffic = field(default_factory=Traffic)
     lineages: Lineages = field(default_factory=Lineages)
     busy: Counter[Place] = field(default_factory=lambda: Counter[Place]())
+    keep: Callable[[str, MediaHandle, Done], Awaitable[None]] | None = None
+    """Where there is a Gallery on disk: told of each result, with its visitor's secret."""
 
     @classmethod
     def over(cls, federation: Federation, token: str | None = None, *, personal: bool = False) -> Studio:
@@ -146,7 +148,10 @@ class FederatedRunner:
             async with aclosing(remote.stream(values, headers, job)) as updates:
                 async for video, event in updates:
                     studio.watcher.heard(place)
-                    yield video and await self._known_here(video, place, event), event.later(waited)
+                    known = video and await self._known_here(video, place, event)
+                    if known and isinstance(event, Done) and studio.keep is not None:
+                        await studio.keep((headers or {}).get("x-wan-owner", ""), known, event)
+                    yield known, event.later(waited)
         except UnavailableError:
             studio.watcher.doubt(place)
             raise

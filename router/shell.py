@@ -18,7 +18,11 @@ EXTRA_PAGES = {"gallery": "Gallery", "settings": "Settings"}
 def page_options() -> dict[str, Any]:
     """`common.page.theme.page_options` with the Studio's own style and script."""
     options = theme.page_options()
-    css, script = (Path(__file__).with_name(name).read_text("utf-8") for name in ("shell.css", "shell.js"))
+    here = Path(__file__).parent
+    css, script = (
+        "\n".join((here / f"{name}.{kind}").read_text("utf-8") for name in ("shell", "gallery/gallery"))
+        for kind in ("css", "js")
+    )
     pages = (*MODES, *EXTRA_PAGES)
     hide = "".join(f'body:not([data-page="{p}"]) .page-{p} {{ display: none !important; }}\n' for p in pages)
     # Gradio prefixes every rule of `css`: those outweigh its own, but ones about body break, hence the head.

@@ -38,7 +38,7 @@ FLOORS = (
     "common/panels",
     "common/space.py",
     "spaces/**",
-    "router",
+    "router/**",
     "launch.py",
     "deploy",
     "cli",

@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument("--router", action="store_true")
     parser.add_argument("--pause", type=float, default=0.2)
     parser.add_argument("--weights", choices=["nano", "wan"], default="nano")
+    parser.add_argument("--personal", action="store_true")
     args = parser.parse_args()
     folder = Path(get_upload_folder()).resolve() / "fleet"
     folder.mkdir(parents=True, exist_ok=True)
@@ -42,7 +43,9 @@ def main() -> None:
         app = gr.mount_gradio_app(app, space_of(service), path=f"/{key}", **theme.page_options())
     if args.router:
         table = federation.from_env() or federation.mounted(f"http://127.0.0.1:{args.port}", args.modes)
-        app = gr.mount_gradio_app(app, build_studio(Studio.over(table)), path="/", **shell.page_options())
+        app = gr.mount_gradio_app(
+            app, build_studio(Studio.over(table, personal=args.personal)), path="/", **shell.page_options()
+        )
     uvicorn.run(app, host="127.0.0.1", port=args.port, log_level="error")
 
 
