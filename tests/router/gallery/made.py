@@ -16,7 +16,8 @@ def lineage(
     mode: str = "t2v", prompt: str = PROMPT, seed: int = 1, parents: tuple[Parent, ...] = ()
 ) -> Lineage:
     m = MODES[mode]  # type: ignore[index]
-    own = {"video": {"path": "x.mp4"}, "submode": "plain"} if mode == "vace" else {}
+    own: dict[str, object] = {"video": {"path": "x.mp4"}} if mode in ("vace", "animate") else {}
+    own |= {"submode": "plain"} if mode == "vace" else {}
     media = own | {slot.name: {"path": "x.mp4"} for slot in m.slots if slot.required}
     request = m.parse({"prompt": prompt, "seed": seed, "num_frames": 9, **media})
     kept = request.model_dump(mode="json", exclude={s.name for s in m.slots}, exclude_none=True)

@@ -35,7 +35,8 @@ def test_nothing_of_a_strangers_file_is_html() -> None:
     shown = evil()
     pages = [
         grid.grid([shown], [shown.item]), detail.detail(shown, [shown.item], local=True),
-        detail.detail(shown, [shown.item], local=False), detail.compared([shown, shown]), tree(shown.item, [shown.item]),
+        detail.detail(shown, [shown.item], local=False), detail.compared([shown, shown]),
+        tree(shown.item, [shown.item]),
     ]  # fmt: skip
     for page in pages:
         tags = re.findall(r"<[^>]*>", page)
