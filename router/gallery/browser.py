@@ -27,7 +27,7 @@ class BrowserShelf:
 
     def add(self, item: Item) -> None:
         """Puts it in front; the oldest that is no favourite falls out, a favourite only where all are."""
-        known = next((i for i in self._items if _place(i) == _place(item) or i.key == item.key), None)
+        known = next((i for i in self._items if place_of(i) == place_of(item) or i.key == item.key), None)
         item = item.model_copy(
             update={"added": item.added or time.time(), "favourite": bool(known and known.favourite)}
         )
@@ -75,5 +75,6 @@ def read(kept: object) -> list[Item]:
         return []
 
 
-def _place(item: Item) -> str:
+def place_of(item: Item) -> str:
+    """Where its file lies."""
     return item.video.url or item.video.path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import secrets
 from collections.abc import Iterator, Sequence
 from html import escape
 from itertools import groupby
@@ -38,7 +39,7 @@ def detail(shown: Shown, items: Sequence[Item], *, local: bool) -> str:
         video = ""
     star = "true" if item.favourite else "false"
     return (
-        f'<section class="detail" data-key="{item.key}" aria-label="Selected result" tabindex="-1">'
+        f'<section class="detail" data-turn="{_turn()}" aria-label="Selected result" tabindex="-1">'
         f"<header><h3><b class='badge'>{short(item.mode)}</b> {escape(_title(item))}</h3>"
         f'<button type="button" class="star" data-act="favourite" data-key="{item.key}" aria-pressed="{star}" '
         f'aria-label="Favourite">{"★" if item.favourite else "☆"}</button>'
@@ -51,9 +52,15 @@ def detail(shown: Shown, items: Sequence[Item], *, local: bool) -> str:
 def gone() -> str:
     """For a key that is not here: no longer, or never."""
     return (
-        '<section class="detail" aria-label="Selected result" tabindex="-1"><header><h3>This result is not here</h3>'
+        f'<section class="detail" data-turn="{_turn()}" aria-label="Selected result" tabindex="-1">'
+        "<header><h3>This result is not here</h3>"
         '<button type="button" class="close" data-close aria-label="Close">✕</button></header></section>'
     )
+
+
+def _turn() -> str:
+    """Another one each time: what was closed in the page is drawn again, though it is the same."""
+    return secrets.token_hex(4)
 
 
 def compared(pair: Sequence[Shown]) -> str:
@@ -66,7 +73,8 @@ def compared(pair: Sequence[Shown]) -> str:
         for s in pair
     )
     return (
-        '<section class="compare" aria-label="Compare two results" tabindex="-1"><header><h3>Side by side</h3>'
+        f'<section class="compare" data-turn="{_turn()}" aria-label="Compare two results" tabindex="-1">'
+        "<header><h3>Side by side</h3>"
         '<button type="button" class="close" data-close aria-label="Close">✕</button></header>'
         f'<div class="pair">{sides}</div><div class="transport">'
         '<button type="button" data-step="-1" aria-label="One frame back">◂</button>'

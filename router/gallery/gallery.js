@@ -4,6 +4,7 @@
   const all = (what, root = page()) => [...(root?.querySelectorAll(what) ?? [])];
   const one = (what, root = page()) => root?.querySelector(what) ?? null;
   const want = {modes: new Set(), star: false, model: '', text: '', from: '', to: ''};
+  const dismissed = new Set();
   let tell = () => {}, picked = [], opened = '', back = null;
 
   // ---- filters
@@ -15,12 +16,13 @@
       && (!want.from || (date && date >= want.from)) && (!want.to || (date && date <= want.to));
   };
   const filtered = () => want.modes.size || want.star || want.model || want.text || want.from || want.to;
+  const hide = (element, yes) => { if (element && element.hidden !== yes) element.hidden = yes; };
   const apply = () => {
     const cells = all('.grid figure');
     let shown = 0;
     for (const cell of cells) {
       const yes = fits(cell);
-      cell.hidden = !yes;
+      hide(cell, !yes);
       shown += yes;
       cell.classList.toggle('chosen', cell.dataset.key === opened);
       const pick = one('[data-pick]', cell);
@@ -33,11 +35,17 @@
         time.textContent = when.toLocaleString([], {dateStyle: 'medium', timeStyle: 'short'});
       }
     }
+    const starred = cells.find((cell) => cell.dataset.key === opened)?.dataset.star, star = one('.detail .star');
     const say = (element, text) => { if (element && element.textContent !== text) element.textContent = text; };
+    if (star && starred && star.getAttribute('aria-pressed') !== starred) {
+      pressed(star, starred === 'true');
+      say(star, starred === 'true' ? '★' : '☆');
+    }
     say(one('.filters .count'), !cells.length ? '' : filtered() ? `${shown} of ${cells.length}` : `${cells.length} shown`);
     const none = one('.none'), clear = one('[data-filter-clear]'), bar = one('.filters');
-    if (none) none.hidden = shown > 0 || !cells.length;
-    if (clear) clear.hidden = !filtered();
+    hide(none, shown > 0 || !cells.length);
+    hide(clear, !filtered());
+    for (const row of all('.undo li')) hide(row, dismissed.has(row.dataset.key));
     bar?.classList.toggle('idle', !cells.length && !filtered());
     const models = [...new Set(cells.map((cell) => cell.dataset.model).filter(Boolean))].sort();
     const list = one('[data-filter=model]');
@@ -77,16 +85,16 @@
 
   const acts = {
     open: ({key}) => open(key),
-    favourite: ({key}) => tell('like', {act: 'favourite', key, open: opened}),
-    delete: ({key}) => tell('like', {act: 'delete', key, open: opened}),
-    undo: ({key}) => tell('like', {act: 'undo', key, open: opened}),
+    favourite: ({key}) => tell('like', {act: 'favourite', key}),
+    delete: ({key}) => { dismissed.delete(key); if (key === opened) close(); tell('like', {act: 'delete', key}); },
+    dismiss: ({key}) => { dismissed.add(key); apply(); },
+    undo: ({key}) => tell('like', {act: 'undo', key}),
     reload: ({key, into}) => tell('submit', {key, into: into ?? ''}),
     send: ({key, meaning}) => tell('copy', {key, meaning: Number(meaning), head: one('.detail video')?.currentTime ?? 0}),
     export: ({key, kind}) => { busy(true); tell('download', {key, kind}); },
   };
   const busy = (yes) => one('.detail')?.classList.toggle('making', yes);
   const save = (made) => {
-    busy(false);
     const {href, name} = JSON.parse(made);
     const link = Object.assign(document.createElement('a'), {href, download: name});
     document.body.append(link);
@@ -95,71 +103,73 @@
   };
 
   // ---- two in step: the longer one leads, the other follows it to its own end
-  const drive = (box) => {
-    const pair = all('video', box), line = one('input[type=range]', box), told = one('output', box);
-    const go = one('[data-play]', box), fps = Math.max(...pair.map((video) => Number(video.dataset.fps) || 16));
-    const leader = () => (pair[1].duration || 0) > (pair[0].duration || 0) ? pair[1] : pair[0];
-    const put = (seconds) => {
-      for (const video of pair) {
-        if (video.duration) video.currentTime = Math.min(seconds, Math.max(video.duration - 0.001, 0));
-      }
-      show(seconds);
-    };
-    const show = (seconds) => { line.value = seconds; told.textContent = `${seconds.toFixed(2)} s`; };
-    let playing = false;
-    const follow = () => {
-      if (!playing || !box.isConnected) return;
-      const first = leader(), other = pair.find((video) => video !== first), now = first.currentTime;
-      if (first.ended) { put(0); first.play(); } else show(now);
-      if (now >= other.duration) other.pause();
-      else {
-        if (Math.abs(other.currentTime - now) > 0.5 / fps + 0.03) other.currentTime = now;
-        if (other.paused) other.play().catch(() => {});
-      }
-      requestAnimationFrame(follow);
-    };
-    const play = (yes) => {
-      playing = yes;
-      go.textContent = yes ? '❚❚' : '▶';
-      go.setAttribute('aria-label', yes ? 'Pause' : 'Play');
-      if (!yes) { for (const video of pair) video.pause(); put(leader().currentTime); return; }
-      if (leader().ended) put(0);
-      leader().play().then(follow, () => play(false));
-    };
-    go.addEventListener('click', () => play(!playing));
-    line.addEventListener('input', () => { play(false); put(Number(line.value)); });
-    for (const button of all('[data-step]', box)) {
-      button.addEventListener('click', () => {
-        if (playing) play(false);
-        const frame = Math.floor(leader().currentTime * fps + 1e-4) + Number(button.dataset.step);
-        put((Math.max(frame, 0) + 0.5) / fps);
-      });
+  const pair = () => all('.compare video');
+  const leader = () => { const [a, b] = pair(); return (b.duration || 0) > (a.duration || 0) ? b : a; };
+  const rate = () => Math.max(...pair().map((video) => Number(video.dataset.fps) || 16));
+  let playing = false;
+  const show = (seconds) => {
+    one('.compare input[type=range]').value = seconds;
+    one('.compare output').textContent = `${seconds.toFixed(2)} s`;
+  };
+  const put = (seconds) => {
+    for (const video of pair()) {
+      if (video.duration) video.currentTime = Math.min(seconds, Math.max(video.duration - 0.001, 0));
     }
-    const measured = () => { line.max = leader().duration || 1; };
-    for (const video of pair) video.addEventListener('loadedmetadata', measured);
-    measured();
+    show(seconds);
+  };
+  const follow = () => {
+    if (!playing || !one('.compare')) return;
+    const first = leader(), other = pair().find((video) => video !== first), now = first.currentTime;
+    if (first.ended) { put(0); first.play().catch(() => {}); } else show(now);
+    if (now >= other.duration) other.pause();
+    else {
+      if (Math.abs(other.currentTime - now) > 0.5 / rate() + 0.03) other.currentTime = now;
+      if (other.paused) other.play().catch(() => {});
+    }
+    requestAnimationFrame(follow);
+  };
+  const play = (yes) => {
+    const go = one('.compare [data-play]');
+    playing = yes;
+    go.textContent = yes ? '❚❚' : '▶';
+    go.setAttribute('aria-label', yes ? 'Pause' : 'Play');
+    if (!yes) { for (const video of pair()) video.pause(); return; }
+    if (leader().ended) put(0);
+    leader().play().then(follow, () => play(false));
+  };
+  const stand = () => { if (playing) { play(false); put(leader().currentTime); } };
+  const step = (frames) => {
+    stand();
+    put((Math.max(Math.floor(leader().currentTime * rate() + 1e-4) + frames, 0) + 0.5) / rate());
+  };
+  const measured = () => {
+    const line = one('.compare input[type=range]'), longest = leader()?.duration;
+    if (line && longest) line.max = longest;
   };
   const leave = () => {
     const box = one('.compare');
     if (!box) return false;
+    playing = false;
     box.remove();
     picked = [];
     apply();
     return true;
   };
 
-  // ---- what comes from the server
-  let waits = false;
+  // ---- what comes from the server: Gradio changes what stands there, so that old parts may be new ones
+  let waits = false, shown = '', compared = '';
   const drawn = () => {
     waits = false;
-    const box = one('.detail:not([data-seen])'), two = one('.compare:not([data-seen])');
-    if (box) {
-      box.dataset.seen = '';
-      if (box.dataset.key === undefined || opened) box.focus({preventScroll: true});
+    const box = one('.detail'), two = one('.compare');
+    if (box && box.dataset.turn !== shown) {
+      shown = box.dataset.turn;
+      box.scrollTop = 0;
+      box.focus({preventScroll: true});
     }
-    if (two) {
-      two.dataset.seen = '';
-      drive(two);
+    if (two && two.dataset.turn !== compared) {
+      compared = two.dataset.turn;
+      playing = false;
+      measured();
       two.scrollIntoView({block: 'nearest', behavior: 'smooth'});
     }
     apply();
@@ -167,14 +177,15 @@
   const listen = (element, trigger) => {
     tell = trigger;
     new MutationObserver(() => { if (!waits) { waits = true; requestAnimationFrame(drawn); } })
-      .observe(page(), {childList: true, subtree: true});
+      .observe(page(), {childList: true, subtree: true, attributes: true, attributeFilter: ['hidden', 'data-turn']});
     let last = document.body.dataset.page;
     new MutationObserver(() => {
       const now = document.body.dataset.page, comes = now === 'gallery' && last !== now;
       last = now;
       if (comes) tell('focus');  // a job of another page, or one that nobody looked at, may be done
-      else if (now !== 'gallery') for (const video of all('video')) video.pause();
+      else if (now !== 'gallery') { playing = false; for (const video of all('video')) video.pause(); }
     }).observe(document.body, {attributes: true, attributeFilter: ['data-page']});
+    document.addEventListener('loadedmetadata', ({target}) => { if (target.closest('.compare')) measured(); }, true);
     drawn();
   };
 
@@ -199,6 +210,8 @@
       apply();
     } else if (event.target.closest('[data-filter-clear]')) clear();
     else if (event.target.closest('[data-close]')) event.target.closest('.compare') ? leave() : close();
+    else if (event.target.closest('.compare [data-play]')) playing ? stand() : play(true);
+    else if (event.target.closest('.compare [data-step]')) step(Number(event.target.closest('[data-step]').dataset.step));
     else if (event.target.closest('[data-copy]')) {
       const copy = event.target.closest('[data-copy]');
       navigator.clipboard?.writeText(copy.dataset.copy).then(() => {
@@ -208,6 +221,11 @@
     }
   });
   const typed = ({target}) => {
+    if (target.matches?.('.compare input[type=range]')) {
+      const seconds = Number(target.value);
+      stand();
+      return put(seconds);
+    }
     const name = target.closest?.('.page-gallery') && target.dataset.filter;
     if (!name) return;
     want[name] = name === 'text' ? target.value.toLowerCase().trim() : target.value;
@@ -221,7 +239,7 @@
     picked = event.target.checked ? [...picked, key].slice(-2) : picked.filter((other) => other !== key);
     apply();
     if (picked.length === 2) tell('expand', {keys: picked});
-    else if (one('.compare')) one('.compare').remove();
+    else if (one('.compare')) { playing = false; one('.compare').remove(); }
   });
   document.addEventListener('keydown', (event) => {
     if (document.body.dataset.page !== 'gallery') return;
@@ -247,5 +265,5 @@
     if (target.matches?.('.page-gallery .grid img')) target.closest('figure').classList.add('gone');
   }, true);
 
-  window.wanGallery = {listen, save, importer: () => document.querySelector('.page-gallery input[type=file]')};
+  window.wanGallery = {listen, save, busy, importer: () => document.querySelector('.page-gallery input[type=file]')};
 })();

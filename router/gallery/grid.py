@@ -79,12 +79,17 @@ def grid(shown: Sequence[Shown], deleted: Sequence[Item] = ()) -> str:
 def undo_bar(deleted: Sequence[Item]) -> str:
     """What was deleted and can be brought back, the last first."""
     last = sorted(deleted, key=lambda item: -item.deleted)[:UNDO_SHOWN]
-    rows = "".join(
-        f"<li><span>Deleted <b>{short(item.mode)}</b> {escape(item.prompt[:60])}</span>"
-        f'<button type="button" class="plain" data-act="undo" data-key="{item.key}">Undo</button></li>'
-        for item in last
+    rows = "".join(_deleted(item) for item in last)
+    return f'<div class="undo" role="status"><ul>{rows}</ul></div>' if rows else ""
+
+
+def _deleted(item: Item) -> str:
+    button = f'type="button" class="plain" data-key="{item.key}"'
+    return (
+        f'<li data-key="{item.key}"><span>Deleted <b>{short(item.mode)}</b> {escape(item.prompt[:60])}</span>'
+        f'<button {button} data-act="undo">Undo</button>'
+        f'<button {button} data-act="dismiss" aria-label="Dismiss">✕</button></li>'
     )
-    return f'<ul class="undo" role="status">{rows}</ul>' if rows else ""
 
 
 def _cell(shown: Shown) -> str:

@@ -31,7 +31,7 @@ from common.panels.events import EACH, QUIET, TOLD
 from router import chaining
 from router.dispatch import Studio
 from router.gallery import detail, grid
-from router.gallery.browser import LAST, BrowserShelf
+from router.gallery.browser import LAST, BrowserShelf, place_of
 from router.gallery.disk import Disk, DiskShelf
 from router.gallery.grid import Shown
 from router.gallery.items import Item, found
@@ -157,12 +157,12 @@ class GalleryPage:
         self.grid.focus(self.look, mine, self.grid, **QUIET)
         self.grid.select(self.open, mine, self.detail, **EACH)
         self.grid.expand(self.compare, mine, self.compared, **EACH)
-        self.grid.like(self.change, mine, [self.grid, self.detail, self.results], **TOLD)
+        self.grid.like(self.change, mine, [self.grid, self.results], **TOLD)
         self.bring.upload(self.imported, [self.bring, *mine], [self.grid, self.results, self.bring], **TOLD)
         made = gr.Textbox(visible=False)
-        self.grid.download(self.export, mine, made, **TOLD).success(
-            None, made, None, js="(made) => window.wanGallery.save(made)", **QUIET
-        )
+        exported = self.grid.download(self.export, mine, made, **TOLD)
+        exported.success(None, made, None, js="(made) => window.wanGallery.save(made)", **QUIET)
+        exported.then(None, None, None, js="() => window.wanGallery.busy(false)", **QUIET)
         for panel in panels.values():
             panel.video.change(
                 self._arrived(panel.mode.key), [panel.video, *mine], [self.grid, self.results], **QUIET
@@ -179,9 +179,9 @@ class GalleryPage:
             shelf.forget()
         return [visitor, self._grid(shelf), self._written(shelf)]
 
-    def look(self, visitor: str, kept: object) -> str:
-        """The grid anew."""
-        return self._grid(self.shelf(visitor, kept))
+    def look(self, visitor: str, kept: object) -> Any:
+        """The grid anew, where something may have come to it behind this page's back."""
+        return gr.skip() if self.disk is None else self._grid(self.shelf(visitor, kept))
 
     def open(self, visitor: str, kept: object, event: gr.EventData) -> str:
         """One in full. One of somebody else is as one that does not exist."""
@@ -221,14 +221,7 @@ class GalleryPage:
             else:
                 shelf.delete(item.key)
                 self._lending.take_back(Path(item.video.path))
-            stays = told(event, "open") == item.key and act == "favourite"
-            again = self.open(visitor, self._kept(shelf, kept), event) if stays else gr.skip()
-            closed = "" if act == "delete" and told(event, "open") == item.key else again
-            return [self._grid(shelf), closed, self._written(shelf)]
-
-    def _kept(self, shelf: BrowserShelf | DiskShelf, kept: object) -> object:
-        text = shelf.written()
-        return kept if text is None else text
+            return [self._grid(shelf), self._written(shelf)]
 
     def imported(self, paths: object, visitor: str, kept: object) -> list[Any]:
         """Files of ours are taken, all others are named in one message."""
@@ -265,7 +258,11 @@ class GalleryPage:
                 return [gr.skip(), gr.skip()]
             shelf = self.shelf(visitor, kept)
             if isinstance(shelf, BrowserShelf) and self.disk is None:
-                shelf.add(Item(mode=mode, video=video, lineage=self.studio.lineages.of(video)))
+                item = Item(mode=mode, video=video, lineage=self.studio.lineages.of(video))
+                # Gradio tells of one video several times: the last of them must not put back what was done since.
+                if any(place_of(i) == place_of(item) for i in shelf.items()):
+                    return [gr.skip(), gr.skip()]
+                shelf.add(item)
             return [self._grid(shelf), self._written(shelf)]
 
         return arrived
