@@ -41,6 +41,11 @@ class Budgets:
     enhance_day: int = _limit(1_000, "requests", "prompts a day that a model rewrites for all pages; then rules do")
     cache_bytes: int = _limit(10_000_000_000, "bytes", "uploads and results kept; the least used go first")
     cache_seconds: int = _limit(86_400, "seconds", "how long an unused upload or result is kept")
+    gallery_bytes: int = _limit(
+        20_000_000_000, "bytes", "a Gallery that is kept on disk; the oldest go, never a favourite"
+    )
+    gallery_imports: int = _limit(24, "files", "files brought into a Gallery at once")
+    export_frames: int = _limit(150, "frames", "frames of an exported GIF")
     free_bytes: int = _limit(100_000_000, "bytes", "free disk that a job must find before it starts")
 
     @classmethod

@@ -13,7 +13,7 @@ from typing import Any
 import gradio as gr
 
 from common.catalog import GENERATIONS
-from common.contract import Lineage, MediaHandle, ModeKey
+from common.contract import Lineage, ModeKey
 from common.modes.all import MODES
 from common.modes.base import PRESETS
 from common.page.blocks import StudioBlocks, as_gradio_errors
@@ -24,8 +24,11 @@ from common.panels.events import EACH, ONCE, QUIET, TOLD
 from common.run.book import Book
 from common.run.runner import VISITOR
 from common.settings import state_folder
-from router import federation, gallery, gating, restore, settings, shell, waiting, wishes
+from router import federation, gating, restore, settings, shell, waiting, wishes
 from router.dispatch import FIRST_ANSWERS_SECONDS, FederatedRunner, Studio
+from router.gallery.disk import Disk
+from router.gallery.keeping import Keeping
+from router.gallery.page import GalleryPage
 from router.sending import Sending
 
 FIRST_PAGE: ModeKey = "t2v"
@@ -37,8 +40,11 @@ STORE = "wan-studio"
 def build_studio(studio: Studio) -> gr.Blocks:
     """The page over a federation. Its watcher asks the modes while a page is open."""
     gate = Gate(lambda url: studio.watcher.place_of(url) is not None)
+    disk = Disk(state) if (state := state_folder()) else None
+    if disk is not None:
+        studio.keep = Keeping(disk, studio.traffic)
     with StudioBlocks(title="Wan Studio", fill_width=True, gate=gate, look=shell.page_options()) as blocks:
-        _Page(studio, blocks).draw()
+        _Page(studio, blocks, disk).draw()
     resuming: list[asyncio.Task[None]] = []
 
     async def resume() -> None:  # what it waits for is served by this very process, once that has started
@@ -49,8 +55,9 @@ def build_studio(studio: Studio) -> gr.Blocks:
 
 
 class _Page:
-    def __init__(self, studio: Studio, blocks: gr.Blocks) -> None:
+    def __init__(self, studio: Studio, blocks: gr.Blocks, disk: Disk | None) -> None:
         self.studio = studio
+        self.disk = disk
         self.blocks = blocks
         self.watcher = studio.watcher
         self.panels: dict[ModeKey, Panel] = {}
@@ -86,16 +93,12 @@ class _Page:
                 panel.neighbour = lambda other: FederatedRunner(MODES[other], self.studio)
                 panel.draw()
         self.visitor = gr.Textbox("", visible=False)  # the browser's secret; see router/visitors.py
-        self.blocks.load(None, None, self.visitor, js="() => [window.wanVisitor()]", **QUIET)
         # In the browser: a reload, or a Studio that was started again, loses nothing that was made.
         self.results = gr.BrowserState("", storage_key="wan-studio-results", secret=STORE)
         self.typed = gr.BrowserState({}, storage_key="wan-studio-typed", secret=STORE)
         with gr.Column(elem_classes=["page", "page-gallery"]):
-            gr.HTML(
-                f"<h2>Gallery</h2><p>The last {gallery.LAST} results of this browser</p>",
-                elem_classes="heading",
-            )
-            self.gallery = gr.HTML(gallery.grid([]), js_on_load=gallery.ON_LOAD)
+            self.gallery = GalleryPage(self.studio, self.visitor, self.results, self.disk)
+            self.gallery.draw()
         with gr.Column(elem_classes=["page", "page-queue"]):
             gr.HTML("<h2>Queue</h2><p>Jobs go on when their page is closed</p>", elem_classes="heading")
             self.queue = gr.HTML("", js_on_load=waiting.ON_LOAD)
@@ -107,8 +110,6 @@ class _Page:
         self._wire_header()
         self._wire_restore()
         self._wire_queue()
-        for key, panel in self.panels.items():
-            self._wire_gallery(key, panel)
 
     # ------------------------------------------------------------------ header and health
 
@@ -174,14 +175,13 @@ class _Page:
         keep = "(...now) => [now]"
         gr.on([part.change for part in inputs], None, inputs, self.typed, js=keep, **QUIET)
 
-        def back(typed: object, results: object) -> dict[Any, Any]:
-            grid = {self.gallery: gallery.grid(gallery.read(results))}
+        def back(typed: object) -> Any:
             words = typed if isinstance(typed, list) and all(isinstance(t, str) for t in typed) else []
             if len(words) != len(inputs) or words[0] not in ("", *GENERATIONS) or words[1] not in PRESETS:
-                return grid
-            return grid | dict(zip(inputs, words, strict=True))
+                return gr.skip()
+            return dict(zip(inputs, words, strict=True))
 
-        return self.blocks.load(back, [self.typed, self.results], [self.gallery, *inputs], **QUIET)
+        return self.blocks.load(back, self.typed, inputs, **QUIET)
 
     async def _start(self) -> str:
         self.watcher.look()
@@ -226,16 +226,6 @@ class _Page:
 
     # ------------------------------------------------------------------ gallery, restore
 
-    def _wire_gallery(self, key: ModeKey, panel: Panel) -> None:
-        def keep(video: MediaHandle | None, kept: object) -> list[Any]:
-            if video is None:
-                return [gr.skip(), gr.skip()]
-            item = gallery.Item(mode=key, video=video, lineage=self.studio.lineages.of(video))
-            items = gallery.added(gallery.read(kept), item)
-            return [gallery.written(items), gallery.grid(items)]
-
-        panel.video.change(keep, [panel.video, self.results], [self.results, self.gallery], **QUIET)
-
     def _wire_restore(self) -> None:
         went = gr.Textbox(visible=False)
         outputs: list[Any] = [went, self.wish, self.preset]
@@ -257,19 +247,9 @@ class _Page:
             with as_gradio_errors():
                 return {**refill(restore.lineage_of(path), wish), self.drop: None}
 
-        def again(kept: object, wish: str, event: gr.EventData) -> Any:
-            items = gallery.read(kept)
-            clicked = told(event, "index")
-            index = clicked if isinstance(clicked, int) else -1
-            lineage = items[index].lineage if 0 <= index < len(items) else None
-            if lineage is None or lineage.plan.mode not in self.panels:
-                return gr.skip()
-            with as_gradio_errors():
-                return refill(lineage, wish)
-
         for filled in (
             self.drop.upload(dropped, [self.drop, self.wish], [*outputs, self.drop], **TOLD),
-            self.gallery.click(again, [self.results, self.wish], outputs, **TOLD),
+            *self.gallery.wire(self.blocks, self.panels, outputs, refill, self.wish),
         ):
             filled.success(*self.regating, **QUIET).then(
                 None, went, None, js="(mode) => window.wanStudio.go(mode)", **QUIET

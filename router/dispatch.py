@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 from collections import Counter, OrderedDict
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,7 +32,7 @@ from common.run.book import Book
 from common.run.durable import DurableRunner
 from common.run.line import Line
 from common.run.remote import RemoteRunner
-from common.run.runner import Progress, Runner, given, job_id
+from common.run.runner import OWNER, Progress, Runner, given, job_id
 from common.settings import SpaceSettings
 from router.asking import Status
 from router.federation import Federation, Place
@@ -81,6 +81,8 @@ class Studio:
     traffic: Traffic = field(default_factory=Traffic)
     lineages: Lineages = field(default_factory=Lineages)
     busy: Counter[Place] = field(default_factory=lambda: Counter[Place]())
+    keep: Callable[[str, MediaHandle, Done], Awaitable[None]] | None = None
+    """Where there is a Gallery on disk: told of each result, with whose it is."""
 
     def __post_init__(self) -> None:
         runners: dict[ModeKey, Runner] = {key: FederatedRunner(mode, self) for key, mode in MODES.items()}
@@ -190,7 +192,11 @@ class FederatedRunner:
             async with aclosing(remote.stream(values, headers, job)) as updates:
                 async for video, event in updates:
                     studio.watcher.heard(place)
-                    yield video and await self._known_here(video, place, event), event.later(waited)
+                    known = video and await self._known_here(video, place, event)
+                    owner = (headers or {}).get(OWNER)
+                    if known and isinstance(event, Done) and studio.keep is not None and owner is not None:
+                        await studio.keep(owner, known, event)
+                    yield known, event.later(waited)
         except UnavailableError:
             studio.watcher.doubt(place)
             raise

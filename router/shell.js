@@ -48,18 +48,19 @@
     const page = asked();
     row(page) ? go(page) : goFirst();
   });
-  // A video dropped anywhere but into an input is one to restore.
+  // A video dropped anywhere but into an input is one to restore; on the Gallery's page all of them are brought in.
   const carries = (event) => [...(event.dataTransfer?.types ?? [])].includes('Files');
   const slot = (event) => event.target.closest?.('.inputs');
   addEventListener('dragover', (event) => { if (carries(event) && !slot(event)) event.preventDefault(); });
   addEventListener('drop', (event) => {
     if (!carries(event) || slot(event)) return;
     event.preventDefault();
-    const input = document.querySelector('input[type=file][accept=".mp4"]');
-    const files = [...event.dataTransfer.files].filter((file) => file.name.toLowerCase().endsWith('.mp4'));
+    const all = [...event.dataTransfer.files], gallery = document.body.dataset.page === 'gallery';
+    const input = gallery ? window.wanGallery.importer() : document.querySelector('input[type=file][accept=".mp4"]');
+    const files = gallery ? all : all.filter((file) => file.name.toLowerCase().endsWith('.mp4')).slice(0, 1);
     if (!input || !files.length) return;
     const data = new DataTransfer();
-    data.items.add(files[0]);
+    for (const file of files) data.items.add(file);
     input.files = data.files;
     input.dispatchEvent(new Event('change', {bubbles: true}));
   });

@@ -13,13 +13,16 @@ from router.health import Watcher
 from router.icons import icon
 
 EXTRA_PAGES = {"queue": "Queue", "gallery": "Gallery", "settings": "Settings"}
+STYLES = ("shell.css", "gallery/gallery.css")
+SCRIPTS = ("shell.js", "sending.js", "gallery/gallery.js")
 
 
 def page_options() -> dict[str, Any]:
     """`common.page.theme.page_options` with the Studio's own style and script."""
     options = theme.page_options()
-    files = ("shell.css", "shell.js", "sending.js")
-    css, *scripts = (Path(__file__).with_name(name).read_text("utf-8") for name in files)
+    here = Path(__file__).parent
+    css = "\n".join((here / name).read_text("utf-8") for name in STYLES)
+    scripts = [(here / name).read_text("utf-8") for name in SCRIPTS]
     pages = (*MODES, *EXTRA_PAGES)
     hide = "".join(f'body:not([data-page="{p}"]) .page-{p} {{ display: none !important; }}\n' for p in pages)
     # Gradio prefixes every rule of `css`: those outweigh its own, but ones about body break, hence the head.

@@ -40,7 +40,7 @@ FLOORS = (
     "common/panels",
     "common/space.py",
     "spaces/**",
-    "router",
+    "router/**",
     "launch.py",
     "deploy",
     "cli",

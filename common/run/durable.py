@@ -10,7 +10,7 @@ from common.contract import Event, Manifest, Plan, Prepared
 from common.errors import InputError
 from common.modes.base import Mode, drawn
 from common.run.line import Line
-from common.run.runner import VISITOR, Progress, Runner, job_id
+from common.run.runner import VISITOR, Progress, Runner, job_id, passed_on
 
 
 class DurableRunner:
@@ -46,7 +46,7 @@ class DurableRunner:
         self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None, job: str | None = None
     ) -> AsyncGenerator[Progress, None]:
         if self._of(headers) is None:
-            stream = self.inner.stream(values, headers, job)
+            stream = self.inner.stream(values, passed_on(headers), job)
         else:
             stream = self.follow(await self.enter(values, headers, job), headers)
         async with aclosing(stream) as updates:

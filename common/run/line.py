@@ -20,7 +20,7 @@ from common.contract import Done, Event, Failed, Heartbeat, ModeKey, Queued, Sto
 from common.errors import Cancelled, InputError, StudioError, UnavailableError
 from common.run import book as books
 from common.run.book import Book, Entry, State
-from common.run.runner import OWNER, PASSED_ON, Progress, Runner, ending, explain
+from common.run.runner import OWNER, Progress, Runner, ending, explain, passed_on
 
 BEAT_SECONDS = 0.5
 
@@ -68,7 +68,7 @@ class Line:
         """
         if self.book.waiting(owner) >= (most := BUDGETS.visitor_jobs):
             raise UnavailableError(f"{most} jobs of yours wait already; let some of them end, or cancel some")
-        passed = {name: headers[name] for name in PASSED_ON if name in headers}
+        passed = passed_on(headers)
         entry = self.book.add(owner, job, mode, asked, billed=bool(passed))
         if entry.state == "waiting" and job not in self._held:
             self._headers[job] = passed

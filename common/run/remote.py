@@ -48,7 +48,7 @@ from common.errors import (
 )
 from common.modes.base import Mode
 from common.run import pulse
-from common.run.runner import PASSED_ON, Progress, given, job_id
+from common.run.runner import Progress, given, job_id, passed_on
 
 log = logging.getLogger(__name__)
 
@@ -202,7 +202,7 @@ class RemoteRunner:
 
     def _headers(self, visitor: Mapping[str, str] | None = None) -> dict[str, str]:
         headers = {"authorization": f"Bearer {self._token}"} if self._token else {}
-        return headers | {name: visitor[name] for name in PASSED_ON if visitor and visitor.get(name)}
+        return headers | passed_on(visitor)
 
     def _client(self, visitor: Mapping[str, str]) -> Client:
         try:

@@ -122,6 +122,11 @@ def explain(error: BaseException) -> StudioError:
     )
 
 
+def passed_on(headers: Mapping[str, str] | None) -> dict[str, str]:
+    """Those of a visitor's headers that a mode is passed; whatever else a visitor sends says nothing to us."""
+    return {name: headers[name] for name in PASSED_ON if headers and headers.get(name)}
+
+
 def job_id(asked: object = None) -> str:
     """The id of a job: the caller's own, or a new one. InputError for what is no UUID."""
     if asked in (None, ""):

@@ -24,6 +24,7 @@ from common.contract import (
     Heartbeat,
     Lineage,
     Manifest,
+    Parent,
     Plan,
     Preview,
     Request,
@@ -31,6 +32,7 @@ from common.contract import (
     Step,
 )
 from common.errors import MediaError
+from common.media.files import sha256
 from common.modes.base import Mode
 from common.panels.all import PANELS
 from common.run.service import Update
@@ -143,19 +145,26 @@ class FakeService:
                 yield say(Preview(webp_base64=webp(i, total), t=now()))
             yield say(Stage(name="decode", text="Decoding", t=now()))
             path = self.folder / f"{self.mode.key}-{plan.seed}.mp4"
-            clip(path, plan.width, plan.height, plan.num_frames, CHECKPOINTS[plan.checkpoint].fps)
             lineage = Lineage(
                 request=request.model_dump(mode="json", exclude={s.name for s in self.mode.slots}),
                 plan=plan, seed=plan.seed,
-                versions={}, git_sha="test", created="now",
+                versions={}, git_sha="test", created="now", parents=self._parents(request),
             )  # fmt: skip
-            done = Done(plan=plan, seed=plan.seed, seconds=now(), lineage=lineage, sha256="0" * 64, t=now())
+            fps = CHECKPOINTS[plan.checkpoint].fps
+            clip(path, plan.width, plan.height, plan.num_frames, fps, comment=lineage.model_dump_json())
+            done = Done(
+                plan=plan, seed=plan.seed, seconds=now(), lineage=lineage, sha256=sha256(path), t=now()
+            )
             yield str(path), done
             self.log.append("done")
         except GeneratorExit:
             self.log.append("closed")
             self.closed.set()
             raise
+
+    def _parents(self, request: Request) -> list[Parent]:
+        media = self.mode.media(request)
+        return [Parent(sha256=sha256(Path(handle.path)), role=slot.name) for slot, handle in media]
 
 
 def _gradio_request() -> object:

@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument("--hold", type=Path)
     parser.add_argument("--weights", choices=["nano", "wan"], default="nano")
     parser.add_argument("--gpu-size", choices=["large", "xlarge"], help="pretends a tier of ZeroGPU")
+    parser.add_argument("--personal", action="store_true")
     args = parser.parse_args()
     folder = Path(get_upload_folder()).resolve() / "fleet"
     folder.mkdir(parents=True, exist_ok=True)
@@ -48,7 +49,7 @@ def main() -> None:
         app = gr.mount_gradio_app(app, space_of(service), path=f"/{key}", **theme.page_options())
     if args.router:
         table = federation.from_env() or federation.mounted(f"http://127.0.0.1:{args.port}", args.modes)
-        studio = Studio.over(table, book=Book.kept(state_folder()))
+        studio = Studio.over(table, personal=args.personal, book=Book.kept(state_folder()))
         app = gr.mount_gradio_app(app, build_studio(studio), path="/", **shell.page_options())
     uvicorn.run(app, host="127.0.0.1", port=args.port, log_level="error")
 
