@@ -6,12 +6,15 @@ import base64
 import json
 import secrets
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from html import escape
 from itertools import groupby
 from typing import Any
 
 from common.contract import Lineage, MediaHandle
+from common.errors import InputError
 from common.modes.all import MODES
+from common.retrace import recipe_of
 from router import chaining
 from router.gallery.grid import Shown, attribute
 from router.gallery.items import Item
@@ -134,9 +137,10 @@ def _exports(shown: Shown, *, local: bool) -> str:
         link = f'href="{attribute(shown.source)}" download="{name}" target="_blank" rel="noopener"'
         rows += f"<a {link}>Video (mp4)</a>"
     if item.lineage is not None:
-        data = base64.b64encode(item.lineage.model_dump_json(indent=2).encode()).decode()
-        file = attribute(item.name.removesuffix(".mp4") + ".json")
-        rows += f'<a href="data:application/json;base64,{data}" download="{file}">Settings (JSON)</a>'
+        rows += _document(item, ".json", item.lineage.model_dump_json(indent=2), "Settings (JSON)")
+        with suppress(InputError):  # a file of strangers may hold what no recipe can
+            recipe = recipe_of(item.lineage, sha256=item.video.sha256)
+            rows += _document(item, ".recipe.json", recipe.written(), "Recipe, for wan-studio replay (JSON)")
     if not local:
         return (
             rows
@@ -147,6 +151,12 @@ def _exports(shown: Shown, *, local: bool) -> str:
         f'<button type="button" data-act="export" data-key="{item.key}" data-kind="{kind}">{label}</button>'
         for kind, label in labels.items()
     )
+
+
+def _document(item: Item, ending: str, text: str, label: str) -> str:
+    data = base64.b64encode(text.encode()).decode()
+    file = attribute(item.name.removesuffix(".mp4") + ending)
+    return f'<a href="data:application/json;base64,{data}" download="{file}">{label}</a>'
 
 
 def _menu(title: str, content: str) -> str:

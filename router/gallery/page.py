@@ -269,7 +269,7 @@ class GalleryPage:
     # ------------------------------------------------------------------ into a panel
 
     def _again(self, panels: Mapping[ModeKey, Panel], went: Any, refill: Refill) -> Callable[..., Any]:
-        def again(visitor: str, kept: object, wish: str, event: gr.EventData) -> Any:
+        async def again(visitor: str, kept: object, wish: str, event: gr.EventData) -> Any:
             with as_gradio_errors():
                 item = self._item(self.shelf(visitor, kept), event)
                 lineage, into = item.lineage, told(event, "into") or item.mode
@@ -281,7 +281,7 @@ class GalleryPage:
                         "video", f"was made by {short(item.mode)}, which this Studio does not have"
                     )
                 if into == item.mode:
-                    _check_model(panel, lineage)
+                    await _check_model(panel, lineage)
                     return refill(lineage, wish)
                 parts = panel.inputs.components
                 return {went: into} | panel.inputs.shown(
@@ -356,11 +356,10 @@ def _components(panels: Mapping[ModeKey, Panel]) -> list[Any]:
     return list(found_)
 
 
-def _check_model(panel: Panel, lineage: Lineage) -> None:
+async def _check_model(panel: Panel, lineage: Lineage) -> None:
     """MediaError where no place of the Studio has the model of a result."""
     row = CHECKPOINTS.get(lineage.plan.checkpoint)
     if row is None or not panel.mode.rows([row.key]):
         raise MediaError("video", "was made by a model that this Studio does not have")
-    known = getattr(panel.runner, "known", None)
-    if known is not None and row.key not in {info.key for info in known().checkpoints}:
+    if row.key not in {info.key for info in (await panel.runner.manifest()).checkpoints}:
         raise MediaError("video", f"was made by {row.name}, which no place of this Studio carries")

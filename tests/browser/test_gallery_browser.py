@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
+from common import recipe
 from common.contract import Parent
 from common.media.files import sha256
 from common.media.lineage import read_lineage
@@ -139,6 +140,9 @@ def test_gallery_detail_tells_all_and_its_lineage_leads_on(visit: Any, kept: tup
     expect(page.locator(".detail")).to_have_count(0)
 
 
+RECIPE = "Recipe, for wan-studio replay (JSON)"
+
+
 def test_gallery_exports_show_the_frames_of_the_clip(
     visit: Any, kept: tuple[str, Path], tmp_path: Path
 ) -> None:
@@ -148,6 +152,7 @@ def test_gallery_exports_show_the_frames_of_the_clip(
     for label in (
         "Video (mp4)",
         "Settings (JSON)",
+        RECIPE,
         "Animated GIF",
         "Last frame (PNG)",
         "Contact sheet (PNG)",
@@ -160,10 +165,11 @@ def test_gallery_exports_show_the_frames_of_the_clip(
         got[label] = tmp_path / name
         page.keyboard.press("Escape") if detail.locator("details[open]").count() else None
     stem = "t2v-a-red-circle-moving-right-11"
-    ends = (".mp4", ".json", ".gif", "-last-frame.png", "-sheet.png")
+    ends = (".mp4", ".json", ".recipe.json", ".gif", "-last-frame.png", "-sheet.png")
     assert [path.name for path in got.values()] == [stem + e for e in ends]
     assert read_lineage(got["Video (mp4)"]) == lineage("t2v", T2V, 11)
     assert json.loads(got["Settings (JSON)"].read_text())["seed"] == 11
+    assert [step.mode for step in recipe.read(got[RECIPE].read_text()).steps] == ["t2v"]
     with Image.open(got["Animated GIF"]) as shown:
         assert shown.n_frames == LONG
     with Image.open(got["Last frame (PNG)"]) as shown:

@@ -81,7 +81,7 @@ def test_what_the_hub_said_is_shown_to_that_visitor_and_offers_keep_to_it() -> N
 
     async def run() -> None:
         async for _ in panel._generate(
-            VISITOR, "0d9f3a52-7f3c-4a3e-9a53-2f7a6a1c9b10", False, *page(panel, **fast)
+            VISITOR, "0d9f3a52-7f3c-4a3e-9a53-2f7a6a1c9b10", "", False, *page(panel, **fast)
         ):
             pass
 

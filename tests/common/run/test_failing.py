@@ -125,7 +125,7 @@ def _panel(runner: Any) -> Any:
 
 async def _last(panel: Any) -> list[Any]:
     raw = [part.value for part in panel.inputs.components.values()]
-    return [u async for u in panel._generate(SimpleNamespace(headers={}), "", False, *raw)][-1]
+    return [u async for u in panel._generate(SimpleNamespace(headers={}), "", "", False, *raw)][-1]
 
 
 def test_the_command_line_says_it_in_one_line_and_as_json(
