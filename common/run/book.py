@@ -33,8 +33,10 @@ NAME = "jobs.sqlite"
 ATTEMPTS = 2
 """How often a job is begun: one that was running when the Studio died is begun once more."""
 KEPT_SECONDS = 7 * 86_400
-KEPT = 100
-"""How long ended jobs stay in the book, and how many of an owner's."""
+KEPT, KEPT_IN_ALL = 100, 5_000
+"""How long ended jobs stay in the book, and how many of one owner's and of all."""
+PRUNED_EVERY = 100
+"""Jobs that are entered between two looks at what is too old or too much."""
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -91,6 +93,7 @@ class Book:
 
     def __init__(self, path: Path | None = None) -> None:
         self._lock = threading.RLock()
+        self._entered = 0
         self._held = _hold(path) if path is not None else None
         try:
             self._db = sqlite3.connect(path or ":memory:", check_same_thread=False, isolation_level=None)
@@ -143,6 +146,9 @@ class Book:
         """
         values = json.dumps({name: _plain(value) for name, value in asked.items()})
         with self._lock, suppress(sqlite3.IntegrityError):
+            self._entered += 1
+            if self._entered % PRUNED_EVERY == 0:
+                self.prune()
             self._db.execute(
                 "INSERT INTO jobs (id, owner, mode, asked, billed, state, place, created)"
                 " VALUES (?, ?, ?, ?, ?, 'waiting', (SELECT COALESCE(MAX(place), 0) + 1 FROM jobs), ?)",
@@ -216,6 +222,8 @@ class Book:
         """A job has ended, and how."""
         with self._lock:
             self.write(job, last)
+            # What it looked like on the way is of no use any more; the last step says how much of it was kept.
+            self._db.execute("DELETE FROM events WHERE job = ? AND kind IN ('preview', 'stage')", (job,))
             kept = None if video is None else video.model_dump_json(exclude_none=True)
             self._db.execute(
                 "UPDATE jobs SET state = ?, ended = ?, video = ? WHERE id = ? AND state IN ('waiting', 'running')",
@@ -314,13 +322,14 @@ class Book:
             self.prune()
 
     def prune(self) -> None:
-        """Strike out ended jobs that are too old, or too many of one owner's."""
+        """Strike out ended jobs that are too old, or too many of one owner's or of all."""
         with self._lock:
             self._db.execute(
                 "DELETE FROM jobs WHERE state NOT IN ('waiting', 'running') AND (ended < ? OR id IN (SELECT id FROM"
-                " (SELECT id, ROW_NUMBER() OVER (PARTITION BY owner ORDER BY number DESC) AS nth FROM jobs"
-                " WHERE state NOT IN ('waiting', 'running')) WHERE nth > ?))",
-                (time.time() - KEPT_SECONDS, KEPT),
+                " (SELECT id, ROW_NUMBER() OVER (PARTITION BY owner ORDER BY number DESC) AS nth,"
+                " ROW_NUMBER() OVER (ORDER BY number DESC) AS nth_of_all FROM jobs"
+                " WHERE state NOT IN ('waiting', 'running')) WHERE nth > ? OR nth_of_all > ?))",
+                (time.time() - KEPT_SECONDS, KEPT, KEPT_IN_ALL),
             )
 
 

@@ -116,7 +116,7 @@ class Line:
         while True:
             if owner is None or (entry := self.book.entry(owner, job)) is None:
                 raise InputError("job", "is not known here", hint="it may have been cleared; generate again")
-            news = self._news.setdefault(job, asyncio.Event())
+            news = self._news.setdefault(job, asyncio.Event()) if entry.alive else None
             if entry.state == "waiting" and (ahead := self.ahead(job)) != told:
                 told = ahead
                 yield None, Queued(position=ahead, job=job, t=_since(entry.created))
@@ -133,7 +133,7 @@ class Line:
                     yield entry and entry.video, event
                     return
                 yield None, event
-            if not entry.alive:
+            if news is None:
                 raise NOTHING
             with suppress(TimeoutError):
                 await asyncio.wait_for(news.wait(), BEAT_SECONDS)

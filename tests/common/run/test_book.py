@@ -170,6 +170,19 @@ def test_what_ended_is_struck_out_and_what_runs_or_waits_never(
     assert {e.id for e in book.entries("me")} == {running, last, *gone[2:]}
 
 
+def test_a_book_does_not_grow_without_end(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(books, "KEPT_IN_ALL", 4)
+    monkeypatch.setattr(books, "PRUNED_EVERY", 10)
+    for number in range(40):
+        job = enter(book, f"visitor {number}")
+        book.begin(job)
+        book.write(job, Preview(webp_base64="a" * 20_000))
+        book.write(job, Step(index=2, total=4))
+        book.end(job, "cancelled", Stopped())
+        assert [e.type for _, e in book.events(job)] == ["step", "cancelled"]
+    assert sum(len(book.entries(f"visitor {number}")) for number in range(40)) <= 4 + 10
+
+
 def test_an_owner_is_held_back_until_it_says_otherwise(book: Book) -> None:
     book.pause("me", True)
     book.pause("me", True)
