@@ -48,9 +48,10 @@ async def views(
 
 @dataclass
 class Look:
-    """One page's look at one job; `live` says that the job went on meanwhile."""
+    """One page's look at one job; `live` says that the job went on meanwhile, `ended` that it has come to its end."""
 
     live: bool = False
+    ended: bool = False
 
 
 class Looks:

@@ -34,9 +34,11 @@ BEGIN = """(job, visitor, earlier, ...args) => {
 }"""
 """Shows the output; draws the job an id, by which Stop finds it; looks whether there is an earlier video."""
 
-BACK = """(job, visitor) => {
-    document.querySelector('#%s').dataset.job = job.split(' ')[0];
-    return [job, window.wanVisitor?.() ?? ''];
+BACK = """(back, visitor) => {
+    const output = document.querySelector('#%s'), [job, why] = back.split(' ');
+    if (!why && output.dataset.job) return ['', ''];  // a page that is opened has begun one by itself meanwhile
+    output.dataset.job = job;
+    return [back, window.wanVisitor?.() ?? ''];
 }"""
 """Makes a job that runs already the one that Stop ends."""
 
@@ -116,7 +118,8 @@ class Jobs(ABC):
     def _wire_lasting(self, visitor: Any, everything: list[Any], outputs: list[Any]) -> None:
         """Where jobs go on by themselves: more of them than the page shows, and the way back to one.
 
-        Who sets `back` to a job's id has it shown here; what follows the id after a space makes the same one anew.
+        Who sets `back` to a job's id has it shown here, where the page has not begun another. With a word behind the
+        id it is shown in any case; another word makes the same job another wish.
         """
         output = f"{self.mode.key}-output"
         self.more.click(
@@ -147,14 +150,16 @@ class Jobs(ABC):
             yield self._last(View(card.failed(self.in_words(error))))
             return
         stop, view, look = self.stops.begin(job), View(card), self.looks.begin(_page(request))
-        look.live = True
+        look.live, first = True, isinstance(self.runner, Lasting)
         try:
             async with aclosing(views(card, until(stop, stream), self.in_words)) as seen:
                 async for now in seen:
                     if not self.looks.holds(_page(request), look):
                         return  # this page looks at another job by now
                     if not now.card.ended:
-                        yield _running(view, now)
+                        # An earlier job that the page came back to may have been drawn since the click.
+                        yield self._begun(now) if first else _running(view, now)
+                        first = False
                     view = now
         finally:
             self.stops.end(job)
@@ -162,6 +167,7 @@ class Jobs(ABC):
                 self.runner.cancel(job, headers)  # one that was stopped before it was there
         if view.error is not None:
             self.offering.quotas.hear(_page(request), view.error)
+        look.ended = True
         done, kept = view.card.state == "done", view.card.parts.kept
         self.unfinished.ended(seat, asked, drew, Parts() if done else view.card.parts)
         # Asked for again with its seed, a job goes on from what is kept of it.
@@ -180,11 +186,15 @@ class Jobs(ABC):
                 if not self.looks.holds(_page(request), look):
                     return
                 if look.live and not now.card.ended:
-                    buttons = self._buttons(busy=True) if first else [gr.skip()] * 3
-                    yield [*_running(view, now)[:3], *buttons, gr.skip()]
+                    yield self._begun(now) if first else _running(view, now)
                     first = False
                 view = now
+        look.ended = True
         yield self._last(view)
+
+    def _begun(self, view: View) -> list[Any]:
+        """What the page shows of a job that runs, whatever it has shown before."""
+        return [gr.skip(), view.card.screen(), view.card.card(), *self._buttons(busy=True), gr.skip()]
 
     def _last(self, view: View) -> list[Any]:
         """What the page shows once a job is over; the earlier video and seed where it has none."""
@@ -204,10 +214,10 @@ class Jobs(ABC):
         """After a job that this page has seen end, it looks at what else of this mode runs or waits."""
         assert isinstance(self.runner, Lasting)
         look = self.looks.last(_page(request))
-        if look is not None and not look.live:
+        if look is not None and not (look.live and look.ended):
             return [gr.skip(), ""]
         job = self.runner.newest(_headers(request, visitor), alive=True)
-        return [job or gr.skip(), ""]
+        return [f"{job} next" if job else gr.skip(), ""]
 
     async def prepared(
         self, values: Mapping[str, Any], headers: Mapping[str, str]

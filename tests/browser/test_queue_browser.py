@@ -173,6 +173,25 @@ def test_what_was_added_is_shown_when_its_turn_comes(tabs: Any, studio: str) -> 
     jobs(page, "cancelled", "cancelled")
 
 
+def test_who_generates_at_once_sees_that_job_and_not_the_last_one(
+    tabs: Any, studio: str, held: tuple[str, Path]
+) -> None:
+    page, hold = tabs(studio), held[1]
+    hold.unlink()
+    generate(page, RED)
+    expect(page.locator(".page-t2v .progress.done")).to_be_visible()
+    hold.touch()
+    for _ in range(3):
+        page.reload(wait_until="commit")
+        page.locator(".page-t2v .prompt textarea").fill(BLUE)
+        page.locator(".page-t2v .actions button.primary").click()
+        runs(page)
+        expect(page.locator(".page-t2v .actions button.stop")).to_be_enabled()
+        page.locator(".page-t2v .actions button.stop").click()
+        expect(page.locator(".page-t2v .progress.stopped")).to_be_visible()
+    jobs(page, "cancelled", "cancelled", "cancelled", "done")
+
+
 def test_one_visitor_sees_nothing_of_anothers_queue(visit: Any, tabs: Any, studio: str) -> None:
     page, stranger = tabs(studio), visit(studio)
     generate(page, RED)

@@ -150,7 +150,12 @@ def test_what_waits_behind_a_job_is_looked_at_after_it() -> None:
         made.runner.inner.go(2)
         await first
         following, said = made._next(request(), ME)
-        assert following == made.runner.newest({"x-wan-visitor": ME}, alive=True) and said == ""
+        assert following == f"{made.runner.newest({'x-wan-visitor': ME}, alive=True)} next" and said == ""
+        second = generate(made, str(uuid4()), tab="b")
+        await asyncio.sleep(0.1)
+        assert made._next(request("b"), ME)[0] == gr.skip(), "it looks at one that has not ended"
+        made.runner.inner.go(4)
+        await second
 
     run(test)
 
