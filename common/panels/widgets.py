@@ -298,7 +298,7 @@ def settings(
     checkpoint = next(row for row in rows if row.key == shown.checkpoint)
     inputs.add(
         "checkpoint",
-        gr.Dropdown(checkpoint_choices(rows), value=shown.checkpoint, label="Model", filterable=False),
+        Menu(checkpoint_choices(rows), value=shown.checkpoint, label="Model", filterable=False),
     )
     more()
     with gr.Row(elem_classes="tight"):

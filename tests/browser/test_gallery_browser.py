@@ -316,5 +316,5 @@ def test_gallery_of_a_browser_forgets_what_was_deleted_and_shows_nobody_elses(vi
     expect(page.locator(".page-gallery .undo")).to_have_count(0)
     other.evaluate("window.wanStudio.go('gallery')")
     expect(other.locator(".page-gallery .empty-page")).to_be_visible()
-    other.locator(".empty-page [data-page=t2v]").click()
+    other.locator(".page-gallery .empty-page [data-page=t2v]").click()
     here(other, "t2v")

@@ -37,7 +37,7 @@ def begin(page: Any, *, steps: int) -> Any:
 def test_numbers_open_pages_and_escape_asks_before_it_stops(visit: Any, fleet: str) -> None:
     page = visit(fleet)
     here = page.locator("body")
-    for key, name in (("2", "i2v"), ("9", "settings"), ("1", "t2v")):
+    for key, name in (("2", "i2v"), ("8", "queue"), ("9", "gallery"), ("1", "t2v")):
         page.keyboard.press(key)
         expect(here).to_have_attribute("data-page", name)
     prompt = page.locator(".page-t2v .prompt textarea")
