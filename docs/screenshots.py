@@ -47,7 +47,7 @@ def walk(page: Page, url: str) -> None:
     page.wait_for_selector(".nav [data-page=vace]:not(.off)")
     example(page, "flf2v")
     example(page, "vace")
-    for name in ("gallery", "settings"):
+    for name in ("gallery", "queue", "settings"):
         page.click(f".nav [data-page={name}]")
         shoot(page, name)
 

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests import fleet as fleets
-from tests.browser.hands import send
+from tests.browser.hands import send, typed
 from tests.common import fakes
 from tests.spaces import media_for_modes as media
 
@@ -29,8 +29,7 @@ def example(page: Any, name: str) -> None:
 def steps(page: Any, count: int) -> None:
     """Fewer than usual, set under Advanced, which stays open."""
     page.get_by_role("button", name="Advanced").click()
-    page.get_by_label("number input for Steps").fill(str(count))
-    page.get_by_label("number input for Steps").press("Tab")
+    typed(page.get_by_label("number input for Steps"), str(count))
     expect(page.locator("div.block.label")).to_contain_text(f"{count} steps")
 
 
