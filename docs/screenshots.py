@@ -42,6 +42,7 @@ def walk(page: Page, url: str) -> None:
     shoot(page, "i2v")
     performance(page)
     example(page, "s2v")
+    page.click(".nav [data-page=t2v]")  # whose menu has both
     page.click(".studio-header .generation input")
     page.click("[role=option]:has-text('Wan 2.1')")
     page.wait_for_selector(".nav [data-page=vace]:not(.off)")

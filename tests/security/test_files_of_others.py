@@ -125,7 +125,7 @@ def test_a_body_without_end_is_not_read(house: House) -> None:
 
 def dropped(attacker: Attacker, uploaded: str) -> str:
     """What the page answers to a file that is dropped to be restored."""
-    (event,) = [e for e in attacker.events_with_files() if e[2][0]["type"] == "uploadbutton"]
+    (event,) = [e for e in attacker.events_with_files() if e[2][0]["props"].get("elem_id") == "restore"]
     number, _, inputs = event
     rest = [part["props"].get("value") for part in inputs[1:]]
     return attacker.call(number, [{"path": uploaded, **META}, *rest])
