@@ -77,7 +77,7 @@ async def person(number: int, url: str, http: httpx.AsyncClient, page: Page, see
         return reply
 
     await timed("page", "GET", "")
-    generate, label = page.event(7, "video", prompt=True), page.event(1, "html", prompt=True)
+    generate, label = page.event(7, "video", prompt=True), page.event(6, "html", prompt=True)
     data = page.values(generate, prompt=words)
     data[:3] = [None, visitor, False]
     body = {"fn_index": generate["id"], "data": data, "session_hash": session}
@@ -87,7 +87,7 @@ async def person(number: int, url: str, http: httpx.AsyncClient, page: Page, see
         nonlocal running
         try:
             await timed("generate", "POST", "gradio_api/queue/join", json=body)
-            told = ""
+            told = line = ""
             async with http.stream("GET", f"{url}gradio_api/queue/data?session_hash={session}") as reply:
                 async for line in reply.aiter_lines():
                     told = line if ".mp4" in line else told
@@ -96,7 +96,7 @@ async def person(number: int, url: str, http: httpx.AsyncClient, page: Page, see
             if ".mp4" in told:
                 seen.done += 1
             else:
-                seen.lost.append(words)
+                seen.lost.append(f"{words} {told or line[:500]}")
         finally:
             running = False
 
@@ -129,6 +129,8 @@ async def day(url: str, people: int) -> Seen:
     async with httpx.AsyncClient(timeout=300, limits=LIMITS) as http:
         config = (await http.get(f"{url}config")).json()
         page = Page(config["dependencies"], {part["id"]: part for part in config["components"]})
+
+        await person(people, url, http, page, Seen())  # the modes have answered once before the crowd comes
 
         async def comes(number: int) -> None:
             await asyncio.sleep(10 * number / people)

@@ -22,7 +22,8 @@ from common.run import book as books
 from common.run.book import Book, Entry, State
 from common.run.runner import OWNER, Progress, Runner, ending, explain, passed_on
 
-BEAT_SECONDS = 0.5
+BEAT_SECONDS, WAITING_BEAT_SECONDS = 0.5, 5.0
+"""How often who follows a job hears that it lives: a hundred that wait would keep a Studio busy with saying so."""
 
 NOTHING = StudioError("The job ended without a video.", title="Nothing came back")
 
@@ -135,8 +136,9 @@ class Line:
                 yield None, event
             if news is None:
                 raise NOTHING
+            beat = WAITING_BEAT_SECONDS if entry.state == "waiting" else BEAT_SECONDS
             with suppress(TimeoutError):
-                await asyncio.wait_for(news.wait(), BEAT_SECONDS)
+                await asyncio.wait_for(news.wait(), beat)
                 continue
             yield None, Heartbeat(job=job, t=_since(entry.began or entry.created))
 
