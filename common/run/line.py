@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import ExitStack, aclosing, suppress
+from functools import partial
 from typing import Any
 
 from common import cache
@@ -168,6 +169,7 @@ class Line:
             # In no visitor's context: what Gradio keeps there is that of whoever made room for this job.
             task = asyncio.get_running_loop().create_task(self._run(entry), context=contextvars.Context())
             self._tasks[job.id] = task
+            task.add_done_callback(partial(self._left, job.id))
             self._tell(job.id)
         moved = {job for job in {*ahead, *self._ahead} if ahead.get(job) != self._ahead.get(job)}
         self._ahead = ahead
@@ -187,20 +189,21 @@ class Line:
                     self.book.write(job, event)
                     self._tell(job)
             raise NOTHING
-        except asyncio.CancelledError:
-            if job not in self._stopping:  # the Studio ends: this one is begun again with the next
-                self._over = True
-                self.book.put_back(job)
-                raise
-            self._end(job, "cancelled", Stopped(job=job))
         except Exception as error:
             last = ending(explain(error), job)
             self._end(job, "cancelled" if isinstance(last, Stopped) else "failed", last)
-        finally:
-            self._tasks.pop(job, None)
-            self._lanes.pop(job, None)
-            self._stopping.discard(job)
-            self.advance()
+
+    def _left(self, job: str, task: asyncio.Task[None]) -> None:
+        """A job's task is over. One that is cancelled before its first moment runs nothing: it ends here."""
+        if task.cancelled() and job in self._stopping:
+            self._end(job, "cancelled", Stopped(job=job))
+        elif task.cancelled():  # the Studio ends: this one is begun again with the next
+            self._over = True
+            self.book.put_back(job)
+        self._tasks.pop(job, None)
+        self._lanes.pop(job, None)
+        self._stopping.discard(job)
+        self.advance()
 
     def _end(self, job: str, state: State, last: Event, video: Any = None) -> None:
         self.book.end(job, state, last.of(job), video)

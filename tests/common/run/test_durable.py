@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -150,6 +151,22 @@ def test_a_job_that_is_cancelled_ends_alone_wherever_it_is() -> None:
         inner.go(5)
         assert names(await heard(runner, last))[-1] == "done"
         assert inner.closed == 1 and len(inner.asked) == 2
+
+    run(test)
+
+
+def test_a_job_that_is_cancelled_before_its_first_moment_ends_and_holds_up_nobody() -> None:
+    async def test() -> None:
+        inner = Held(*STEPS, done_of(T2V))
+        runner = over(inner)
+        mine, job = owner_of(ME[VISITOR], personal=False) or "", str(uuid4())
+        runner.line.add(mine, job, "t2v", ASKED, {})  # it has its turn, and its task has not begun
+        assert runner.line.cancel(mine, [job]) == 1
+        with pytest.raises(Cancelled):
+            await heard(runner, job)
+        inner.go(5)
+        assert names(await heard(runner, await runner.enter(ASKED, ME)))[-1] == "done"
+        assert len(inner.asked) == 1
 
     run(test)
 
