@@ -89,6 +89,12 @@ EXPORTS: Final[Mapping[Kind, tuple[Callable[[Path, Path], None], str]]] = {
 """Each with the end of its file's name."""
 
 
+def check(source: Path) -> None:
+    """MediaError for a file of which not even the first frame can be seen, such as one that was cut short."""
+    with closing(_clip(source)) as clip:
+        next(iter(clip.pictures([0])))
+
+
 def _clip(source: Path) -> Clip:
     return Clip(source, FIELD, repr(source.name), Watch())
 

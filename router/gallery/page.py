@@ -21,7 +21,7 @@ from common.budgets import BUDGETS
 from common.catalog import CHECKPOINTS
 from common.contract import Lineage, MediaHandle, ModeKey
 from common.errors import InputError, MediaError, StudioError
-from common.media.exports import EXPORTS, Kind
+from common.media.exports import EXPORTS, Kind, check
 from common.media.lineage import read_lineage
 from common.modes.all import MODES
 from common.page.blocks import as_gradio_errors
@@ -232,6 +232,11 @@ class GalleryPage:
                 lineage = read_lineage(file)
                 if lineage is None:
                     refused.append(file.name)
+                    continue
+                try:
+                    check(file)
+                except MediaError:
+                    refused.append(f"{file.name} (cut short)")
                     continue
                 video = MediaHandle(path=str(file), mime="video/mp4", orig_name=file.name)
                 try:

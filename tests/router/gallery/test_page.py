@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import av
 import gradio as gr
 import httpx
 import pytest
@@ -264,18 +265,34 @@ def test_a_model_that_no_place_carries_is_said(house: House, monkeypatch: pytest
     assert "which no place of this Studio carries" in house.call("submit", {"key": house.mine})
 
 
+def remux(source: Path, target: Path) -> None:
+    """The same clip with its index first, as our own files have it: what is cut off then is pictures alone."""
+    with av.open(str(source)) as clip, av.open(str(target), "w", options={"movflags": "+faststart"}) as out:
+        out.metadata.update(clip.metadata)
+        stream = out.add_stream_from_template(clip.streams.video[0])
+        for packet in clip.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                out.mux(packet)
+
+
 def test_import_takes_ours_and_names_the_others(house: House, tmp_path: Path) -> None:
     ours, strange = video(tmp_path, lineage(seed=31), "from a friend.mp4"), tmp_path / "<b>holiday.mp4"
     video(tmp_path, lineage(seed=32), "x.mp4")
     strange.write_text("no video")
+    half = tmp_path / "half.mp4"
+    whole = video(tmp_path, lineage(seed=33), "whole.mp4")
+    remux(whole, half)
+    half.write_bytes(half.read_bytes()[: half.read_bytes().index(b"mdat") + 20])
     handles = []
-    for path in (ours, strange):
+    for path in (ours, strange, half):
         with path.open("rb") as file:
             put = httpx.post(f"{house.url}gradio_api/upload", files={"files": (path.name, file)}).json()[0]
         handles.append({"path": put, "orig_name": path.name, "meta": {"_type": "gradio.FileData"}})
     secret = "d" * 32
     text = house.call("upload", None, visitor=secret, first=(handles,), target="gallery-import")
     assert "1 added" in text and "holiday.mp4" in text and "Not made by Wan Studio" in text
+    assert "half.mp4 (cut short)" in text
     (item,) = house.disk.shelf(house.studio.owner(secret)).items()
     assert item.key == sha256(ours)
     many = house.call("upload", None, visitor=secret, first=([handles[0]] * 30,), target="gallery-import")
