@@ -20,7 +20,7 @@ from common.page.blocks import StudioBlocks, as_gradio_errors
 from common.page.gate import Gate
 from common.panels.all import PANELS
 from common.panels.base import Panel, told
-from common.panels.events import EACH, ONCE, QUIET, TOLD
+from common.panels.events import EACH, ONCE, QUIET, TOLD, chosen
 from common.run.book import Book
 from common.run.runner import VISITOR
 from common.settings import state_folder
@@ -135,7 +135,7 @@ class _Page:
                 updates |= await gating.gate(panel, generation, preset, now)
             return updates
 
-        async def chosen(event: gr.EventData, *now: Any) -> dict[Any, Any]:
+        async def wished(event: gr.EventData, *now: Any) -> dict[Any, Any]:
             wish = told(event, "value")
             wish = wish if wish in tuple(GENERATIONS) else ""
             return {self.wish: wish, **await regate(wish, *now)}
@@ -143,8 +143,8 @@ class _Page:
         now = [page, self.preset, *held]
         self.regating = (regate, [self.wish, *now], gated)
         # Not `input`: a menu that was only opened says that as well, and that is no wish.
-        self.generation.select(chosen, now, [self.wish, *gated], **EACH)
-        self.preset.input(*self.regating, **QUIET)
+        chosen(self.generation.select, wished, now, [self.wish, *gated], **EACH)
+        chosen(self.preset.input, *self.regating, **QUIET)
 
         async def arrive(where: str, clicked: bool, wish: str) -> dict[Any, Any]:
             for mode in self.panels:

@@ -8,7 +8,7 @@ from typing import Any
 
 from gradio.themes import Base, Default
 
-_SCRIPTS = ("studio", "clips", "done", "keys", "steps")
+_SCRIPTS = ("studio", "clips", "done", "keys", "settle", "steps")
 
 
 @cache

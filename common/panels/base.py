@@ -16,7 +16,7 @@ from common.modes.base import Example, Mode
 from common.panels import texts, widgets
 from common.panels.card import Card
 from common.panels.enhancing import Enhancing
-from common.panels.events import EACH, QUIET
+from common.panels.events import EACH, QUIET, chosen
 from common.panels.handles import HandleVideo
 from common.panels.jobs import Jobs
 from common.panels.offering import Offering
@@ -229,12 +229,12 @@ class Panel(Jobs):
             )  # fmt: skip
         # Not `change`: who sets the model from outside (Studio, restored file) sets the rest too. Not `input`: a menu
         # that was only opened says that as well.
-        parts["checkpoint"].select(
-            self._checkpoint_chosen, [parts["preset"], *shape],
+        chosen(
+            parts["checkpoint"].select, self._checkpoint_chosen, [parts["preset"], *shape],
             [*presets, *shape], **EACH,
         )  # fmt: skip
-        parts["preset"].input(
-            self._preset_chosen, [parts["checkpoint"], parts["preset"]], presets, **QUIET
+        chosen(
+            parts["preset"].input, self._preset_chosen, [parts["checkpoint"], parts["preset"]], presets, **QUIET
         )  # fmt: skip
         # `change`: what was typed out of bounds is put right by the page itself, which is no input.
         parts["duration"].change(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 _UNSEEN: Mapping[str, Any] = {"show_progress": "hidden", "show_progress_on": [], "api_visibility": "private"}
@@ -21,3 +21,12 @@ EACH: Mapping[str, Any] = {**QUIET, "trigger_mode": "multiple"}
 
 TOLD: Mapping[str, Any] = {**_UNSEEN, "queue": True, "concurrency_limit": None}
 """For those that may refuse in words: Gradio's page shows no error of an event that had no queue."""
+
+_BEGUN = "(...now) => { window.wanChosen.begun(); return now; }"
+
+
+def chosen(listener: Callable[..., Any], fn: Callable[..., Any], inputs: Any, outputs: Any, **how: Any) -> Any:
+    """Wires a choice that sets other fields: a click on Generate meanwhile waits until they stand (settle.js)."""
+    event = listener(fn, inputs, outputs, js=_BEGUN, **how)
+    event.then(None, None, None, js="() => window.wanChosen.ended()", **QUIET)
+    return event

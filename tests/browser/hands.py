@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import Locator, Page, expect
 
-_DRAWN = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+DRAWN = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
 def typed(box: Locator, text: str) -> None:
@@ -15,7 +15,7 @@ def typed(box: Locator, text: str) -> None:
     for _ in range(20):
         box.fill(text)
         box.press("Tab")
-        box.evaluate(_DRAWN)
+        box.evaluate(DRAWN)
         if box.input_value() == text:
             return
     raise AssertionError(f"{text!r} does not stay in {box}")

@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 
 from common.modes.all import MODES
 from router.shell import short
+from tests.browser.hands import DRAWN
 
 HELD = """() => {
     const ask = window.fetch, gone = new Promise((resolve) => { window.letGo = resolve; });
@@ -147,3 +148,19 @@ def test_a_preset_asks_for_what_it_changes_and_no_more(visit: Any, fleet: str) -
     page.locator(".studio-header .preset label", has_text="Quality").click()
     expect(label).to_contain_text("24 steps")
     assert 1 <= len(asked) <= 8, f"{len(asked)} requests"
+
+
+def test_generate_clicked_before_the_preset_has_come_back_waits_for_it(visit: Any, fleet: str) -> None:
+    page = visit(fleet)
+    panel = page.locator(".page-t2v")
+    expect(panel.locator(".dock .label-card")).to_contain_text("4 steps")
+    panel.locator(".prompt textarea").fill("a red circle")
+    page.evaluate(HELD)
+    page.locator(".studio-header .preset label", has_text="Quality").click()
+    page.wait_for_function("() => window.heldBack")
+    panel.get_by_role("button", name="Generate", exact=True).click()
+    page.evaluate(DRAWN)
+    expect(panel.locator(".progress.waiting")).to_have_count(0)  # who does not wait shows that at once
+    page.evaluate("window.letGo()")
+    expect(panel.locator(".progress.done")).to_be_visible()
+    expect(panel.locator(".progress.done")).to_contain_text("24 steps")
