@@ -4,48 +4,23 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import OrderedDict
 from importlib.util import find_spec
 from inspect import signature
 from typing import Any
 
 import gradio as gr
 from gradio.components.api_component import Api
-from gradio.state_holder import SessionState
 from starlette.middleware import Middleware
 
 from common import cache
 from common.budgets import BUDGETS
 from common.errors import InputError, StudioError
+from common.page import sessions
 from common.page.door import Door, own_names
 from common.page.gate import Gate
 from common.run.runner import explain
 
 log = logging.getLogger(__name__)
-
-
-class LeanSessions(OrderedDict[str, SessionState]):
-    """The pages that are open, without the copy of the whole page's configuration that Gradio keeps of each.
-
-    It serves deep links, which we have none of, takes 1 MB a page of the Studio, and is never let go.
-    """
-
-    def __setitem__(self, session: str, state: SessionState) -> None:
-        state.config_values = _Nothing()
-        super().__setitem__(session, state)
-
-
-class _Nothing(dict[int, dict[str, Any]]):
-    """Keeps nothing of what it is told: every event of a page tells its outputs' configuration anew."""
-
-    def __contains__(self, key: object) -> bool:
-        return True
-
-    def __getitem__(self, key: int) -> dict[str, Any]:
-        return {}
-
-    def __setitem__(self, key: int, value: dict[str, Any]) -> None:
-        pass
 
 
 class StudioBlocks(gr.Blocks):
@@ -74,8 +49,7 @@ class StudioBlocks(gr.Blocks):
         super().run_startup_events()
         # Gradio checks no path of an app that it has not launched itself, and a mount never says that it has.
         self.has_launched = True
-        self.state_holder.capacity = BUDGETS.sessions
-        self.state_holder.session_data = LeanSessions()
+        sessions.keep_lean(self.state_holder, BUDGETS.sessions)
         cache.keep(path for block in self.blocks.values() for path in block.keep_in_cache)
 
     async def process_api(self, *args: Any, **options: Any) -> Any:
