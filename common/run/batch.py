@@ -171,6 +171,8 @@ def _set(
         width, height = map(int, sides.groups())
         return {"width": width, "height": height}, f"{width}×{height}"
     known = choices(mode, manifest, setting)
+    if setting == "checkpoint":  # by its name too, as a page shows it
+        value = next((key for key in known if CHECKPOINTS[key].name == value), value)
     if known and value not in known:
         hint = f"choose from {', '.join(known)}"
         raise InputError("values", f"must be known for {_word(setting, words)}", got=quoted(value)[:40], hint=hint)

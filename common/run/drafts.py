@@ -49,12 +49,12 @@ def drafts(
     ) and plan.preset == asked.preset  # fmt: skip
     aim = _aim(values, asked, row)
     if same and aim["preset"] == asked.preset:
-        return Drafts(found, f"{row.name} has nothing cheaper than this: these are the clips themselves.")
+        return Drafts(found, f"{row.name} has nothing cheaper than this: they are the clips themselves")
     made = [
         Member(one.values, one.label, one.plan, aim={**aim, "prompt": one.values["prompt"], "seed": one.plan.seed})
         for one in found
     ]
-    return Drafts(made, f"Drafts: {how}, {plan.width}×{plan.height}, {plan.num_inference_steps} steps.")
+    return Drafts(made, f"{how}, {plan.width}×{plan.height}, {plan.num_inference_steps} steps")
 
 
 def _cheap(asked: Plan, row: Checkpoint) -> tuple[dict[str, Any], str]:
@@ -65,7 +65,7 @@ def _cheap(asked: Plan, row: Checkpoint) -> tuple[dict[str, Any], str]:
     if "fast" in row.presets:
         return {**changes, "preset": "fast"}, "Fast"
     steps = min(asked.num_inference_steps, STEPS)
-    return {**changes, "num_inference_steps": steps}, f"{row.name} has no Fast preset, so few steps"
+    return {**changes, "num_inference_steps": steps}, f"no Fast preset of {row.name}, so few steps"
 
 
 def _aim(values: Mapping[str, Any], asked: Plan, row: Checkpoint) -> dict[str, Any]:
