@@ -11,7 +11,7 @@ import gradio as gr
 from common import cost
 from common.catalog import CHECKPOINTS
 from common.contract import Manifest
-from common.errors import InputError, StudioError
+from common.errors import InputError, StudioError, received
 from common.modes.base import Mode
 from common.panels import texts
 from common.panels.events import QUIET, TOLD
@@ -25,6 +25,8 @@ from common.run.runner import VISITOR, Lasting, Runner
 
 NONE = ""
 SEEDS = 4
+WORDS = {"batch": "A batch", "prompts": "Prompts", "seeds": "Seeds", "setting": "The setting", "values": "The values"}
+"""What the page calls what a batch is made of."""
 
 BEGIN = """(batch, visitor, ...args) => {
     // A double click asks twice for the same batch, which is one.
@@ -141,7 +143,7 @@ class Variations:
             )  # fmt: skip
             cheap = drafts.drafts(page.mode, manifest, asked)
         except StudioError as error:
-            return texts.broken(page.in_words(error))
+            return texts.broken(self._in_words(error))
         return (
             f'<div role="status">{_line(found, manifest)}'
             f'<p class="dim"><b>{len(cheap.members)} drafts</b> {escape(_cost(cheap.members, manifest))} · '
@@ -163,7 +165,7 @@ class Variations:
                 raise InputError("batch", "is a single clip", hint="ask for more seeds, or use Generate")
             return await self._enter(request, batch_id, visitor, found, "clips")
         except StudioError as error:
-            raise self.page.in_words(error) from None
+            raise self._in_words(error) from None
 
     async def begin_drafts(self, request: gr.Request, batch_id: str, visitor: str, *raw: Any) -> list[Any]:
         """Enters drafts of what the page asks for."""
@@ -172,7 +174,11 @@ class Variations:
             found = drafts.drafts(self.page.mode, manifest, asked).members
             return await self._enter(request, batch_id, visitor, found, "drafts")
         except StudioError as error:
-            raise self.page.in_words(error) from None
+            raise self._in_words(error) from None
+
+    def _in_words(self, error: StudioError) -> StudioError:
+        known = self.page.in_words(error)
+        return received({**known.facts(), "text": texts.in_words(known.text, WORDS)})
 
     async def _asked(self, raw: tuple[Any, ...]) -> tuple[dict[str, Any], Manifest]:
         values = self.page.values(raw)

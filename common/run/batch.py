@@ -51,18 +51,17 @@ class Spread:
     @classmethod
     def read(cls, seeds: object, prompts: object, setting: object, values: object) -> Self:
         """What a page, or a program in its place, says: prompts one a line, values in a list or with commas."""
-        whole = isinstance(seeds, int | float) and not isinstance(seeds, bool) and math.isfinite(seeds)
-        if not whole or seeds != int(cast(float, seeds)) or not 1 <= int(cast(float, seeds)) <= BUDGETS.batch_jobs:
-            raise InputError(
-                "seeds", f"must be a whole number from 1 to {BUDGETS.batch_jobs}", got=quoted(seeds)[:40]
-            )
+        most = BUDGETS.batch_jobs
+        known = isinstance(seeds, int | float) and not isinstance(seeds, bool) and 1 <= seeds <= most
+        if not known or seeds != (count := int(cast(float, seeds))):
+            raise InputError("seeds", f"must be a whole number from 1 to {most}", got=quoted(seeds)[:40])
         lines = _text("prompts", prompts).splitlines()
         listed: list[object] = list(cast("list[object]", values)) if isinstance(values, list) else [values]
         if len(listed) > BUDGETS.list_items:
-            raise InputError("values", f"must be at most {BUDGETS.batch_jobs}", got=len(listed))
+            raise InputError("values", f"must be at most {most}", got=len(listed))
         told = [part.strip() for value in listed for part in re.split("[,;\n]", _text("values", value))]
         return cls(
-            int(cast(float, seeds)),
+            count,
             tuple(line.strip() for line in lines if line.strip()),
             _text("setting", setting).strip(),
             tuple(dict.fromkeys(part for part in told if part)),
