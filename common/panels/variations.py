@@ -98,8 +98,9 @@ class Variations:
         page, everything = self.page, list(self.page.inputs.components.values())
         spread = [self.seeds, self.prompts, self.setting, self.values]
         batch_id, visitor, asked = gr.Textbox(visible=False), gr.Textbox(visible=False), gr.Number(0, visible=False)
+        self.box.expand(None, asked, asked, js="(n) => [n + 1]", **QUIET)
         gr.on(
-            [self.box.expand, page.stale.change, *(part.change for part in spread)],
+            [page.stale.change, *(part.change for part in spread)],
             None, asked, asked, js=OPEN % f"{page.mode.key}-variations", **QUIET,
         )  # fmt: skip
         asked.change(self.summed, [*spread, *everything], self.sum, **QUIET)
