@@ -36,6 +36,7 @@ class Budgets:
     drawing_pixels: int = _limit(1280 * 1280, "pixels", "a frame that a mask is drawn on")
     queue_length: int = _limit(256, "jobs", "jobs that wait for one mode; the next is refused")
     visitor_jobs: int = _limit(100, "jobs", "jobs of one visitor that wait in a Studio; the next is refused")
+    batch_jobs: int = _limit(24, "jobs", "clips of one batch: seeds x prompts x choices x values")
     sessions: int = _limit(5_000, "pages", "pages whose state is kept; the longest unused is forgotten")
     enhance_minute: int = _limit(6, "requests", "prompts a minute that a model rewrites for one page; then rules do")
     enhance_day: int = _limit(1_000, "requests", "prompts a day that a model rewrites for all pages; then rules do")

@@ -25,6 +25,7 @@ from common.run.book import Book
 from common.run.runner import VISITOR
 from common.settings import state_folder
 from router import federation, gating, restore, settings, shell, waiting, wishes
+from router.batches import Batches
 from router.dispatch import FIRST_ANSWERS_SECONDS, FederatedRunner, Studio
 from router.gallery.disk import Disk
 from router.gallery.keeping import Keeping
@@ -107,9 +108,12 @@ class _Page:
             self.settings = gr.HTML(settings.page(self.watcher, self.studio.traffic))
             gr.HTML(wishes.FORM, js_on_load=wishes.ON_LOAD)
         Sending(self.panels).draw()
+        self.batches = Batches(self.studio, self.panels, self.visitor)
+        self.batches.draw()
         self._wire_header()
         self._wire_restore()
         self._wire_queue()
+        self.batches.wire(self.blocks)
 
     # ------------------------------------------------------------------ header and health
 
@@ -162,7 +166,7 @@ class _Page:
         seen, known, healed = gr.State(""), gr.State(""), gr.Textbox("", visible=False)
         timer.tick(
             self._tick, [self.wish, self.visitor, seen, known],
-            [self.nav, self.settings, self.queue, seen, known, healed], **ONCE,
+            [self.nav, self.settings, self.queue, self.batches.data, seen, known, healed], **ONCE,
         )  # fmt: skip
         healed.change(*self.regating, **QUIET)
         # The page is drawn before any mode has answered; a visitor gets what is known by now.
@@ -194,8 +198,9 @@ class _Page:
         nav = shell.nav(wish, self.watcher)
         page = settings.page(self.watcher, self.studio.traffic)
         queue = waiting.page(self.studio.line, self.studio.owner(visitor))
-        mark, carried = str(hash(nav + page + queue)), self.watcher.carried
-        drawn = [gr.skip()] * 4 if mark == seen else [nav, page, queue, mark]
+        batches = self.batches.shown(visitor)
+        mark, carried = str(hash(nav + page + queue + batches)), self.watcher.carried
+        drawn = [gr.skip()] * 5 if mark == seen else [nav, page, queue, batches, mark]
         return [*drawn, *([gr.skip()] * 2 if carried == known else [carried, carried])]
 
     # ------------------------------------------------------------------ jobs that go on

@@ -13,8 +13,8 @@ from router.health import Watcher
 from router.icons import icon
 
 EXTRA_PAGES = {"queue": "Queue", "gallery": "Gallery", "settings": "Settings"}
-STYLES = ("shell.css", "gallery/gallery.css")
-SCRIPTS = ("shell.js", "sending.js", "gallery/gallery.js")
+STYLES = ("shell.css", "batches.css", "gallery/gallery.css")
+SCRIPTS = ("shell.js", "sending.js", "batches.js", "gallery/gallery.js")
 
 
 def page_options() -> dict[str, Any]:

@@ -11,6 +11,7 @@ from common.modes.all import MODES
 from common.panels.texts import seconds
 from common.run.book import Entry, State
 from common.run.line import Line
+from router import batches
 from router.shell import short
 
 ON_LOAD = """element.addEventListener('click', (event) => {
@@ -39,7 +40,10 @@ def page(line: Line, owner: str | None) -> str:
         )
     waiting = [entry for entry in entries if entry.state == "waiting"]
     paused = owner in line.book.paused()
-    rows = "".join(_row(line, entry, waiting) for entry in entries[:SHOWN])
+    rows = "".join(
+        _batch_head(line, entry, before) + _row(line, entry, waiting)
+        for before, entry in zip([None, *entries], entries[:SHOWN], strict=False)
+    )
     more = f'<p class="dim">and {len(entries) - SHOWN} more</p>' if len(entries) > SHOWN else ""
     return (
         f'<div class="queue" data-waiting="{len(alive)}"><div class="queue-head">{_summary(entries, paused)}'
@@ -58,6 +62,8 @@ def act(line: Line, owner: str | None, what: object, job: object) -> str | None:
         line.pause(owner, what == "pause")
     elif what == "clear":
         line.book.forget(owner)
+    elif what == "cancel-batch":
+        line.cancel(owner, [e.id for e in line.book.batch(owner, job)])
     elif what == "cancel-all":
         line.cancel(owner, [e.id for e in line.book.entries(owner) if e.alive])
     elif entry is None:
@@ -92,6 +98,19 @@ def _tools(alive: list[Entry], waiting: list[Entry], entries: list[Entry], pause
     return "".join(_button(name, text) for name, text in tools)
 
 
+def _batch_head(line: Line, entry: Entry, before: Entry | None) -> str:
+    """Above the first of those jobs of a batch that stand together, where some of it are to come."""
+    if not entry.batch or not entry.alive or (before and before.batch == entry.batch):
+        return ""
+    together = line.book.batch(entry.owner, entry.batch)
+    name = f"{short(entry.mode)}: {batches.title(together)}"
+    button = _button("cancel-batch", "Cancel these", f"Cancel {name}")
+    return (
+        f'<li class="batch-row" data-job="{escape(entry.batch, quote=True)}"><b>{escape(name)}</b>'
+        f'<span class="dim">{batches.summary(together)}</span><span class="queue-tools">{button}</span></li>'
+    )
+
+
 def _row(line: Line, entry: Entry, waiting: list[Entry]) -> str:
     prompt = str(entry.asked.get("prompt") or "").strip() or "without words"
     last = [event for _, event in line.book.events(entry.id)]
@@ -104,11 +123,13 @@ def _row(line: Line, entry: Entry, waiting: list[Entry]) -> str:
     buttons.append(("cancel", "Cancel", "Cancel") if entry.alive else ("forget", "✕", "Clear"))
     name = f"{short(entry.mode)}: {prompt[:60]}"
     drawn = "".join(_button(act, text, f"{label} {name}") for act, text, label in buttons)
+    member = " data-member" if entry.batch and entry.alive else ""
+    label = f"{entry.label} · " if entry.label else ""
     return (
-        f'<li class="job {entry.state}" data-job="{escape(entry.id, quote=True)}">'
+        f'<li class="job {entry.state}"{member} data-job="{escape(entry.id, quote=True)}">'
         f'<b class="badge">{short(entry.mode)}</b>'
         f'<span class="what"><span class="prompt-line">{escape(prompt[:200])}</span>'
-        f'<small>{escape(_words(line, entry, last))}</small>{_bar(entry, last)}</span>'
+        f'<small>{escape(label + _words(line, entry, last))}</small>{_bar(entry, last)}</span>'
         f'<span class="queue-tools">{drawn}</span></li>'
     )
 

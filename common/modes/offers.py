@@ -18,7 +18,7 @@ SAME_SHAPE = 0.25
 """Of the logarithms of two aspects: closer ones are the same to a viewer; portrait and landscape never are."""
 LEAST_SECONDS = 1.0
 """No offer makes a clip shorter than this."""
-_SAMPLER = ("num_inference_steps", "flow_shift", "guidance_scale", "guidance_scale_2")
+SAMPLER = ("num_inference_steps", "flow_shift", "guidance_scale", "guidance_scale_2")
 """What a preset sets: a page that shows the old one's values must not keep them."""
 
 Values = Mapping[str, Any]
@@ -101,7 +101,7 @@ class _Search:
     def _fitting(self, changes: Mapping[str, Any], text: str) -> Offer | None:
         kept = {**self.values, **changes}
         if "preset" in changes or "checkpoint" in changes:
-            kept = {name: value for name, value in kept.items() if name not in _SAMPLER}
+            kept = {name: value for name, value in kept.items() if name not in SAMPLER}
         plan = _planned(self.mode, self.manifest, kept)
         return Offer(text, changes, plan) if plan is not None and fits(plan, self.seconds) else None
 
@@ -127,7 +127,7 @@ class _Search:
     def _smaller(self, base: Mapping[str, Any], begin: str) -> Offer | None:
         """The largest size of the same shape that fits."""
         asked = Resolution(self.asked.width, self.asked.height)
-        sizes = [s for s in self.row.sizes(self.asked.weights) if s.area < asked.area and _alike(s, asked)]
+        sizes = [s for s in self.row.sizes(self.asked.weights) if s.area < asked.area and alike(s, asked)]
         for size in sorted(sizes, key=lambda s: -s.area):
             changes = {**base, "width": size.width, "height": size.height}
             if found := self._fitting(changes, f"{begin}{size.width}×{size.height}"):
@@ -148,20 +148,23 @@ class _Search:
         return None
 
     def _carried(self, row: Checkpoint) -> dict[str, Any]:
-        """What is asked for, as another model can do it."""
-        asked = Resolution(self.asked.width, self.asked.height)
-        sizes = row.sizes(self.asked.weights)
-        near = asked if asked in sizes else min(sizes, key=lambda s: (round(_apart(s, asked), 2), s.area))
-        changes: dict[str, Any] = {"checkpoint": row.key, "width": near.width, "height": near.height}
-        if "num_clip" not in self.mode.request_type.model_fields and self.values.get("num_frames"):
-            frames = row.law.nearest(self.asked.clip_seconds * row.fps)
-            changes["num_frames"] = min(frames, row.max_frames)
-        return changes
+        return carried(self.mode, self.values, self.asked, row)
+
+
+def carried(mode: Mode[Any], values: Values, asked: Plan, row: Checkpoint) -> dict[str, Any]:
+    """What `values` ask for, planned as `asked`, as another model can do it: model, size, and frames where given."""
+    size, sizes = Resolution(asked.width, asked.height), row.sizes(asked.weights)
+    near = size if size in sizes else min(sizes, key=lambda s: (round(_apart(s, size), 2), s.area))
+    changes: dict[str, Any] = {"checkpoint": row.key, "width": near.width, "height": near.height}
+    if "num_clip" not in mode.request_type.model_fields and values.get("num_frames"):
+        changes["num_frames"] = min(row.law.nearest(asked.clip_seconds * row.fps), row.max_frames)
+    return changes
 
 
 def _apart(one: Resolution, other: Resolution) -> float:
     return abs(math.log(one.width / one.height) - math.log(other.width / other.height))
 
 
-def _alike(one: Resolution, other: Resolution) -> bool:
+def alike(one: Resolution, other: Resolution) -> bool:
+    """Whether two sizes have the same shape to a viewer."""
     return _apart(one, other) <= SAME_SHAPE

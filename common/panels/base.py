@@ -20,8 +20,9 @@ from common.panels.events import EACH, QUIET, chosen
 from common.panels.handles import HandleVideo
 from common.panels.jobs import Jobs
 from common.panels.offering import Offering
+from common.panels.variations import Variations
 from common.panels.widgets import Inputs
-from common.run.runner import Runner
+from common.run.runner import Lasting, Runner
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
@@ -68,6 +69,7 @@ class Panel(Jobs):
         with gr.Row(elem_classes="two-columns", equal_height=False):
             with gr.Column(scale=2, min_width=320, elem_classes="inputs"):
                 self.draw_inputs(shown)
+                self.variations = Variations(self) if isinstance(self.runner, Lasting) else None
                 with gr.Column(elem_classes="dock"):
                     with gr.Row(elem_classes="actions"):
                         self.go = gr.Button("Generate", variant="primary", size="lg", scale=3)
@@ -85,11 +87,15 @@ class Panel(Jobs):
                     self.screen = gr.HTML(Card().screen(), elem_classes="overlay")
                 self.card = gr.HTML(Card().card(), elem_classes="card")
                 self.below = gr.Row(elem_classes="below")
+                if self.variations:
+                    self.variations.draw_tiles()
                 self.draw_outputs()
                 self.draw_examples()
         self._wire()
         self.enhancing.wire()
         self.offering.wire()
+        if self.variations:
+            self.variations.wire()
         self.wire_more()
 
     def draw_inputs(self, shown: Plan) -> None:

@@ -17,11 +17,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
+from uuid import uuid4
 
 from pydantic import ValidationError
 
 from common.contract import EVENTS, Event, Failed, Heartbeat, MediaHandle, ModeKey, Notice
 from common.errors import InputError, UnavailableError
+from common.run.batch import Member
 
 log = logging.getLogger(__name__)
 
@@ -54,12 +56,25 @@ CREATE TABLE IF NOT EXISTS events (
 CREATE INDEX IF NOT EXISTS events_job ON events (job, number);
 CREATE TABLE IF NOT EXISTS paused (owner TEXT PRIMARY KEY);
 """
-_VERSION = 1
+_CHANGES = (
+    """
+    ALTER TABLE jobs ADD COLUMN batch TEXT;
+    ALTER TABLE jobs ADD COLUMN label TEXT NOT NULL DEFAULT '';
+    ALTER TABLE jobs ADD COLUMN aim TEXT;
+    CREATE INDEX jobs_batch ON jobs (batch);
+    """,
+)
+"""What each version has brought after the first, whose tables those above are."""
+_VERSION = 1 + len(_CHANGES)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One job. Times are seconds since the epoch; `billed` says that it runs on its visitor's own quota."""
+    """One job. Times are seconds since the epoch; `billed` says that it runs on its visitor's own quota.
+
+    `batch` is what it was asked for together with, `label` what tells it from the others there, and `aim` the values
+    of what a draft stands for.
+    """
 
     id: str
     owner: str
@@ -72,6 +87,9 @@ class Entry:
     began: float | None
     ended: float | None
     video: MediaHandle | None
+    batch: str | None = None
+    label: str = ""
+    aim: Mapping[str, Any] | None = None
 
     @property
     def alive(self) -> bool:
@@ -119,13 +137,13 @@ class Book:
 
     def _begin(self, path: Path | None) -> None:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, _VERSION):
+        if not 0 <= version <= _VERSION:
             raise UnavailableError(
                 f"{path} was written by a newer Wan Studio (version {version} of the book); update this one, or "
                 "move the file away"
             )
-        self._db.executescript(_TABLES)
-        self._db.execute(f"PRAGMA user_version={_VERSION}")
+        changes = "".join(_CHANGES[max(version, 1) - 1 :])
+        self._db.executescript(f"BEGIN; {_TABLES} {changes} PRAGMA user_version={_VERSION}; COMMIT;")
 
     def close(self) -> None:
         """Let go of the file."""
@@ -144,19 +162,57 @@ class Book:
 
         `asked` are a request's values, handles as such or as dictionaries. InputError for an id that is taken.
         """
-        values = json.dumps({name: _plain(value) for name, value in asked.items()})
         with self._lock, suppress(sqlite3.IntegrityError):
-            self._entered += 1
-            if self._entered % PRUNED_EVERY == 0:
-                self.prune()
-            self._db.execute(
-                "INSERT INTO jobs (id, owner, mode, asked, billed, state, place, created)"
-                " VALUES (?, ?, ?, ?, ?, 'waiting', (SELECT COALESCE(MAX(place), 0) + 1 FROM jobs), ?)",
-                (job, owner, mode, values, billed, time.time()),
-            )
+            self._insert(owner, job, mode, asked, billed)
         if (entry := self.entry(owner, job)) is None:
             raise InputError("job", "must be new", hint="leave it out for a new one")
         return entry
+
+    def add_batch(
+        self, owner: str, batch: str, mode: ModeKey, members: Sequence[Member], *, billed: bool = False
+    ) -> list[Entry]:
+        """Enter the jobs of a batch one behind the other, all or none; those that are there where it was entered.
+
+        InputError for an id that is taken.
+        """
+        with self._lock:
+            if not self._one("SELECT COUNT(*) FROM jobs WHERE batch = ?", (batch,)):
+                self._db.execute("BEGIN")
+                try:
+                    for one in members:
+                        more = (batch, one.label, None if one.aim is None else _written(one.aim))
+                        self._insert(owner, str(uuid4()), mode, one.values, billed, *more)
+                except BaseException:
+                    self._db.execute("ROLLBACK")
+                    raise
+                self._db.execute("COMMIT")
+            if not (entered := self.batch(owner, batch)):
+                raise InputError("batch", "must be new", hint="reload the page")
+            return entered
+
+    def _insert(
+        self, owner: str, job: str, mode: ModeKey, asked: Mapping[str, Any], billed: bool,
+        batch: str | None = None, label: str = "", aim: str | None = None,
+    ) -> None:  # fmt: skip
+        self._entered += 1
+        if self._entered % PRUNED_EVERY == 0:
+            self.prune()
+        self._db.execute(
+            "INSERT INTO jobs (id, owner, mode, asked, billed, state, place, created, batch, label, aim)"
+            " VALUES (?, ?, ?, ?, ?, 'waiting', (SELECT COALESCE(MAX(place), 0) + 1 FROM jobs), ?, ?, ?, ?)",
+            (job, owner, mode, _written(asked), billed, time.time(), batch, label, aim),
+        )
+
+    def batch(self, owner: str, batch: str) -> list[Entry]:
+        """The jobs of a batch of this owner, in the order in which they were asked for."""
+        return self._entries("WHERE owner = ? AND batch = ? ORDER BY number", (owner, batch))
+
+    def newest_batches(self, owner: str) -> list[Entry]:
+        """The jobs of the batch that was asked for last in each mode, in their order."""
+        return self._entries(
+            "WHERE owner = ? AND batch IN (SELECT batch FROM jobs WHERE number IN (SELECT MAX(number) FROM jobs"
+            " WHERE owner = ? AND batch IS NOT NULL GROUP BY mode)) ORDER BY number", (owner, owner),
+        )  # fmt: skip
 
     def entry(self, owner: str, job: str) -> Entry | None:
         """A job of this owner."""
@@ -193,7 +249,7 @@ class Book:
         return self._one("SELECT COUNT(*) FROM jobs WHERE owner = ? AND state = 'waiting'", (owner,))
 
     def _entries(self, where: str, values: Sequence[object]) -> list[Entry]:
-        columns = "id, owner, mode, asked, billed, state, attempts, created, began, ended, video"
+        columns = "id, owner, mode, asked, billed, state, attempts, created, began, ended, video, batch, label, aim"
         with self._lock:
             rows = self._db.execute(f"SELECT {columns} FROM jobs {where}", values).fetchall()
         return [_entry(row) for row in rows]
@@ -348,6 +404,10 @@ def files(entry: Entry) -> list[str]:
     return [item["path"] for items in many for item in items if isinstance(item, dict) and "path" in item]
 
 
+def _written(values: Mapping[str, Any]) -> str:
+    return json.dumps({name: _plain(value) for name, value in values.items()})
+
+
 def _plain(value: object) -> object:
     if isinstance(value, MediaHandle):
         return value.model_dump(mode="json", exclude_none=True)
@@ -355,13 +415,14 @@ def _plain(value: object) -> object:
 
 
 def _entry(row: Sequence[Any]) -> Entry:
-    job, owner, mode, asked, billed, state, attempts, created, began, end, video = row
+    job, owner, mode, asked, billed, state, attempts, created, began, end, video, batch, label, aim = row
     handle = None
     with suppress(ValidationError):
         handle = MediaHandle.model_validate_json(video) if video else None
     return Entry(
-        job, owner, mode, json.loads(asked), bool(billed), state, attempts, created, began, end, handle
-    )
+        job, owner, mode, json.loads(asked), bool(billed), state, attempts, created, began, end, handle,
+        batch, label, json.loads(aim) if aim else None,
+    )  # fmt: skip
 
 
 def _hold(path: Path) -> int:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
 from common.contract import Event, Manifest, Plan, Prepared
 from common.errors import InputError
 from common.modes.base import Mode, drawn
+from common.run.batch import Member
 from common.run.line import Line
 from common.run.runner import VISITOR, Progress, Runner, job_id, passed_on
 
@@ -65,6 +66,18 @@ class DurableRunner:
             values = {**values, "seed": drawn(values.get("seed"))}
             self.line.add(owner, job, self.mode.key, values, headers or {})
         return job
+
+    async def enter_batch(
+        self, members: Sequence[Member], headers: Mapping[str, str] | None = None, batch: str | None = None
+    ) -> list[str]:
+        batch, owner = job_id(batch), self._of(headers)
+        if owner is None:
+            raise InputError("visitor", "must be known, for jobs to wait", hint="reload the page")
+        if not (entries := self.line.book.batch(owner, batch)):
+            for one in members:
+                await self.inner.admit(one.values)
+            entries = self.line.add_batch(owner, batch, self.mode.key, members, headers or {})
+        return [entry.id for entry in entries]
 
     async def follow(
         self, job: str, headers: Mapping[str, str] | None = None

@@ -10,7 +10,7 @@ import asyncio
 import contextvars
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, aclosing, suppress
 from functools import partial
 from typing import Any
@@ -20,6 +20,7 @@ from common.budgets import BUDGETS
 from common.contract import Done, Event, Failed, Heartbeat, ModeKey, Queued, Stopped
 from common.errors import Cancelled, InputError, StudioError, UnavailableError
 from common.run import book as books
+from common.run.batch import Member
 from common.run.book import Book, Entry, State
 from common.run.runner import OWNER, Progress, Runner, ending, explain, passed_on
 
@@ -72,11 +73,36 @@ class Line:
             raise UnavailableError(f"{most} jobs of yours wait already; let some of them end, or cancel some")
         passed = passed_on(headers)
         entry = self.book.add(owner, job, mode, asked, billed=bool(passed))
-        if entry.state == "waiting" and job not in self._held:
-            self._headers[job] = passed
-            self._hold(entry)
-        self.advance()
+        self._entered([entry], passed)
         return entry
+
+    def add_batch(
+        self, owner: str, batch: str, mode: ModeKey, members: Sequence[Member], headers: Mapping[str, str]
+    ) -> list[Entry]:
+        """Enter the jobs of a batch, all or none; those that are there where the owner has entered it before.
+
+        UnavailableError, with how many would fit, for more than an owner may have waiting.
+        """
+        if entries := self.book.batch(owner, batch):
+            return entries
+        room = BUDGETS.visitor_jobs - self.book.waiting(owner)
+        if len(members) > room:
+            fit = f"{room} more fit" if room > 0 else "none fits"
+            raise UnavailableError(
+                f"{BUDGETS.visitor_jobs} jobs of yours may wait, and {BUDGETS.visitor_jobs - room} do: {fit}, not "
+                f"{len(members)}; take fewer, let some end, or cancel some"
+            )
+        passed = passed_on(headers)
+        entries = self.book.add_batch(owner, batch, mode, members, billed=bool(passed))
+        self._entered(entries, passed)
+        return entries
+
+    def _entered(self, entries: Sequence[Entry], passed: Mapping[str, str]) -> None:
+        for entry in entries:
+            if entry.state == "waiting" and entry.id not in self._held:
+                self._headers[entry.id] = passed
+                self._hold(entry)
+        self.advance()
 
     def cancel(self, owner: str, jobs: Iterable[str]) -> int:
         """End jobs of an owner that wait or run; how many there were. What runs says itself when it has ended."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 from uuid import UUID, uuid4
 
 from common.contract import Event, Failed, Manifest, MediaHandle, Plan, Prepared, Stopped
 from common.errors import Cancelled, InputError, StudioError, disk_error, quoted
 from common.modes.base import Mode
+from common.run.batch import Member
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +79,12 @@ class Lasting(Protocol):
         self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None, job: str | None = None
     ) -> str:
         """Begin a job, or put it into the line, without following it; its id. Raises as `stream` does at first."""
+        ...
+
+    async def enter_batch(
+        self, members: Sequence[Member], headers: Mapping[str, str] | None = None, batch: str | None = None
+    ) -> list[str]:
+        """Begin several jobs together, or none of them; their ids. `batch` is theirs in common, a UUID."""
         ...
 
     def follow(
