@@ -93,8 +93,8 @@ def build_app(base_url: str, modes: Sequence[str] | None = None, *, personal: bo
     from common.page.theme import page_options
     from common.run.book import Book
     from common.settings import state_folder
-    from router import federation, shell
-    from router.app import build_studio
+    from router import federation
+    from router.app import mount
     from router.dispatch import Studio
 
     app = FastAPI(title="Wan Studio")
@@ -106,7 +106,7 @@ def build_app(base_url: str, modes: Sequence[str] | None = None, *, personal: bo
         demo.mcp_server_obj._local_url = f"{base_url}/{key}/"
     table = federation.from_env() or federation.mounted(base_url, modes or list(MODES))
     studio = Studio.over(table, personal=personal, book=Book.kept(state_folder()))
-    return gr.mount_gradio_app(app, build_studio(studio), path="/", **shell.page_options())
+    return mount(app, studio)
 
 
 def serve(host: str, port: int, weights: Weights, modes: Sequence[str] | None = None) -> None:

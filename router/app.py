@@ -11,13 +11,13 @@ import time
 from typing import Any
 
 import gradio as gr
+from fastapi import FastAPI
 
 from common.catalog import GENERATIONS
 from common.contract import Lineage, ModeKey
 from common.modes.all import MODES
 from common.modes.base import PRESETS
 from common.page.blocks import StudioBlocks, as_gradio_errors
-from common.page.gate import Gate
 from common.panels.all import PANELS
 from common.panels.base import Panel, told
 from common.panels.events import EACH, ONCE, QUIET, TOLD, chosen
@@ -30,6 +30,7 @@ from router.dispatch import FIRST_ANSWERS_SECONDS, FederatedRunner, Studio
 from router.gallery.disk import Disk
 from router.gallery.keeping import Keeping
 from router.gallery.page import GalleryPage
+from router.owners import StudioGate
 from router.sending import Sending
 
 FIRST_PAGE: ModeKey = "t2v"
@@ -38,9 +39,9 @@ STORE = "wan-studio"
 """Not a secret: a browser keeps what its own visitor has typed and made."""
 
 
-def build_studio(studio: Studio) -> gr.Blocks:
+def build_studio(studio: Studio) -> StudioBlocks:
     """The page over a federation. Its watcher asks the modes while a page is open."""
-    gate = Gate(lambda url: studio.watcher.place_of(url) is not None)
+    gate = StudioGate(lambda url: studio.watcher.place_of(url) is not None, studio.owners, studio.owner)
     disk = Disk(state) if (state := state_folder()) else None
     if disk is not None:
         studio.keep = Keeping(disk, studio.traffic)
@@ -53,6 +54,13 @@ def build_studio(studio: Studio) -> gr.Blocks:
 
     blocks.extra_startup_events.append(resume)
     return blocks
+
+
+def mount(app: FastAPI, studio: Studio) -> FastAPI:
+    """The page at `/` of an app; mount it last."""
+    blocks = build_studio(studio)
+    options = {"app_kwargs": {"middleware": blocks.inside}, **shell.page_options()}
+    return gr.mount_gradio_app(app, blocks, path="/", **options)
 
 
 class _Page:

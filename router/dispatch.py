@@ -32,11 +32,12 @@ from common.run.book import Book
 from common.run.durable import DurableRunner
 from common.run.line import Line
 from common.run.remote import RemoteRunner
-from common.run.runner import OWNER, Progress, Runner, given, job_id
+from common.run.runner import OWNER, VISITOR, Progress, Runner, given, job_id
 from common.settings import SpaceSettings
 from router.asking import Status
 from router.federation import Federation, Place
 from router.health import COMING_UP, WAKE_SECONDS, Watcher, best
+from router.owners import Owners
 from router.transfer import Traffic, deliver, keep_here
 from router.visitors import owner_of
 
@@ -80,6 +81,7 @@ class Studio:
     book: Book = field(default_factory=Book)
     traffic: Traffic = field(default_factory=Traffic)
     lineages: Lineages = field(default_factory=Lineages)
+    owners: Owners = field(default_factory=Owners)
     busy: Counter[Place] = field(default_factory=lambda: Counter[Place]())
     keep: Callable[[str, MediaHandle, Done], Awaitable[None]] | None = None
     """Where there is a Gallery on disk: told of each result, with whose it is."""
@@ -87,6 +89,8 @@ class Studio:
     def __post_init__(self) -> None:
         runners: dict[ModeKey, Runner] = {key: FederatedRunner(mode, self) for key, mode in MODES.items()}
         self.line = Line(self.book, runners, lane=self._lane, at_once=self._at_once)
+        for owner, video in self.book.videos():
+            self.owners.note_handle(video, owner)
 
     @classmethod
     def over(
@@ -192,8 +196,8 @@ class FederatedRunner:
             async with aclosing(remote.stream(values, headers, job)) as updates:
                 async for video, event in updates:
                     studio.watcher.heard(place)
-                    known = video and await self._known_here(video, place, event)
                     owner = (headers or {}).get(OWNER)
+                    known = video and await self._known_here(video, place, event, owner)
                     if known and isinstance(event, Done) and studio.keep is not None and owner is not None:
                         await studio.keep(owner, known, event)
                     yield known, event.later(waited)
@@ -206,15 +210,20 @@ class FederatedRunner:
     async def prepare(
         self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None
     ) -> AsyncGenerator[Event | Prepared, None]:
-        status = await self._ready(values)
+        status, owner = await self._ready(values), self.studio.owner((headers or {}).get(VISITOR))
         async with aclosing(self._remote(status).prepare(values, headers)) as items:
             async for item in items:
                 self.studio.watcher.heard(status.place)
-                yield await self._shown_here(item, status.place) if isinstance(item, Prepared) else item
+                yield await self._shown_here(item, status.place, owner) if isinstance(item, Prepared) else item
 
-    async def _shown_here(self, made: Prepared, place: Place) -> Prepared:
+    async def _shown_here(self, made: Prepared, place: Place, owner: str | None) -> Prepared:
         clips = {name: value for name, value in made if isinstance(value, MediaHandle)}
-        return made.model_copy(update={n: await self._known_here(c, place, None) for n, c in clips.items()})
+        for many in (value for _, value in made if isinstance(value, list)):
+            for handle in (item for item in many if isinstance(item, MediaHandle)):
+                self.studio.owners.note_handle(handle, owner)
+        return made.model_copy(
+            update={n: await self._known_here(c, place, None, owner) for n, c in clips.items()}
+        )
 
     def _remote(self, status: Status) -> RemoteRunner:
         place, url, studio = status.place, str(status.url), self.studio
@@ -271,8 +280,10 @@ class FederatedRunner:
     def _away(self, status: Status) -> UnavailableError:
         return UnavailableError(f"{self.mode.title} {status.text}")
 
-    async def _known_here(self, video: MediaHandle, place: Place, event: object) -> MediaHandle:
-        """The handle as this router's page shows it; its maker is remembered."""
+    async def _known_here(
+        self, video: MediaHandle, place: Place, event: object, owner: str | None
+    ) -> MediaHandle:
+        """The handle as this router's page shows it; its maker is remembered, and whose it is."""
         known = video.model_copy(update={"mime": "video/mp4"})
         if isinstance(event, Done):
             known = event.known(video)
@@ -281,6 +292,8 @@ class FederatedRunner:
             known = known.model_copy(update={"url": None})
         elif known.url and (token := self.studio.token_for(place)):
             known = await asyncio.to_thread(keep_here, known, token, self.studio.traffic)
+        for handle in (video, known):
+            self.studio.owners.note_handle(handle, owner)
         if isinstance(event, Done):
             self.studio.lineages.remember(known, event.lineage)
         return known

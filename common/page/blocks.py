@@ -17,8 +17,9 @@ from common.budgets import BUDGETS
 from common.errors import InputError, StudioError
 from common.page import sessions
 from common.page.door import Door, own_names
-from common.page.gate import Gate
-from common.run.runner import explain
+from common.page.gate import Gate, asking
+from common.page.uploads import Uploads
+from common.run.runner import VISITOR, explain
 
 log = logging.getLogger(__name__)
 
@@ -52,9 +53,15 @@ class StudioBlocks(gr.Blocks):
         sessions.keep_lean(self.state_holder, BUDGETS.sessions)
         cache.keep(path for block in self.blocks.values() for path in block.keep_in_cache)
 
-    async def process_api(self, *args: Any, **options: Any) -> Any:
+    @property
+    def inside(self) -> list[Middleware]:
+        """What stands before this app's own routes, for `app_kwargs` of a mount; `launch` adds it itself."""
+        return [Middleware(Uploads, brought=self.gate.brought)]
+
+    async def process_api(self, *args: Any, request: Any = None, **options: Any) -> Any:
         with as_gradio_errors():
-            return await super().process_api(*args, **options)
+            asking.set(str(getattr(request, "headers", {}).get(VISITOR, "")))
+            return await super().process_api(*args, request=request, **options)
 
     async def preprocess_data(self, block_fn: Any, inputs: list[Any], *args: Any, **options: Any) -> Any:
         if block_fn.fn is None:
@@ -84,7 +91,7 @@ class StudioBlocks(gr.Blocks):
         }
         # A Space is public, by names that only the Hub knows; elsewhere we know ours.
         door = Middleware(Door, names=None if os.environ.get("SPACE_ID") else own_names())
-        ours["app_kwargs"] = {"middleware": [door]}
+        ours["app_kwargs"] = {"middleware": [door, *self.inside]}
         return super().launch(*args, **{**ours, **options})
 
 

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 VARIABLE = "WAN_HOSTS"
 UPLOADS = "/gradio_api/upload"
+FOREIGN = "/gradio_api/file=http"
+"""Gradio's file route would fetch any address of the internet, without a limit, for whoever asks."""
 
 
 def own_names(extra: str | None = None) -> frozenset[str]:
@@ -59,6 +61,10 @@ class Door:
                     text = f"{header} {value[:100]!r} is not this Studio's; to let it in, set {VARIABLE}"
                     await PlainTextResponse(text, 403)(scope, receive, send)
                     return
+        if FOREIGN in scope["path"]:
+            text = "only files of this Studio are served here"
+            await PlainTextResponse(text, 403)(scope, receive, send)
+            return
         if scope["path"].endswith(UPLOADS):  # a file, counted where it is written
             await self._answered(scope, receive, send)
             return

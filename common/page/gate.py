@@ -15,6 +15,7 @@ import ipaddress
 import mimetypes
 import secrets
 from collections.abc import AsyncIterator, Callable
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
@@ -30,6 +31,8 @@ FILE_ROUTE = "/gradio_api/file="
 REDIRECTS = 3
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 RULE = "must be an upload or a result of this Studio"
+asking: ContextVar[str] = ContextVar("asking", default="")
+"""The secret that the page shows which asks now; empty for a program, and for a page outside the Studio."""
 
 Ours = Callable[[str], bool]
 """Whether a URL is that of a result which another app of this federation serves."""
@@ -38,8 +41,18 @@ Ours = Callable[[str], bool]
 class Gate:
     """What one app lets in. `ours` knows the results of the federation's other apps; a mode Space has none."""
 
+    fetches = True
+    """Whether a file at a public address is fetched."""
+
     def __init__(self, ours: Ours = lambda url: False) -> None:
         self.ours = ours
+
+    def may(self, path: str) -> bool:
+        """Whether who asks now may name this file, a path of the cache or a URL of `ours`."""
+        return True
+
+    def brought(self, path: str) -> None:
+        """Who asks now has brought this file."""
 
     async def values(self, value: Any, field: str) -> Any:
         """An input as Gradio was sent it, with every file in it admitted (dictionaries that name a path).
@@ -65,15 +78,29 @@ class Gate:
         file = {name: file[name] for name in ("orig_name", "mime_type", "size", "is_stream") if name in file}
         kept = {"url": None, "meta": {"_type": "gradio.FileData"}}
         if path.startswith("data:"):
-            return {**file, **kept, "path": str(_unpacked(path, field))}
+            return {**file, **kept, "path": self._new(_unpacked(path, field))}
         if not path.startswith(("http://", "https://")):
-            return {**file, **kept, "path": str(own_file(path, field))}
+            return {**file, **kept, "path": self._own(path, field)}
         local = _named_by(path)
         if self.ours(path) and not (local and local.is_file()):
+            if not self.may(path):
+                raise _expired(field)
             return {**file, **kept, "path": path, "url": path}
         if local is not None:
-            return {**file, **kept, "path": str(own_file(str(local), field))}
-        return {**file, **kept, "path": str(await fetched(path, field))}
+            return {**file, **kept, "path": self._own(str(local), field)}
+        if not self.fetches:
+            raise MediaError(field, RULE, hint="upload the file itself")
+        return {**file, **kept, "path": self._new(await fetched(path, field))}
+
+    def _own(self, path: str, field: str) -> str:
+        file = _inside(path)
+        if file is not None and not self.may(str(file)):
+            raise _expired(field)
+        return str(own_file(path, field))
+
+    def _new(self, file: Path) -> str:
+        self.brought(str(file))
+        return str(file)
 
 
 def own_file(path: str, field: str) -> Path:
@@ -82,9 +109,13 @@ def own_file(path: str, field: str) -> Path:
     if file is None:
         raise MediaError(field, RULE, hint="upload the file itself")
     if not file.is_file():
-        raise MediaError(field, "has expired here", hint="upload it again, or make it again")
+        raise _expired(field)
     cache.used(file)
     return file
+
+
+def _expired(field: str) -> MediaError:
+    return MediaError(field, "has expired here", hint="upload it again, or make it again")
 
 
 def _inside(path: str) -> Path | None:

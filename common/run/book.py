@@ -12,7 +12,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -225,6 +225,12 @@ class Book:
             "WHERE owner = ? ORDER BY state NOT IN ('waiting', 'running'), state = 'waiting',"
             " place * (ended IS NULL), ended DESC, number DESC", (owner,),
         )  # fmt: skip
+
+    def videos(self) -> Iterator[tuple[str, MediaHandle]]:
+        """Every result that is still in the book, with whose it is; oldest first."""
+        for entry in self._entries("WHERE video IS NOT NULL ORDER BY number", ()):
+            if entry.video is not None:
+                yield entry.owner, entry.video
 
     def newest(self, owner: str, mode: ModeKey) -> Entry | None:
         """What a page of this mode shows when it is opened: the job that runs, else waits, else was entered last.

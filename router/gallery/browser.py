@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -18,8 +19,9 @@ _ITEMS = TypeAdapter(list[Item])
 class BrowserShelf:
     """The list that one event was sent along with; `written` is what goes back."""
 
-    def __init__(self, kept: object) -> None:
-        self._items = read(kept)
+    def __init__(self, kept: object, mine: Callable[[str], bool] = lambda where: True) -> None:
+        """`mine` says whether who shows the list may name a file that lies there."""
+        self._items = [item for item in read(kept) if mine(place_of(item))]
 
     def items(self) -> list[Item]:
         """What the browser has kept, newest first."""

@@ -196,6 +196,11 @@ class DiskShelf:
     def __init__(self, disk: Disk, owner: str) -> None:
         self._disk, self._owner = disk, owner
 
+    @property
+    def owner(self) -> str:
+        """Whose it is."""
+        return self._owner
+
     def items(self) -> list[Item]:
         """What is kept, newest first."""
         self._disk.found(self._owner)

@@ -80,9 +80,9 @@ class GalleryPage:
 
     def shelf(self, visitor: object, kept: object) -> BrowserShelf | DiskShelf:
         """The gallery of who asks."""
-        if self.disk is None:
-            return BrowserShelf(kept)
         owner = self.studio.owner(visitor)
+        if self.disk is None:
+            return BrowserShelf(kept, lambda where: self.studio.owners.allow(where, owner))
         return BrowserShelf("") if owner is None else self.disk.shelf(owner)
 
     def _written(self, shelf: BrowserShelf | DiskShelf) -> Any:
@@ -98,8 +98,8 @@ class GalleryPage:
                 if new > 0 or shelf.has_thumbnail(item):
                     new -= not shelf.has_thumbnail(item)
                     picture = shelf.thumbnail(item)
-                lent = self._lending.lend(Path(item.video.path), copy=picture is None)
-                small = self._lending.lend(picture) if picture else None
+                lent = self._lend(shelf, Path(item.video.path), copy=picture is None)
+                small = self._lend(shelf, picture) if picture else None
                 shown.append(
                     Shown(item, grid.route(lent) if lent else "", grid.route(small) if small else "")
                 )
@@ -107,16 +107,21 @@ class GalleryPage:
                 shown.append(Shown(item, grid.address(item.video)))
         return grid.grid(shown, [item for item in items if item.deleted])
 
+    def _lend(self, shelf: DiskShelf, source: Path, *, copy: bool = True) -> Path | None:
+        lent = self._lending.lend(source, copy=copy)
+        self.studio.owners.note([str(lent)] if lent else [], shelf.owner)
+        return lent
+
     def _shown(self, shelf: BrowserShelf | DiskShelf, item: Item) -> Shown:
         if isinstance(shelf, DiskShelf):
-            lent = self._lending.lend(Path(item.video.path))
+            lent = self._lend(shelf, Path(item.video.path))
             return Shown(item, grid.route(lent) if lent else "")
         return Shown(item, grid.address(item.video))
 
     def _file(self, shelf: BrowserShelf | DiskShelf, item: Item) -> Path | None:
         """The file on this machine; None where it lies with another Space. MediaError for one that is gone."""
         if isinstance(shelf, DiskShelf):
-            lent = self._lending.lend(Path(item.video.path))
+            lent = self._lend(shelf, Path(item.video.path))
             if lent is None:
                 raise MediaError("video", "is no longer kept")
             return lent
@@ -344,6 +349,7 @@ class GalleryPage:
                 target = cache.results() / secrets.token_hex(16) / name
                 with cache.holding([str(file)]):
                     await asyncio.get_running_loop().run_in_executor(self._exports, make, file, target)
+                self.studio.owners.note([str(target)], self.studio.owner(visitor))
                 self._exported[file, kind] = target
                 while len(self._exported) > LAST * LAST:
                     self._exported.pop(next(iter(self._exported)))

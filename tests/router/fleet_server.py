@@ -21,8 +21,8 @@ from common.page.door import Door, own_names
 from common.placement import zerogpu
 from common.run.book import Book
 from common.settings import state_folder
-from router import federation, shell
-from router.app import build_studio
+from router import federation
+from router.app import mount
 from router.dispatch import Studio
 from tests.common.fakes import FakeService, manifest, space_of
 
@@ -50,7 +50,7 @@ def main() -> None:
     if args.router:
         table = federation.from_env() or federation.mounted(f"http://127.0.0.1:{args.port}", args.modes)
         studio = Studio.over(table, personal=args.personal, book=Book.kept(state_folder()))
-        app = gr.mount_gradio_app(app, build_studio(studio), path="/", **shell.page_options())
+        app = mount(app, studio)
     uvicorn.run(app, host="127.0.0.1", port=args.port, log_level="error")
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import httpx
 
+from common.run.runner import VISITOR
+
 FILE_TYPES = ("video", "image", "gallery", "uploadbutton", "file", "imageeditor", "audio")
 META = {"meta": {"_type": "gradio.FileData"}}
 
@@ -38,10 +40,10 @@ class Attacker:
         """The events that wait in line."""
         return {d["id"] for d in self.config()["dependencies"] if d["queue"] is not False}
 
-    def call(self, number: int, data: list[Any]) -> str:
-        """Everything that an event of the page answers."""
+    def call(self, number: int, data: list[Any], said: dict[str, Any] | None = None) -> str:
+        """Everything that an event of the page answers; `said` is what its component's script tells with it."""
         session = secrets.token_hex(6)
-        body = {"fn_index": number, "data": data, "session_hash": session}
+        body = {"fn_index": number, "data": data, "session_hash": session, "event_data": said}
         if number not in self.queued:
             return self.http.post(f"{self.url}gradio_api/run/predict", json=body).text
         joined = self.http.post(f"{self.url}gradio_api/queue/join", json=body)
@@ -76,11 +78,62 @@ class Attacker:
 
     def served(self, answer: str) -> Iterator[bytes]:
         """Every file that an answer names, as the app serves it."""
-        for path in sorted(set(_paths(answer))):
+        for path in sorted(set(paths(answer))):
             yield self.http.get(f"{self.url}gradio_api/file={path}").content
 
 
-def _paths(answer: str) -> Iterator[str]:
+class Page(Attacker):
+    """The Studio's page in the hands of who has a secret."""
+
+    def __init__(self, url: str, secret: str) -> None:
+        super().__init__(url)
+        self.secret = secret
+        self.http.headers[VISITOR] = secret
+        config = self.config()
+        self.parts = {part["id"]: part for part in config["components"]}
+        self.events = [event for event in config["dependencies"] if event["backend_fn"]]
+
+    def generate(self, words: str, job: str) -> str:
+        """A first job of Text to Video, to its end."""
+        event, data = self._asked(words, job)
+        return self.call(event["id"], data)
+
+    def begin(self, words: str, job: str) -> None:
+        """The same without waiting for its end."""
+        event, data = self._asked(words, job)
+        body = {"fn_index": event["id"], "data": data, "session_hash": secrets.token_hex(6)}
+        assert self.http.post(f"{self.url}gradio_api/queue/join", json=body).status_code == 200
+
+    def _asked(self, words: str, job: str) -> tuple[dict[str, Any], list[Any]]:
+        event = next(e for e in self.events if self.kinds(e["outputs"])[:1] == ["video"] and self._prompt(e))
+        data = self.values(event)
+        data[:3] = [job, self.secret, False]
+        data[self._prompt(event)[0]] = words
+        return event, data
+
+    def queue(self) -> dict[str, str]:
+        """Jobs and their states, as the Queue lists them when the page is opened."""
+        event = next(e for e in self.events if len(e["outputs"]) == 8 and self._loads(e))
+        html = json.loads(self.call(event["id"], [self.secret]))["data"][0]
+        rows = html.split('<li class="job ')[1:]
+        return {row.split('data-job="')[1].split('"')[0]: row.split('"')[0] for row in rows}
+
+    def values(self, event: dict[str, Any]) -> list[Any]:
+        return [self.parts[i]["props"].get("value") for i in event["inputs"]]
+
+    def kinds(self, ids: list[int]) -> list[str]:
+        return [self.parts[i]["type"] for i in ids]
+
+    def _prompt(self, event: dict[str, Any]) -> list[int]:
+        classes = [self.parts[i]["props"].get("elem_classes") or [] for i in event["inputs"]]
+        return [place for place, names in enumerate(classes) if "prompt" in names]
+
+    def _loads(self, event: dict[str, Any]) -> bool:
+        return any(name == "load" for _, name in event["targets"])
+
+
+def paths(answer: str) -> Iterator[str]:
+    """Every path that an answer names."""
     for line in answer.splitlines():
         try:
             found = json.loads(line.removeprefix("data: "))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from common.media.files import sha256
 from common.run.book import NAME, Book
 from router.visitors import owner_of
 from tests.fleet import end, free_port, start
-from tests.security.attacker import Attacker
+from tests.security.attacker import Page
 
 pytestmark = pytest.mark.slow
 
@@ -44,53 +43,6 @@ class Victim:
         """Her jobs as she sees them."""
         page = Page(self.url, self.secret)
         return {job: state for job, state in page.queue().items() if job in self.jobs}
-
-
-class Page(Attacker):
-    """The Studio's page in the hands of who has a secret."""
-
-    def __init__(self, url: str, secret: str) -> None:
-        super().__init__(url)
-        self.secret = secret
-        config = self.config()
-        self.parts = {part["id"]: part for part in config["components"]}
-        self.events = [event for event in config["dependencies"] if event["backend_fn"]]
-
-    def generate(self, words: str, job: str) -> str:
-        event = next(e for e in self.events if self._kinds(e["outputs"])[:1] == ["video"] and self._prompt(e))
-        data = self.values(event)
-        data[:3] = [job, self.secret, False]
-        data[self._prompt(event)[0]] = words
-        return self.call(event["id"], data)
-
-    def begin(self, words: str, job: str) -> None:
-        """The same without waiting for its end."""
-        event = next(e for e in self.events if self._kinds(e["outputs"])[:1] == ["video"] and self._prompt(e))
-        data = self.values(event)
-        data[:3] = [job, self.secret, False]
-        data[self._prompt(event)[0]] = words
-        body = {"fn_index": event["id"], "data": data, "session_hash": secrets.token_hex(6)}
-        assert self.http.post(f"{self.url}gradio_api/queue/join", json=body).status_code == 200
-
-    def queue(self) -> dict[str, str]:
-        """Jobs and their states, as the Queue lists them when the page is opened."""
-        event = next(e for e in self.events if len(e["outputs"]) == 8 and self._loads(e))
-        html = json.loads(self.call(event["id"], [self.secret]))["data"][0]
-        rows = html.split('<li class="job ')[1:]
-        return {row.split('data-job="')[1].split('"')[0]: row.split('"')[0] for row in rows}
-
-    def values(self, event: dict[str, Any]) -> list[Any]:
-        return [self.parts[i]["props"].get("value") for i in event["inputs"]]
-
-    def _kinds(self, ids: list[int]) -> list[str]:
-        return [self.parts[i]["type"] for i in ids]
-
-    def _prompt(self, event: dict[str, Any]) -> list[int]:
-        classes = [self.parts[i]["props"].get("elem_classes") or [] for i in event["inputs"]]
-        return [place for place, names in enumerate(classes) if "prompt" in names]
-
-    def _loads(self, event: dict[str, Any]) -> bool:
-        return any(name == "load" for _, name in event["targets"])
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +82,7 @@ def test_every_event_with_anothers_ids_gives_nothing_and_changes_nothing(victim:
     ids = [victim.jobs[0], victim.digest, victim.owner]
     told_nobody = (WORDS, WAITING, victim.result)
     for event in stranger.events:
-        kinds = stranger._kinds(event["inputs"])
+        kinds = stranger.kinds(event["inputs"])
         for number, asked in enumerate(ids):
             data = [
                 asked if kind == "textbox" and value in ("", None) else value
@@ -152,7 +104,7 @@ def test_every_event_with_anothers_ids_gives_nothing_and_changes_nothing(victim:
 def test_what_the_buttons_say_with_anothers_ids_does_nothing(victim: Victim) -> None:
     stranger, before = Page(victim.url, secrets.token_hex(16)), victim.states()
     heard = [e for e in stranger.events if any(n in ("click", "select", "like", "submit") for _, n in e["targets"])]
-    lists = [e for e in heard if stranger._kinds([t for t, _ in e["targets"] if t is not None]) == ["html"]]
+    lists = [e for e in heard if stranger.kinds([t for t, _ in e["targets"] if t is not None]) == ["html"]]
     assert lists
     for event in lists:
         for said in told(victim):
