@@ -154,7 +154,7 @@ def _of_nano(row: Checkpoint) -> OnDisk:
         folder = weights.resolve(row, "nano", None)
     except WeightsError:
         return OnDisk(where="code")
-    size = _size(folder)
+    size = sum(_size(part.resolve()) for part in folder.iterdir())  # they are links to what models share
     return OnDisk(where="code", whole=True, bytes=size, wanted=size)
 
 

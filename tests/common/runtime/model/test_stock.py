@@ -161,6 +161,7 @@ def test_what_comes_with_the_code_or_on_a_volume_is_not_deleted(
     hub: ModelHub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     assert stock.of(row(), "nano").whole and stock.of(row(), "nano").where == "code"
+    assert stock.of(row(), "nano").bytes > 1_000_000
     with pytest.raises(InputError, match="part of the code"):
         stock.delete(row(), "nano")
     assert nano.find("dense").is_dir()
