@@ -14,7 +14,7 @@ from common.modes.base import PRESETS
 from common.panels import texts
 from common.panels.base import Panel
 from router.health import Watcher
-from router.settings.tables import badge, section, size, table, two
+from router.settings.tables import NONE, badge, section, size, table, two
 
 HEADS = ("Model", "Preset", "Video", "Fits", "At most", "Own memory", "To make it fit")
 
@@ -28,10 +28,11 @@ def fits(watcher: Watcher, panels: Mapping[ModeKey, Panel]) -> str:
             keys = tuple(info.key for info in manifest.checkpoints if info.key in CHECKPOINTS)
             machines[machine(manifest.backend)] = None
             rows, fitting = _rows(panels[key], manifest.backend.model_dump_json(), manifest.weights, keys)
-            parts.append(
-                f"<details><summary>{escape(mode.title)}: {fitting} of {len(keys)} models fit "
-                f"{escape(texts.place(manifest.backend))}</summary>{rows}</details>"
-            )
+            unknown = manifest.weights == "wan" and not manifest.backend.memory_bytes
+            words = "what its models take" if unknown else f"{fitting} of {len(keys)} models fit"
+            place = "" if unknown else f" {texts.place(manifest.backend)}"
+            summary = escape(f"{mode.title}: {words}{place}")
+            parts.append(f"<details><summary>{summary}</summary>{rows}</details>")
     if not parts:
         return section("What fits this machine", "", "<p>No mode has answered yet.</p>")
     return section("What fits this machine", " · ".join(machines), "".join(dict.fromkeys(parts)))
@@ -42,6 +43,8 @@ def machine(backend: Backend) -> str:
     parts = [f"ZeroGPU {backend.gpu_size}" if backend.gpu_size else backend.name]
     if backend.memory_bytes:
         parts.append(f"{size(backend.memory_bytes)} for models")
+    else:
+        parts.append("whose memory is not known")
     if backend.host_bytes:
         parts.append(f"{size(backend.host_bytes)} of the machine's own")
     return ", ".join(parts)
@@ -51,7 +54,7 @@ def machine(backend: Backend) -> str:
 def _rows(panel: Panel, backend: str, weights: Weights, keys: tuple[str, ...]) -> tuple[str, int]:
     """The table of a mode, and how many of its models fit. Planning them all takes a moment: once a machine."""
     rows: list[list[str]] = []
-    fitting: set[str] = set()
+    fitting, known = set[str](), Backend.model_validate_json(backend).memory_bytes > 0 or weights == "nano"
     for key in keys:
         row = CHECKPOINTS[key]
         for preset in PRESETS:
@@ -60,10 +63,10 @@ def _rows(panel: Panel, backend: str, weights: Weights, keys: tuple[str, ...]) -
             plan = _plan(panel, backend, weights, keys, {"checkpoint": key, "preset": preset})
             cells = [two(row.name, key), preset.capitalize()]
             if isinstance(plan, str):
-                rows.append([*cells, "—", badge("no", "down"), "—", "—", escape(plan)])
+                rows.append([*cells, NONE, badge("no", "down"), NONE, NONE, escape(plan)])
                 continue
             video = f"{plan.width}×{plan.height}, {max(s.frames for s in plan.segments)} frames"
-            rows.append([*cells, video, *_placed(plan)])
+            rows.append([*cells, video, *_placed(plan, known)])
             if plan.placement is not None:
                 fitting.add(key)
     return table(f"What fits of {panel.mode.title}", HEADS, rows), len(fitting)
@@ -81,12 +84,14 @@ def _plan(
         return error.text
 
 
-def _placed(plan: Plan) -> list[str]:
+def _placed(plan: Plan, known: bool) -> list[str]:
+    """Whether and how; of a machine whose memory is not known, what it takes."""
     placed = plan.placement
     if placed is None:
         why = next((text for text in plan.notices if text.startswith("Not enough memory")), "")
-        return [badge("no", "down"), "—", "—", escape(why)]
+        return [badge("no", "down"), NONE, NONE, escape(why)]
     if plan.weights == "nano":
-        return [badge("yes", "ready"), f"under {size(placed.peak_bytes)}", "—", "nothing"]
-    host = size(placed.host_bytes) if placed.host_bytes else "—"
-    return [badge("yes", "ready"), size(placed.peak_bytes), host, escape("; ".join(placed.why) or "nothing")]
+        return [badge("yes", "ready"), f"under {size(placed.peak_bytes)}", NONE, NONE]
+    host = size(placed.host_bytes) if placed.host_bytes else NONE
+    fits = badge("yes", "ready") if known else badge("not known")
+    return [fits, size(placed.peak_bytes), host, escape("; ".join(placed.why) or NONE)]

@@ -11,7 +11,7 @@ from common.modes.all import MODES
 from router.asking import Status
 from router.health import Watcher
 from router.settings.acting import Acting
-from router.settings.tables import badge, button, section, size, table, two
+from router.settings.tables import NONE, badge, button, section, size, table, two
 from router.shell import short
 
 
@@ -21,7 +21,7 @@ def active(watcher: Watcher) -> str:
     for key, mode in MODES.items():
         places = watcher.statuses(key)
         if not places:
-            rows.append([escape(mode.title), "—", "—", "has no place in this Studio", "—"])
+            rows.append([escape(mode.title), NONE, NONE, "has no place in this Studio", NONE])
         rows += [[escape(mode.title), *_place(status)] for status in places]
     heads = ("Mode", "Model", "In memory", "State", "Where")
     return section("Active models per mode", "", table("Active models per mode", heads, rows))
@@ -29,7 +29,7 @@ def active(watcher: Watcher) -> str:
 
 def _place(status: Status) -> list[str]:
     shown, place = status.manifest, status.place
-    model, loaded = "—", "—"
+    model, loaded = NONE, NONE
     if shown:
         key = next(iter(shown.loaded), shown.default_checkpoint)
         row = CHECKPOINTS.get(key)
@@ -73,7 +73,7 @@ def on_disk(watcher: Watcher, acting: Acting) -> str:
     acts = any(acting.may(status) and _movable(info.disk) for _, status, info in everything)
     for modes, status, info in everything:
         row = CHECKPOINTS.get(info.key)
-        licence = row.licence + (" (community)" if row.community else "") if row else "—"
+        licence = row.licence + (" (community)" if row.community else "") if row else NONE
         where = "" if status.place.mount else status.place.where
         cells = [two(info.name, where or (row.repo if row else "")), escape(", ".join(modes)), escape(licence)]
         cells.append(_disk(info))
@@ -157,7 +157,7 @@ def loras(watcher: Watcher) -> str:
             if not keys:
                 fast = any("fast" in row.presets for row in mine)
                 words = "distilled models need none" if fast else "no Lightning: Quality alone"
-                rows.append(["—", title, words])
+                rows.append([NONE, title, words])
     heads = ("LoRA", "Mode", "State")
     return section("Lightning and other LoRAs", "", table("LoRAs", heads, rows) if rows else _NOBODY)
 

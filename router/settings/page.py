@@ -14,7 +14,7 @@ from common.errors import StudioError
 from common.panels.base import Panel, told
 from common.panels.events import EACH
 from router import wishes
-from router.dispatch import Studio
+from router.dispatch import FederatedRunner, Studio
 from router.gallery.browser import read
 from router.settings.about import about
 from router.settings.acting import OF_A_MODEL, Acting
@@ -52,7 +52,7 @@ class SettingsPage:
     ) -> None:
         self.studio = studio
         self.defaults = Defaults(stored, folder if studio.personal else None)
-        self.presets = Presets(self.defaults, panels)
+        self.presets = Presets(self.defaults, panels, lambda mode: FederatedRunner(mode, studio).known())
         self.acting = Acting(studio)
         watcher, acting = studio.watcher, self.acting
         self._parts: dict[str, Callable[[], str]] = {
@@ -68,7 +68,7 @@ class SettingsPage:
     def draw(self) -> None:
         """Everything, as far as it is known."""
         gr.HTML("<h2>Settings</h2><p>What this Studio is made of</p>", elem_classes="heading")
-        self.said = gr.HTML("", elem_classes="settings-said")
+        self.said = gr.HTML("", elem_id="settings-said")
         self._draw("active", "loras")
         self.presets.draw()
         self._draw("models", "caches", "fits")

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from html import escape
 from typing import Any
 
 import gradio as gr
 
 from common.catalog import CHECKPOINTS, MAX_STEPS, PresetName
-from common.contract import ModeKey, Plan
+from common.contract import Manifest, ModeKey, Plan
 from common.errors import InputError
 from common.modes import rules
 from common.modes.all import MODES
-from common.modes.base import PRESETS
+from common.modes.base import PRESETS, Mode
 from common.panels.base import Panel
 from common.panels.events import QUIET, TOLD
 from common.panels.menus import Menu
 from common.panels.numbers import Number
 from common.panels.own import NONE, ModeDefaults, PresetDefaults
-from router.dispatch import FederatedRunner
 from router.settings.defaults import Defaults
 from router.settings.tables import section
 
@@ -29,8 +28,11 @@ LABELS: Mapping[PresetName, str] = {"fast": "Fast", "quality": "Quality"}
 class Presets:
     """Drawn inside the Settings page. What it sets goes to the panels at once, and to every later visit."""
 
-    def __init__(self, defaults: Defaults, panels: Mapping[ModeKey, Panel]) -> None:
+    def __init__(
+        self, defaults: Defaults, panels: Mapping[ModeKey, Panel], known: Callable[[Mode], Manifest]
+    ) -> None:
         self.defaults = defaults
+        self._known = known
         self.panels = panels
 
     def draw(self) -> None:
@@ -66,7 +68,7 @@ class Presets:
         with gr.Row(elem_classes="saving"):
             self.save = gr.Button("Save defaults", size="sm", variant="primary", scale=0, min_width=150)
             self.reset = gr.Button("Reset to the models' own", size="sm", scale=0, min_width=210)
-        self.word = gr.HTML("", elem_classes="defaults-word")
+        self.word = gr.HTML("", elem_id="defaults-word")
 
     @property
     def fields(self) -> list[Any]:
@@ -117,7 +119,7 @@ class Presets:
 
     def _models(self, panel: Panel) -> dict[PresetName, Plan | None]:
         """What each preset sets by itself, of the first model that has it."""
-        manifest = panel.runner.known() if isinstance(panel.runner, FederatedRunner) else panel.initial
+        manifest = self._known(panel.mode)
         found: dict[PresetName, Plan | None] = {}
         for preset in PRESETS:
             keys = (info.key for info in manifest.checkpoints if info.key in CHECKPOINTS and preset in info.presets)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+NONE = "—"
+"""Stands in a cell that has nothing to say; a card leaves it out."""
+
 
 def table(name: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table called `name` to who cannot see it. Cells are HTML, heads are text.
@@ -22,7 +25,8 @@ def table(name: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str
 def _cells(heads: Sequence[str], row: Sequence[str]) -> str:
     labels = (escape(text, quote=True) for text in heads)
     return "".join(
-        f'<td role="cell" data-head="{label}">{cell}</td>' for label, cell in zip(labels, row, strict=True)
+        f'<td role="cell" data-head="{label}"{" class=none" * (cell in ("", NONE))}><div>{cell}</div></td>'
+        for label, cell in zip(labels, row, strict=True)
     )
 
 
