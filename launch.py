@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import secrets
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -92,7 +93,7 @@ def build_app(base_url: str, modes: Sequence[str] | None = None, *, personal: bo
     from common.page.door import Door, own_names
     from common.page.theme import page_options
     from common.run.book import Book
-    from common.settings import state_folder
+    from common.settings import SpaceSettings, state_folder
     from router import federation
     from router.app import mount
     from router.dispatch import Studio
@@ -105,7 +106,8 @@ def build_app(base_url: str, modes: Sequence[str] | None = None, *, personal: bo
         # Else the first MCP caller's Host header decides where everybody's calls go.
         demo.mcp_server_obj._local_url = f"{base_url}/{key}/"
     table = federation.from_env() or federation.mounted(base_url, modes or list(MODES))
-    studio = Studio.over(table, personal=personal, book=Book.kept(state_folder()))
+    admin = SpaceSettings.from_env().admin if personal else ""
+    studio = Studio.over(table, personal=personal, book=Book.kept(state_folder()), admin=admin)
     return mount(app, studio)
 
 
@@ -114,6 +116,9 @@ def serve(host: str, port: int, weights: Weights, modes: Sequence[str] | None = 
     prepare_environment(weights)
     data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
     os.environ.setdefault("WAN_STATE", str(data / "wan-studio"))
+    if ports.loopback(host) and not os.environ.get("WAN_FEDERATION"):
+        # What is mounted here is the user's own: Settings may clear, download and delete.
+        os.environ.setdefault("WAN_ADMIN", secrets.token_hex(16))
     cache.check_free()
     print(download_notice(weights, modes), flush=True)
     import uvicorn

@@ -400,9 +400,41 @@ EVENTS: Mapping[str, type[Event]] = {
 """The events by their type."""
 
 
+class Coming(Model):
+    """A download that runs, or how the last one ended. `done` and `total` are bytes; `text` says what went wrong."""
+
+    state: Literal["running", "cancelled", "failed"] = "running"
+    done: int = 0
+    total: int = 0
+    text: str = ""
+
+
+class OnDisk(Model):
+    """What lies of a checkpoint or LoRA on the disk of a Space.
+
+    `bytes` of it are there, of about `wanted` in all. What comes with the `code` or on a `volume` is nobody's to
+    delete; the rest is in the Hub's `cache`.
+    """
+
+    where: Literal["code", "volume", "cache"] = "cache"
+    whole: bool = False
+    bytes: int = 0
+    wanted: int = 0
+    coming: Coming | None = None
+
+
+class LoraInfo(Model):
+    """A LoRA as a manifest lists it; `loaded` says that the model in memory has it."""
+
+    key: str
+    disk: OnDisk
+    loaded: bool = False
+
+
 class CheckpointInfo(Model):
     """A checkpoint as a manifest lists it.
 
+    `disk` is None where a Space does not say.
     `revision` is the commit of the repository that was loaded, or is pinned; empty while nobody knows. Wan-Nano's is
     `nano-` and a hash of its files.
     """
@@ -414,18 +446,22 @@ class CheckpointInfo(Model):
     moe: bool
     fps: int
     revision: str = ""
+    disk: OnDisk | None = None
 
     @classmethod
-    def of(cls, row: Checkpoint, revision: str = "") -> Self:
+    def of(cls, row: Checkpoint, revision: str = "", disk: OnDisk | None = None) -> Self:
         """A row of the catalog as a manifest lists it."""
         return cls(
             key=row.key, name=row.name, generation=row.generation, presets=list(row.presets), moe=row.moe,
-            fps=row.fps, revision=revision or row.revision or "",
+            fps=row.fps, revision=revision or row.revision or "", disk=disk,
         )  # fmt: skip
 
 
 class Manifest(Model):
-    """What a mode Space says of itself; the router reads it before it sends anything."""
+    """What a mode Space says of itself; the router reads it before it sends anything.
+
+    `administered` says that it has `/admin`; `loras` are those of its checkpoints.
+    """
 
     contract: int = CONTRACT_VERSION
     git_sha: str
@@ -439,3 +475,5 @@ class Manifest(Model):
     loaded: list[str]
     cache_bytes: int
     versions: Mapping[str, str]
+    loras: list[LoraInfo] = Field(default_factory=lambda: list[LoraInfo]())
+    administered: bool = False

@@ -7,6 +7,7 @@ import inspect
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from functools import partial
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
@@ -14,7 +15,7 @@ import gradio as gr
 from gradio.events import api
 
 from common.contract import Event, MediaHandle, Prepared
-from common.errors import InputError
+from common.errors import InputError, quoted
 from common.modes.base import Mode
 from common.page.blocks import StudioBlocks, as_gradio_errors
 from common.page.gate import Gate
@@ -131,21 +132,35 @@ def add_admin(service: Administered) -> None:
     actions: dict[str, Callable[[], int | None]] = {
         "unload": service.unload,
         "clear_cache": service.clear_cache,
+        "clear_loras": service.clear_loras,
+    }
+    of_one: dict[str, Callable[[str], int | None]] = {
+        "download": service.download,
+        "download_again": partial(service.download, again=True),
+        "cancel": service.cancel,
+        "delete": service.delete,
     }
 
     def admin(key: str, action: str) -> dict:
-        """Frees memory or disk of this Space.
+        """Frees memory or disk of this Space, or fetches a model before it is asked for.
 
         Parameters:
             key: the Space's WAN_ADMIN
-            action: `unload` lets the loaded models go, `clear_cache` deletes the videos made here
+            action: `unload` lets the loaded models go, `clear_cache` deletes the videos made here, `clear_loras` the
+                LoRAs that were downloaded; `download`, `download_again`, `cancel` and `delete` are followed by a
+                space and the key of a checkpoint
         """
         with as_gradio_errors():
             if not hmac.compare_digest(str(key).encode(errors="replace"), service.admin.encode()):
                 raise InputError("key", "must be this Space's WAN_ADMIN")
-            if action not in tuple(actions):  # a list cannot be looked up in a dictionary
-                raise InputError("action", "must be " + " or ".join(actions), got=repr(action))
-            return {"action": action, "freed_bytes": actions[action]() or 0}
+            name, _, checkpoint = action.partition(" ") if isinstance(action, str) else ("", "", "")
+            if name in of_one:
+                freed = of_one[name](checkpoint)
+            elif action in tuple(actions):  # a list cannot be looked up in a dictionary
+                freed = actions[action]()
+            else:
+                raise InputError("action", "must be " + " or ".join([*actions, *of_one]), got=quoted(action))
+            return {"action": action, "freed_bytes": freed or 0}
 
     api(admin, api_name="admin", queue=False, api_visibility="undocumented")
 

@@ -24,7 +24,7 @@ from common.panels.events import EACH, ONCE, QUIET, TOLD, chosen
 from common.run.book import Book
 from common.run.runner import VISITOR
 from common.settings import state_folder
-from router import federation, gating, restore, settings, shell, waiting, wishes
+from router import federation, gating, restore, shell, waiting
 from router.batches import Batches
 from router.dispatch import FIRST_ANSWERS_SECONDS, FederatedRunner, Studio
 from router.gallery.disk import Disk
@@ -32,6 +32,7 @@ from router.gallery.keeping import Keeping
 from router.gallery.page import GalleryPage
 from router.owners import StudioGate
 from router.sending import Sending
+from router.settings.page import SettingsPage
 
 FIRST_PAGE: ModeKey = "t2v"
 TICK_SECONDS = 2.0
@@ -93,12 +94,16 @@ class _Page:
             # In a Space with hf_oauth: shows who is there, changes no quota.
             if os.environ.get("OAUTH_CLIENT_ID"):
                 gr.LoginButton(size="sm", elem_classes="sign-in")
+        # Of a hosted Studio; a person's own lie in their Studio's folder.
+        stored = gr.BrowserState({}, storage_key="wan-studio-defaults", secret=STORE)
+        self.settings = SettingsPage(self.studio, self.panels, stored, state_folder())
         for key, mode in MODES.items():
             with gr.Column(elem_classes=["page", f"page-{key}"]):
                 known = FederatedRunner(mode, self.studio).known()
                 panel = self.panels[key] = PANELS[key](
                     self.studio.runner(mode), known, queue={"concurrency_limit": None}
                 )
+                panel.own = self.settings.defaults
                 panel.neighbour = lambda other: FederatedRunner(MODES[other], self.studio)
                 panel.draw()
         self.visitor = gr.Textbox("", visible=False)  # the browser's secret; see router/visitors.py
@@ -112,9 +117,8 @@ class _Page:
             gr.HTML("<h2>Queue</h2><p>Jobs go on when their page is closed</p>", elem_classes="heading")
             self.queue = gr.HTML("", js_on_load=waiting.ON_LOAD)
         with gr.Column(elem_classes=["page", "page-settings"]):
-            gr.HTML("<h2>Settings</h2><p>What this Studio is made of</p>", elem_classes="heading")
-            self.settings = gr.HTML(settings.page(self.watcher, self.studio.traffic))
-            gr.HTML(wishes.FORM, js_on_load=wishes.ON_LOAD)
+            self.settings.draw()
+        self.settings.wire(self.results)
         Sending(self.panels).draw()
         self.batches = Batches(self.studio, self.panels, self.visitor)
         self.batches.draw()
@@ -133,9 +137,9 @@ class _Page:
         held = [p[name] for p in parts for name in gating.HELD]
         gated: list[Any] = [self.nav, self.generation]
         for panel in self.panels.values():
-            gated += [panel.inputs.components[n] for n in gating.GATED] + [panel.banner]
+            gated += gating.gated(panel)
 
-        async def regate(wish: str, page: str, preset: str, *shown: Any) -> dict[Any, Any]:
+        async def regate(wish: str, page: str, preset: str, stored: Any, *shown: Any) -> dict[Any, Any]:
             updates: dict[Any, Any] = {
                 self.nav: shell.nav(wish, self.watcher),
                 self.generation: gating.header(page, wish, self.watcher),
@@ -144,7 +148,8 @@ class _Page:
             for panel in self.panels.values():
                 now = {name: next(names) for name in gating.HELD}
                 generation = gating.generation_of(panel.mode, wish, self.watcher)
-                updates |= await gating.gate(panel, generation, preset, now)
+                own = self.settings.defaults.of(panel.mode.key, stored)
+                updates |= await gating.gate(panel, generation, preset, now, own)
             return updates
 
         async def wished(event: gr.EventData, *now: Any) -> dict[Any, Any]:
@@ -152,7 +157,7 @@ class _Page:
             wish = wish if wish in tuple(GENERATIONS) else ""
             return {self.wish: wish, **await regate(wish, *now)}
 
-        now = [page, self.preset, *held]
+        now = [page, self.preset, self.settings.defaults.stored, *held]
         self.regating = (regate, [self.wish, *now], gated)
         # Not `input`: a menu that was only opened says that as well, and that is no wish.
         chosen(self.generation.select, wished, now, [self.wish, *gated], **EACH)
@@ -171,15 +176,16 @@ class _Page:
             arrive, [page, clicked, self.wish], [page, self.generation, *labels], js=shell.HERE, **QUIET
         )
         timer = gr.Timer(TICK_SECONDS)
-        seen, known, healed = gr.State(""), gr.State(""), gr.Textbox("", visible=False)
+        seen, known, healed = gr.State({}), gr.State(""), gr.Textbox("", visible=False)
+        drawn = [*self.settings.shown.values()]
         timer.tick(
             self._tick, [self.wish, self.visitor, seen, known],
-            [self.nav, self.settings, self.queue, self.batches.data, seen, known, healed], **ONCE,
+            [self.nav, self.queue, self.batches.data, *drawn, seen, known, healed], **ONCE,
         )  # fmt: skip
         healed.change(*self.regating, **QUIET)
         # The page is drawn before any mode has answered; a visitor gets what is known by now.
         start = self._wire_reload().then(self._start, None, known, **QUIET)
-        start.then(*self.regating, **QUIET)
+        start.then(*self.regating, **QUIET).then(*self.settings.presets.opened, **QUIET)
 
     def _wire_reload(self) -> Any:
         prompts = [panel.inputs.components["prompt"] for panel in self.panels.values()]
@@ -201,15 +207,16 @@ class _Page:
         await asyncio.to_thread(self.watcher.wait_asked, FIRST_ANSWERS_SECONDS)
         return self.watcher.carried
 
-    def _tick(self, wish: str, visitor: str, seen: str, known: str) -> list[Any]:
+    def _tick(self, wish: str, visitor: str, seen: dict[str, str], known: str) -> list[Any]:
         self.watcher.look()
         nav = shell.nav(wish, self.watcher)
-        page = settings.page(self.watcher, self.studio.traffic)
         queue = waiting.page(self.studio.line, self.studio.owner(visitor))
         batches = self.batches.shown(visitor)
-        mark, carried = str(hash(nav + page + queue + batches)), self.watcher.carried
-        drawn = [gr.skip()] * 5 if mark == seen else [nav, page, queue, batches, mark]
-        return [*drawn, *([gr.skip()] * 2 if carried == known else [carried, carried])]
+        marks, settings = self.settings.tick(seen)
+        marks["shell"], carried = str(hash(nav + queue + batches)), self.watcher.carried
+        drawn = [gr.skip()] * 3 if marks["shell"] == seen.get("shell") else [nav, queue, batches]
+        kept = gr.skip() if marks == seen else marks
+        return [*drawn, *settings, kept, *([gr.skip()] * 2 if carried == known else [carried, carried])]
 
     # ------------------------------------------------------------------ jobs that go on
 

@@ -83,6 +83,8 @@ class Studio:
     lineages: Lineages = field(default_factory=Lineages)
     owners: Owners = field(default_factory=Owners)
     busy: Counter[Place] = field(default_factory=lambda: Counter[Place]())
+    admin: str = field(default="", repr=False)
+    """The secret that modes of a personal Studio let its owner act by (WAN_ADMIN); empty where they may not."""
     keep: Callable[[str, MediaHandle, Done], Awaitable[None]] | None = None
     """Where there is a Gallery on disk: told of each result, with whose it is."""
 
@@ -100,9 +102,10 @@ class Studio:
         *,
         personal: bool = False,
         book: Book | None = None,
+        admin: str = "",
     ) -> Studio:
         """A Studio whose watcher is made, not started."""
-        return cls(Watcher(federation, token=token), token, personal, book or Book())
+        return cls(Watcher(federation, token=token), token, personal, book or Book(), admin=admin)
 
     def runner(self, mode: Mode) -> DurableRunner:
         """The runner of a mode's panel, whose jobs go on without the page."""

@@ -13,13 +13,14 @@ from common.modes.all import MODES
 from common.modes.base import Mode
 from common.panels import texts, widgets
 from common.panels.base import Panel
+from common.panels.own import NONE, ModeDefaults
 from router.health import Watcher
 
-GATED = (
-    "checkpoint", "preset", "num_inference_steps", "flow_shift", "guidance_scale", "guidance_scale_2",
-    "resolution", "duration", "num_frames",
-)  # fmt: skip
-"""The inputs of a panel that follow the header."""
+
+def gated(panel: Panel) -> list[Any]:
+    """What of a panel follows the header."""
+    names = ("checkpoint", "preset", *panel.presets, "resolution", "duration", "num_frames")
+    return [*(panel.inputs.components[name] for name in names), panel.banner]
 
 
 def generations() -> list[tuple[str, str]]:
@@ -77,8 +78,10 @@ HELD = ("checkpoint", "preset", "resolution", "duration", "num_frames")
 """The inputs of a panel that `gate` looks at."""
 
 
-async def gate(panel: Panel, generation: str, preset: str, now: Mapping[str, Any]) -> dict[Any, Any]:
-    """Updates by component for GATED and for the banner: nothing that stands as it should is touched.
+async def gate(
+    panel: Panel, generation: str, preset: str, now: Mapping[str, Any], own: ModeDefaults = NONE
+) -> dict[Any, Any]:
+    """Updates by component for what is gated and for the banner: nothing that stands as it should is touched.
 
     `now` has what the page shows of HELD. A model that still fits stays, and then so does all that was chosen for it.
     """
@@ -90,10 +93,10 @@ async def gate(panel: Panel, generation: str, preset: str, now: Mapping[str, Any
     key = now["checkpoint"] if now["checkpoint"] in keys else first
     if key != now["checkpoint"] or not _offered(key, now["resolution"], await panel.runner.manifest(key)):
         follow = await panel.checkpoint_changed(
-            key, preset, now["resolution"], now["duration"], now["num_frames"]
+            key, preset, now["resolution"], now["duration"], now["num_frames"], own=own
         )
     elif preset != now["preset"]:
-        follow = await panel.preset_changed(key, preset)
+        follow = await panel.preset_changed(key, preset, own)
     else:
         follow = {}
     updates = {"checkpoint": gr.update(choices=menu, value=key), "preset": preset, **follow}

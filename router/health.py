@@ -246,7 +246,9 @@ class Watcher:
     def carried(self) -> str:
         """A mark that changes when what the modes offer does: menus drawn under another one are out of date."""
         parts = {"checkpoints", "default_checkpoint", "weights", "backend", "presets"}
-        offers = [m.model_dump_json(include=parts) for mode in self.federation for m in self.offers(mode)]
+        disk = {"checkpoints": {"__all__": {"disk"}}}  # how far a download is changes no menu
+        manifests = (m for mode in self.federation for m in self.offers(mode))
+        offers = [m.model_dump_json(include=parts, exclude=disk) for m in manifests]
         return f"{hash(tuple(offers)):x}"
 
     # ------------------------------------------------------------------ the thread

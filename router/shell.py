@@ -13,7 +13,7 @@ from router.health import Watcher
 from router.icons import icon
 
 EXTRA_PAGES = {"queue": "Queue", "gallery": "Gallery", "settings": "Settings"}
-STYLES = ("shell.css", "batches.css", "gallery/gallery.css")
+STYLES = ("shell.css", "batches.css", "gallery/gallery.css", "settings/settings.css")
 SCRIPTS = ("shell.js", "sending.js", "batches.js", "gallery/gallery.js")
 
 

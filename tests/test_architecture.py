@@ -33,7 +33,7 @@ FLOORS = (
     "common/runtime/__init__.py", "common/runtime/fast", "common/runtime/device", "common/runtime/pipelines/s2v",
     "common/runtime/model",
     "common/runtime/job.py", "common/runtime/sample", "common/runtime/pipelines", "common/runtime/reader.py",
-    "common/runtime/zerogpu.py", "common/runtime/spoken.py",
+    "common/runtime/zerogpu.py", "common/runtime/spoken.py", "common/runtime/stocked.py",
     "common/runtime/engine.py", "common/runtime/segmented.py",
     "nano/train", "nano/judge",
     "common/page",

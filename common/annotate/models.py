@@ -65,7 +65,7 @@ def _own_folder(key: str) -> Path | None:
 
 
 def _cached(row: Annotator) -> Path | None:
-    folder = hub.cached(row.repo)
+    folder = hub.cached(row.repo, None, row.files)
     if folder is None:
         return None
     found = [[file for file in folder.glob(name) if file.exists()] for name in row.files or ("config.json",)]

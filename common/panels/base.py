@@ -20,6 +20,7 @@ from common.panels.events import EACH, QUIET, chosen
 from common.panels.handles import HandleVideo
 from common.panels.jobs import Jobs
 from common.panels.offering import Offering
+from common.panels.own import NONE, ModeDefaults, Own
 from common.panels.variations import Variations
 from common.panels.widgets import Inputs
 from common.run.runner import Lasting, Runner
@@ -45,6 +46,10 @@ class Panel(Jobs):
     aspect_from: ClassVar[str | None] = None
     """The slot whose picture or clip suggests the resolution by its aspect, where there is one."""
     advanced_open: ClassVar[bool] = False
+    presets: ClassVar[tuple[str, ...]] = ("num_inference_steps", "flow_shift", "guidance_scale", "guidance_scale_2")
+    """The inputs that a preset sets."""
+    own: Own | None = None
+    """In the Studio: what its visitor has set for the presets."""
     neighbour: Callable[[ModeKey], Runner] | None = None
     """In the Studio: the runner of another mode, for what this one borrows from it."""
 
@@ -210,9 +215,7 @@ class Panel(Jobs):
     def _wire(self) -> None:
         parts = self.inputs.components
         everything = list(parts.values())
-        presets = [
-            parts[n] for n in ("num_inference_steps", "flow_shift", "guidance_scale", "guidance_scale_2")
-        ]
+        presets, stored = [parts[n] for n in self.presets], [self.own.stored] if self.own else []
         shape = [parts[n] for n in ("resolution", "duration", "num_frames")]
 
         # A page that nobody looks at asks for no label; who opens it raises `stale`.
@@ -236,11 +239,12 @@ class Panel(Jobs):
         # Not `change`: who sets the model from outside (Studio, restored file) sets the rest too. Not `input`: a menu
         # that was only opened says that as well.
         chosen(
-            parts["checkpoint"].select, self._checkpoint_chosen, [parts["preset"], *shape],
+            parts["checkpoint"].select, self._checkpoint_chosen, [parts["preset"], *shape, *stored],
             [*presets, *shape], **EACH,
         )  # fmt: skip
         chosen(
-            parts["preset"].input, self._preset_chosen, [parts["checkpoint"], parts["preset"]], presets, **QUIET
+            parts["preset"].input, self._preset_chosen, [parts["checkpoint"], parts["preset"], *stored], presets,
+            **QUIET,
         )  # fmt: skip
         # `change`: what was typed out of bounds is put right by the page itself, which is no input.
         parts["duration"].change(
@@ -264,19 +268,40 @@ class Panel(Jobs):
         values = self.inputs.measured(self.values(raw), raw)
         return self._label_html(await self.runner.manifest(values.get("checkpoint")), values)
 
-    async def _preset_chosen(self, key: str, preset: str) -> dict[Any, Any]:
-        return self.inputs.shown(await self.preset_changed(key, preset))
+    def _own(self, stored: Sequence[object]) -> ModeDefaults:
+        return self.own.of(self.mode.key, *stored) if self.own else NONE
 
-    async def preset_changed(self, key: str, preset: str) -> dict[str, Any]:
-        """Updates by input for what a preset sets, once it is another one."""
+    async def _preset_chosen(self, key: str, preset: str, *stored: Any) -> dict[Any, Any]:
+        return self.inputs.shown(await self.preset_changed(key, preset, self._own(stored)))
+
+    async def preset_changed(self, key: str, preset: str, own: ModeDefaults = NONE) -> dict[str, Any]:
+        """Updates by input for what a preset sets, once it is another one: the model's, or somebody's own."""
         manifest = await self.runner.manifest(key)
-        return widgets.preset_updates(self.preview_plan(manifest, {"checkpoint": key, "preset": preset}))
+        return self.preset_updates(self._preset_plan(manifest, key, preset, own), own)
+
+    def preset_updates(self, plan: Plan, own: ModeDefaults) -> dict[str, Any]:
+        """The same of a plan; for all of `presets` that change."""
+        return widgets.preset_updates(plan)
+
+    def _preset_plan(self, manifest: Manifest, key: str, preset: str, own: ModeDefaults) -> Plan:
+        plan = self.preview_plan(manifest, {"checkpoint": key, "preset": preset})
+        # Of the preset that is in effect: a model without Fast would else make Quality in four steps.
+        mine = own.values(plan.preset)
+        return self.preview_plan(manifest, {"checkpoint": key, "preset": preset, **mine}) if mine else plan
 
     async def _checkpoint_chosen(
-        self, preset: str, resolution: str, seconds: float | None, frames: float | None, event: gr.EventData
+        self,
+        event: gr.EventData,
+        preset: str,
+        resolution: str,
+        seconds: float | None,
+        frames: float | None,
+        *stored: Any,
     ) -> dict[Any, Any]:
-        key = _chosen(told(event, "value")).key
-        return self.inputs.shown(await self.checkpoint_changed(key, preset, resolution, seconds, frames))
+        key, own = _chosen(told(event, "value")).key, self._own(stored)
+        return self.inputs.shown(
+            await self.checkpoint_changed(key, preset, resolution, seconds, frames, own=own)
+        )
 
     async def checkpoint_changed(
         self,
@@ -285,13 +310,14 @@ class Panel(Jobs):
         resolution: str,
         seconds: float | None = None,
         frames: float | None = None,
+        own: ModeDefaults = NONE,
     ) -> dict[str, Any]:
         """Updates by input for what a preset sets, resolution, duration and frames, once the model is another one.
 
         `resolution`, `seconds` and `frames` are what the page shows: what somebody chose is kept where it fits.
         """
         manifest = await self.runner.manifest(key)
-        plan = self.preview_plan(manifest, {"checkpoint": key, "preset": preset})
+        plan = self._preset_plan(manifest, key, preset, own)
         row = CHECKPOINTS[plan.checkpoint]
         length = widgets.carried_frames(frames, seconds, self.mode.rows(), row, manifest.weights)
         sizes = row.sizes(manifest.weights)
@@ -302,7 +328,7 @@ class Panel(Jobs):
             near = widgets.nearest_resolution(sizes, had["width"], had["height"]) if had else None
             chosen["value"] = near.size if near else f"{plan.width}x{plan.height}"
         return {
-            **widgets.preset_updates(plan),
+            **self.preset_updates(plan, own),
             "resolution": gr.update(**chosen),
             "duration": widgets.duration_update(row, length),
             "num_frames": length,

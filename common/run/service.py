@@ -64,7 +64,11 @@ class Preparing(Protocol):
 
 @runtime_checkable
 class Administered(Protocol):
-    """A service whose memory and disk its callers may free, who know the `admin` secret: `/admin`."""
+    """A service whose memory and disk its callers may free and fill, who know the `admin` secret: `/admin`.
+
+    `checkpoint` is the key of one that it carries; InputError for any other value, UnavailableError where what is
+    asked cannot be done now.
+    """
 
     @property
     def admin(self) -> str:
@@ -77,4 +81,20 @@ class Administered(Protocol):
 
     def clear_cache(self) -> int:
         """Delete what was made here; how many bytes that freed."""
+        ...
+
+    def clear_loras(self) -> int:
+        """Delete the LoRAs that were downloaded but for those that a job needs; how many bytes that freed."""
+        ...
+
+    def download(self, checkpoint: str, *, again: bool = False) -> None:
+        """Begin to fetch what is missing of a checkpoint, or all `again`; the manifest tells how far that is."""
+        ...
+
+    def cancel(self, checkpoint: str) -> None:
+        """End a download; what of it was whole stays."""
+        ...
+
+    def delete(self, checkpoint: str) -> int:
+        """Delete a checkpoint from the disk, never one that a job needs; how many bytes that freed."""
         ...

@@ -38,9 +38,10 @@ from common.runtime.device import backend as machine
 from common.runtime.device.seat import seat_of
 from common.runtime.fast import packages
 from common.runtime.job import Job, Made, in_turn, work
-from common.runtime.model import load, lora, settle, weights
+from common.runtime.model import load, lora, settle, stock, weights
 from common.runtime.reader import Reader
 from common.runtime.sample import generate, preview, selfcheck
+from common.runtime.stocked import Stocked
 from common.runtime.zerogpu import Carried, followed
 from common.settings import SpaceSettings, git_sha
 from common.versions import versions
@@ -49,7 +50,7 @@ from nano import sums
 Result = TypeVar("Result")
 
 
-class Engine(ABC, Generic[Asked]):
+class Engine(Stocked, ABC, Generic[Asked]):
     """A `common.run.service.Service`; each mode's Space makes one of it by saying what is its own.
 
     That is the mode, the diffusers pipeline, its `inputs`, and where it differs how frames are made of them (`make`).
@@ -87,11 +88,6 @@ class Engine(ABC, Generic[Asked]):
         """What is heard with the video, where a mode has something to hear."""
         return None
 
-    @property
-    def admin(self) -> str:
-        """The secret of who may clear caches and unload models; empty where nobody may."""
-        return self.settings.admin
-
     # ------------------------------------------------------------------ the service
 
     def plan(self, request: Asked) -> Plan:
@@ -113,7 +109,7 @@ class Engine(ABC, Generic[Asked]):
         What is wrong with a file is told to who brought it, not to who has waited.
         """
         job = Job()
-        with self._reading(request, job) as reader:
+        with stock.using(plan.checkpoint), self._reading(request, job) as reader:
             request, plan = yield from work(lambda _: self._checked(request, plan, reader), job)
             leave = yield from in_turn(self.seat.line, job)
             try:
@@ -130,11 +126,13 @@ class Engine(ABC, Generic[Asked]):
     def manifest(self) -> Manifest:
         """What this Space is and has."""
         rows = self.mode.rows(self.allowed)
-        loaded = [r.key for r in rows if self._loaded(r.key)]
+        loaded = [r.key for r in rows if self.is_loaded(r.key)]
         return Manifest(
             git_sha=git_sha(),
             mode=self.mode.key,
-            checkpoints=[CheckpointInfo.of(row, self._revision(row.key)) for row in rows],
+            checkpoints=[
+                CheckpointInfo.of(row, self._revision(row.key), stock.of(row, self.settings.weights)) for row in rows
+            ],
             default_checkpoint=rows[0].key,
             weights=self.settings.weights,
             backend=self.backend,
@@ -143,6 +141,8 @@ class Engine(ABC, Generic[Asked]):
             loaded=loaded,
             cache_bytes=_bytes(_made()),
             versions=versions(),
+            loras=self.loras(rows),
+            administered=bool(self.admin),
         )  # fmt: skip
 
     # ------------------------------------------------------------------ what the Space's app.py calls
@@ -182,14 +182,6 @@ class Engine(ABC, Generic[Asked]):
         placed = placement.place(checkpoint, weights, self.backend, self.mode.job(shape))
         assert placed is not None  # `possible` has seen it fit
         self._pipe(checkpoint.key, placed, print)
-
-    def unload(self) -> None:
-        """Lets the loaded pipeline and the shared components go; UnavailableError on ZeroGPU."""
-        if self.backend.gpu_size is not None:
-            raise UnavailableError(
-                "the model of a ZeroGPU Space stays packed on its disk; restart the Space instead"
-            )
-        self.seat.residency.unload()
 
     def clear_cache(self) -> int:
         """Deletes the videos and controls made here, but for what a waiting job has yet to read; bytes freed."""
@@ -301,10 +293,6 @@ class Engine(ABC, Generic[Asked]):
     def _key(self, checkpoint: str, placed: Placement) -> tuple[str, ...]:
         form = (placed.precision["transformer"], placed.compile, "group" if placed.offload == "group" else "whole")
         return (checkpoint, self.settings.weights, *form)
-
-    def _loaded(self, checkpoint: str) -> bool:
-        held = self.seat.residency.key
-        return held is not None and held[:2] == (checkpoint, self.settings.weights)
 
     def _revision(self, checkpoint: str) -> str:
         """Of the weights as they were loaded last."""

@@ -6,9 +6,10 @@ import base64
 import io
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import av
 import gradio as gr
@@ -19,11 +20,13 @@ from common.catalog import CHECKPOINTS
 from common.contract import (
     Backend,
     CheckpointInfo,
+    Coming,
     Done,
     Event,
     Heartbeat,
     Lineage,
     Manifest,
+    OnDisk,
     Parent,
     Plan,
     Preview,
@@ -165,6 +168,58 @@ class FakeService:
     def _parents(self, request: Request) -> list[Parent]:
         media = self.mode.media(request)
         return [Parent(sha256=sha256(Path(handle.path)), role=slot.name) for slot, handle in media]
+
+
+class StockedService(FakeService):
+    """One with `/admin`, whose models lie on a pretended disk: the first of them whole, no other.
+
+    A download stands still at half while the file `hold` exists.
+    """
+
+    admin = "a secret of this Space"
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.disk = {i.key: OnDisk(wanted=8_000_000_000) for i in self.shown.checkpoints}
+        self.disk[self.shown.default_checkpoint] = OnDisk(whole=True, bytes=8_000_000_000, wanted=8_000_000_000)
+        self.clearing: Callable[[], object] = lambda: None
+        self.loaded, self.videos = [self.shown.default_checkpoint], 5_000_000
+
+    def manifest(self) -> Manifest:
+        for key, disk in self.disk.items():
+            if disk.coming and disk.coming.state == "running" and not (self.hold and self.hold.exists()):
+                self.disk[key] = OnDisk(whole=True, bytes=disk.wanted, wanted=disk.wanted)
+        infos = [i.model_copy(update={"disk": self.disk[i.key]}) for i in self.shown.checkpoints]
+        told = {"loaded": self.loaded, "cache_bytes": self.videos, "administered": True}
+        return self.shown.model_copy(update={"checkpoints": infos, **told})
+
+    def unload(self) -> None:
+        self.log.append("unload")
+        self.loaded = []
+
+    def clear_cache(self) -> int:
+        self.log.append("clear_cache")
+        self.clearing()
+        freed, self.videos = self.videos, 0
+        return freed
+
+    def clear_loras(self) -> int:
+        return 0
+
+    def download(self, checkpoint: str, *, again: bool = False) -> None:
+        self.log.append(f"download {checkpoint}{' again' * again}")
+        coming = Coming(done=4_000_000_000, total=8_000_000_000)
+        self.disk[checkpoint] = OnDisk(bytes=4_000_000_000, wanted=8_000_000_000, coming=coming)
+
+    def cancel(self, checkpoint: str) -> None:
+        coming = Coming(state="cancelled", done=4_000_000_000, total=8_000_000_000)
+        self.disk[checkpoint] = self.disk[checkpoint].model_copy(update={"coming": coming})
+
+    def delete(self, checkpoint: str) -> int:
+        self.log.append(f"delete {checkpoint}")
+        freed = self.disk[checkpoint].bytes
+        self.disk[checkpoint] = OnDisk(wanted=8_000_000_000)
+        return freed
 
 
 def _gradio_request() -> object:

@@ -84,6 +84,19 @@ class Administered(FakeService):
     def clear_cache(self) -> int:
         return 1234
 
+    def clear_loras(self) -> int:
+        return 99
+
+    def download(self, checkpoint: str, *, again: bool = False) -> None:
+        self.log.append(f"download {checkpoint} {again}")
+
+    def cancel(self, checkpoint: str) -> None:
+        self.log.append(f"cancel {checkpoint}")
+
+    def delete(self, checkpoint: str) -> int:
+        self.log.append(f"delete {checkpoint}")
+        return 7
+
 
 def test_admin_calls_exist_only_where_the_space_has_a_secret_and_for_who_knows_it(tmp_path: Path) -> None:
     service = Administered(MODES["t2v"], tmp_path)
@@ -102,10 +115,19 @@ def test_admin_calls_exist_only_where_the_space_has_a_secret_and_for_who_knows_i
         assert done == {"action": "unload", "freed_bytes": 0}
         assert client.predict(KEY, "clear_cache", api_name="/admin")["freed_bytes"] == 1234
         assert service.log == ["unload"]
-        with pytest.raises(AppError, match="action must be unload or clear_cache; got 'reset'"):
+        for action, told in (("download", "download k False"), ("download_again", "download k True"),
+                             ("cancel", "cancel k"), ("delete", "delete k")):  # fmt: skip
+            client.predict(KEY, f"{action} k", api_name="/admin")
+            assert service.log[-1] == told
+        assert client.predict(KEY, "delete k", api_name="/admin")["freed_bytes"] == 7
+        assert client.predict(KEY, "clear_loras", api_name="/admin")["freed_bytes"] == 99
+        did = len(service.log)
+        with pytest.raises(AppError, match=r"action must be unload or clear_cache or .*delete; got 'reset'"):
             client.predict(KEY, "reset", api_name="/admin")
-        with pytest.raises(AppError, match="action must be unload or clear_cache"):
-            client.predict(KEY, ["unload"], api_name="/admin")
+        for strange in (["unload"], {"delete": 1}, None, 1, "d" * 100_000, "unload k"):
+            with pytest.raises(AppError, match="action must be unload or clear_cache"):
+                client.predict(KEY, strange, api_name="/admin")
+        assert len(service.log) == did
         assert set(mcp_tools(str(blocks.local_url))) == {"generate", "plan", "manifest"}, "no tool for agents"
     finally:
         blocks.close()

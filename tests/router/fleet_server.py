@@ -24,7 +24,7 @@ from common.settings import state_folder
 from router import federation
 from router.app import mount
 from router.dispatch import Studio
-from tests.common.fakes import FakeService, manifest, space_of
+from tests.common.fakes import FakeService, StockedService, manifest, space_of
 
 
 def main() -> None:
@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("--weights", choices=["nano", "wan"], default="nano")
     parser.add_argument("--gpu-size", choices=["large", "xlarge"], help="pretends a tier of ZeroGPU")
     parser.add_argument("--personal", action="store_true")
+    parser.add_argument("--stocked", action="store_true", help="modes with /admin and a pretended disk of models")
     args = parser.parse_args()
     folder = Path(get_upload_folder()).resolve() / "fleet"
     folder.mkdir(parents=True, exist_ok=True)
@@ -45,11 +46,13 @@ def main() -> None:
     for key in args.modes:
         backend = zerogpu(args.gpu_size) if args.gpu_size else None
         shown = manifest(MODES[key], weights=args.weights, backend=backend)
-        service = FakeService(MODES[key], folder, pause=args.pause, shown=shown, hold=args.hold)
+        kind = StockedService if args.stocked else FakeService
+        service = kind(MODES[key], folder, pause=args.pause, shown=shown, hold=args.hold)
         app = gr.mount_gradio_app(app, space_of(service), path=f"/{key}", **theme.page_options())
     if args.router:
         table = federation.from_env() or federation.mounted(f"http://127.0.0.1:{args.port}", args.modes)
-        studio = Studio.over(table, personal=args.personal, book=Book.kept(state_folder()))
+        book, admin = Book.kept(state_folder()), StockedService.admin
+        studio = Studio.over(table, personal=args.personal, book=book, admin=admin)
         app = mount(app, studio)
     uvicorn.run(app, host="127.0.0.1", port=args.port, log_level="error")
 

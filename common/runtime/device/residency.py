@@ -58,6 +58,11 @@ class Residency:
         """What is loaded."""
         return self._key
 
+    @property
+    def pipes(self) -> list[Any]:
+        """The pipelines on it, one a class."""
+        return [*self._pipes.values()]
+
     def unload(self) -> None:
         """Lets the pipeline and the shared parts go; a pipeline that is still at work keeps its own."""
         with self._lock:

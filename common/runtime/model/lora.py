@@ -168,6 +168,15 @@ def count(pipe: Any, key: str, target: Target) -> int:
     return len(_layers(getattr(pipe, target, None), adapter_name(key, target)))
 
 
+def attached(pipes: Iterable[Any]) -> set[str]:
+    """The LoRAs that pipelines have, by what their transformers know of adapters: whether they are on or off."""
+    modules = (module for pipe in pipes for module in load.transformers(pipe))
+    names = {name for module in modules for name in getattr(module, "peft_config", None) or ()}
+    return {
+        key for key, lora in LORAS.items() if names >= {adapter_name(key, file.target) for file in lora.files}
+    }
+
+
 def has_adapters(pipe: Any) -> list[bool]:
     """Per transformer, whether any adapter is attached. `get_active_adapters()` under-reports on MoE."""
     modules = [getattr(pipe, target, None) for target in ("transformer", "transformer_2")]

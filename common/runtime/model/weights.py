@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any, Protocol
 
 import nano
 from common import cost, hub
@@ -26,6 +27,19 @@ COMPONENTS = (
     "image_encoder", "image_processor", "audio_encoder", "audio_processor",
 )  # fmt: skip
 
+WANTED = (*index.NAMES, *(f"{part}/*" for part in COMPONENTS))
+"""What of a repository is fetched."""
+
+
+class Watch(Protocol):
+    """Follows a download. `bar` is told of every byte; see `hub.folder`."""
+
+    bar: type[Any]
+
+    def expect(self, total: int, done: int) -> None:
+        """It has so many bytes, of which so many are here."""
+
+
 ORIGIN = "wan-studio.json"
 """In a repack: the repository that it was made from, that one's commit, and what was done."""
 
@@ -41,11 +55,11 @@ def resolve(checkpoint: Checkpoint, weights: Weights, say: Say) -> Path:
             ) from error
         configs.check(folder, checkpoint, weights)
         return folder
-    if (mounted := _mounted(checkpoint)) is not None:
-        return mounted
-    cached = hub.cached(checkpoint.repo, checkpoint.revision)
+    if (volume := mounted(checkpoint)) is not None:
+        return volume
+    cached = hub.cached(checkpoint.repo, checkpoint.revision, WANTED)
     if cached is None or not _is_whole(cached, checkpoint):
-        return _download(checkpoint, say)
+        return fetch(checkpoint, say)
     configs.check(cached, checkpoint, weights, checkpoint.repo)
     return cached
 
@@ -76,7 +90,7 @@ def in_8_bits(checkpoints: Iterable[Checkpoint]) -> list[str]:
     """
     found: list[str] = []
     for checkpoint in checkpoints:
-        folder = _mounted(checkpoint)
+        folder = mounted(checkpoint)
         if folder and "quantization_config" in json.loads((folder / "transformer/config.json").read_text("utf-8")):
             found.append(checkpoint.key)
     return found
@@ -97,7 +111,7 @@ def resolve_lora(lora: Lora, checkpoint: Checkpoint, weights: Weights, say: Say)
     return [(f.target, _lora_file(lora, f.weight_name, say)) for f in lora.files]
 
 
-def _mounted(checkpoint: Checkpoint) -> Path | None:
+def mounted(checkpoint: Checkpoint) -> Path | None:
     """A volume's folder; None where there is none for this checkpoint.
 
     One that did not come, or not whole, is no reason to fill a Space's disk instead.
@@ -139,7 +153,8 @@ def _target(file: Path) -> Path:
     return file.resolve()
 
 
-def _download(checkpoint: Checkpoint, say: Say) -> Path:
+def fetch(checkpoint: Checkpoint, say: Say, watch: Watch | None = None, *, again: bool = False) -> Path:
+    """The folder of a checkpoint, downloaded as far as it is not here, or all of it `again`; WeightsError."""
     from huggingface_hub import constants
 
     repo, commit = checkpoint.repo, checkpoint.revision
@@ -154,8 +169,10 @@ def _download(checkpoint: Checkpoint, say: Say) -> Path:
         # The small files first: a repository that changed is no reason to fill the disk.
         small = hub.folder(repo, [*index.NAMES, *(f"{part}/*.json" for part in COMPONENTS)], commit)
         configs.check(small, checkpoint, "wan", repo)
-        _check_space(there or size, Path(constants.HF_HUB_CACHE), checkpoint)
-        folder = hub.folder(repo, [*index.NAMES, *(f"{part}/*" for part in COMPONENTS)], commit)
+        have = _check_space(there or size, Path(constants.HF_HUB_CACHE), checkpoint)
+        if watch is not None:
+            watch.expect(there or size, 0 if again else have)
+        folder = hub.folder(repo, WANTED, commit, bar=watch.bar if watch else None, again=again)
     if not _is_whole(folder, checkpoint):
         raise WeightsError(f"The download of {repo} in {folder} is incomplete; start again to go on with it")
     configs.check(folder, checkpoint, "wan", repo)
@@ -186,7 +203,8 @@ def _not_here(name: str) -> WeightsError:
     )
 
 
-def _check_space(size: int, cache: Path, checkpoint: Checkpoint) -> None:
+def _check_space(size: int, cache: Path, checkpoint: Checkpoint) -> int:
+    """How much of a checkpoint is there already; WeightsError where the rest has no room."""
     place = next(p for p in (cache, *cache.parents) if p.exists())
     have = sum(f.stat().st_size for f in cache.glob(f"models--{checkpoint.repo.replace('/', '--')}/blobs/*"))
     free = shutil.disk_usage(place).free
@@ -196,6 +214,7 @@ def _check_space(size: int, cache: Path, checkpoint: Checkpoint) -> None:
             f"which has {_gb(free)} free; "
             "make room or set HF_HOME to another disk"
         )
+    return have
 
 
 def _gb(size: int) -> str:

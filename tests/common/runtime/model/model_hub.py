@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,18 @@ SHA = "1" * 40
 
 
 class ModelHub:
-    """`with ModelHub({"owner/name": folder}) as hub:` serves `hub.url`; `hub.asked` lists the paths."""
+    """`with ModelHub({"owner/name": folder}) as hub:` serves `hub.url`; `hub.asked` lists the paths.
+
+    A file whose path ends in `slow` comes in two halves, the second once `hub.go` is set; `hub.half` says that the
+    first is out. With a `refused` token every question is answered like one with a wrong token.
+    """
 
     def __init__(self, repos: dict[str, Path]) -> None:
         self.repos = repos
         self.asked: list[str] = []
+        self.slow = ""
+        self.half, self.go = threading.Event(), threading.Event()
+        self.refused = False
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
@@ -70,12 +78,23 @@ class ModelHub:
                 path = self.path.partition("?")[0]
                 hub.asked.append(path)
                 status, headers, body = hub._find(path)
+                if hub.refused:
+                    message = "Invalid credentials in Authorization header"
+                    status, headers, body = 401, {"X-Error-Message": message}, b"{}"
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                if self.command == "GET":
+                if self.command != "GET":
+                    return
+                if hub.slow and path.endswith(hub.slow):
+                    self.wfile.write(body[: len(body) // 2])
+                    self.wfile.flush()
+                    hub.half.set()
+                    hub.go.wait(60)
+                    body = body[len(body) // 2 :]
+                with suppress(OSError):  # who asked has gone
                     self.wfile.write(body)
 
             do_HEAD = do_GET

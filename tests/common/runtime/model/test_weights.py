@@ -66,7 +66,7 @@ def test_a_cut_file_in_the_cache_is_an_error_not_a_download(tmp_path, monkeypatc
     folder = copied("dense", tmp_path / "snapshots" / "x")
     file = folder / "transformer" / "diffusion_pytorch_model.safetensors"
     file.write_bytes(file.read_bytes()[:50_000])
-    monkeypatch.setattr(hub, "cached", lambda repo, revision: folder)
+    monkeypatch.setattr(hub, "cached", lambda repo, revision, patterns: folder)
     said: list[str] = []
     with pytest.raises(
         WeightsError, match=r"has 50000 bytes, and its header says \d+\. Delete .*model\.safetensors"
@@ -78,7 +78,7 @@ def test_a_cut_file_in_the_cache_is_an_error_not_a_download(tmp_path, monkeypatc
 def test_a_repository_that_changed_is_not_loaded_from_the_cache(tmp_path, monkeypatch):
     folder = copied("dense", tmp_path / "snapshots" / "x")
     shrink(monkeypatch)
-    monkeypatch.setattr(hub, "cached", lambda repo, revision: folder)
+    monkeypatch.setattr(hub, "cached", lambda repo, revision, patterns: folder)
     assert weights.resolve(CHECKPOINTS[DENSE.key], "wan", None) == folder
     change(folder / "transformer" / "config.json", num_layers=9)
     with pytest.raises(
@@ -179,7 +179,7 @@ def test_a_volume_of_another_commit_than_the_pinned_one_is_refused(tmp_path, mon
 
 def test_zerogpu_never_downloads_in_a_worker(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(hub, "cached", lambda repo, revision: None)
+    monkeypatch.setattr(hub, "cached", lambda repo, revision, patterns: None)
     with pytest.raises(WeightsError, match=r"Wan 2.1 T2V-1.3B .* restart the Space"):
         weights.resolve(DENSE, "wan", None)
     with pytest.raises(WeightsError, match=r"The LoRA Lightx2v/.* restart the Space"):
@@ -190,6 +190,6 @@ def test_what_is_not_mounted_beside_others_is_downloaded_with_a_word(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WAN_MODELS", str(tmp_path))
-    monkeypatch.setattr(hub, "cached", lambda repo, revision: None)
-    monkeypatch.setattr(weights, "_download", lambda checkpoint, say: tmp_path)
+    monkeypatch.setattr(hub, "cached", lambda repo, revision, patterns: None)
+    monkeypatch.setattr(weights, "fetch", lambda checkpoint, say: tmp_path)
     assert weights.resolve(CHECKPOINTS["wan2.1-t2v-1.3b"], "wan", print) == tmp_path

@@ -1,0 +1,92 @@
+"""What an engine has in memory and on disk, and what its owner may do about it: see `Administered`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from common.catalog import LORAS, Checkpoint
+from common.contract import Backend, LoraInfo
+from common.errors import InputError, UnavailableError, quoted
+from common.modes.base import Mode
+from common.runtime.device.seat import Seat
+from common.runtime.model import fetching, lora, stock
+from common.settings import SpaceSettings
+
+
+class Stocked:
+    """A part of `Engine`."""
+
+    mode: Mode[Any]
+    settings: SpaceSettings
+    backend: Backend
+    seat: Seat
+    allowed: tuple[str, ...]
+
+    @property
+    def admin(self) -> str:
+        """The secret of who may clear caches and unload models; empty where nobody may."""
+        return self.settings.admin
+
+    def is_loaded(self, checkpoint: str) -> bool:
+        """Whether it is in memory."""
+        held = self.seat.residency.key
+        return held is not None and held[:2] == (checkpoint, self.settings.weights)
+
+    def loras(self, rows: Iterable[Checkpoint]) -> list[LoraInfo]:
+        """Of these checkpoints, each once; loaded is what the model in memory has attached."""
+        kind, held = self.settings.weights, self.seat.residency
+        attached = lora.attached(held.pipes) if held.key and held.key[1] == kind else set[str]()
+        found: dict[str, LoraInfo] = {}
+        for row in rows:
+            for key in row.attachable(kind):
+                if key not in found:
+                    disk = stock.of_lora(LORAS[key], row, kind)
+                    found[key] = LoraInfo(key=key, disk=disk, loaded=key in attached)
+        return [*found.values()]
+
+    def unload(self) -> None:
+        """Lets the loaded pipeline and the shared components go; UnavailableError on ZeroGPU."""
+        if self.backend.gpu_size is not None:
+            raise UnavailableError(
+                "the model of a ZeroGPU Space stays packed on its disk; restart the Space instead"
+            )
+        self.seat.residency.unload()
+
+    def download(self, checkpoint: str, *, again: bool = False) -> None:
+        """Begins to fetch a checkpoint; the manifest tells how far that is."""
+        row = self._real(checkpoint)
+        if self.backend.gpu_size is not None:
+            raise UnavailableError("a ZeroGPU Space fetches its one model when it starts; restart the Space instead")
+        if stock.of(row, "wan").where == "volume":
+            raise InputError("checkpoint", f"{row.name} lies on a volume (WAN_MODELS)", hint="it is not downloaded")
+        fetching.begin(row, again=again)
+
+    def cancel(self, checkpoint: str) -> None:
+        """Ends a download; what of it was whole stays."""
+        fetching.cancel(self._real(checkpoint).key)
+
+    def delete(self, checkpoint: str) -> int:
+        """Deletes a checkpoint from the disk, and lets it go where it is loaded; bytes freed."""
+        row = self._row(checkpoint)
+        freed = stock.delete(row, self.settings.weights)
+        if self.is_loaded(row.key):  # no job uses it, or it would still be there
+            self.seat.residency.unload()
+        return freed
+
+    def clear_loras(self) -> int:
+        """Deletes all LoRAs from the disk but those that a job needs; bytes freed."""
+        return stock.clear_loras() if self.settings.weights == "wan" else 0
+
+    def _row(self, checkpoint: object) -> Checkpoint:
+        rows = {row.key: row for row in self.mode.rows(self.allowed)}
+        if not isinstance(checkpoint, str) or checkpoint not in rows:  # a list cannot be looked up
+            raise InputError("checkpoint", "must be one of " + ", ".join(rows), got=quoted(checkpoint))
+        return rows[checkpoint]
+
+    def _real(self, checkpoint: object) -> Checkpoint:
+        row = self._row(checkpoint)
+        if self.settings.weights == "nano":
+            rule = f"{row.name} is Wan-Nano here, which is part of the code"
+            raise InputError("checkpoint", rule, hint="start with --weights wan for the real one")
+        return row
