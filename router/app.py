@@ -13,11 +13,13 @@ from typing import Any
 import gradio as gr
 
 from common.catalog import GENERATIONS
-from common.contract import Lineage, ModeKey
+from common.contract import Lineage, MediaHandle, ModeKey
 from common.modes.all import MODES
 from common.modes.base import PRESETS
 from common.page.blocks import StudioBlocks, as_gradio_errors
 from common.page.gate import Gate
+from common.panels import extending
+from common.panels import refill as refilling
 from common.panels.all import PANELS
 from common.panels.base import Panel, told
 from common.panels.events import EACH, ONCE, QUIET, TOLD
@@ -106,6 +108,8 @@ class _Page:
             gr.HTML("<h2>Settings</h2><p>What this Studio is made of</p>", elem_classes="heading")
             self.settings = gr.HTML(settings.page(self.watcher, self.studio.traffic))
             gr.HTML(wishes.FORM, js_on_load=wishes.ON_LOAD)
+        self.extending = extending.Extending(self.panels, self._made_from)
+        self.extending.draw()
         Sending(self.panels).draw()
         self._wire_header()
         self._wire_restore()
@@ -239,7 +243,7 @@ class _Page:
             header = {went: plan.mode, self.preset: plan.requested_preset} | (
                 {} if kept else {self.wish: made}
             )
-            return header | restore.refill(self.panels[plan.mode], lineage)
+            return header | refilling.refill(self.panels[plan.mode], lineage)
 
         def dropped(path: str | None, wish: str) -> Any:
             if path is None:
@@ -247,13 +251,20 @@ class _Page:
             with as_gradio_errors():
                 return {**refill(restore.lineage_of(path), wish), self.drop: None}
 
+        extended = self.extending.wire(self.wish, went, outputs[1:], refill)
         for filled in (
+            extended,
             self.drop.upload(dropped, [self.drop, self.wish], [*outputs, self.drop], **TOLD),
             *self.gallery.wire(self.blocks, self.panels, outputs, refill, self.wish),
         ):
-            filled.success(*self.regating, **QUIET).then(
+            there = filled.success(*self.regating, **QUIET).then(
                 None, went, None, js="(mode) => window.wanStudio.go(mode)", **QUIET
             )
+            if filled is extended:
+                there.then(None, went, None, js=extending.PRESS, **QUIET)
+
+    def _made_from(self, video: MediaHandle) -> Lineage | None:
+        return self.studio.lineages.of(video) or extending.noted(video)
 
 
 def main() -> None:

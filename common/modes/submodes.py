@@ -97,6 +97,7 @@ def _inpaint(source: str, about: str, key: str | None = None, label: str | None 
 
 def _extend(key: str, label: str, about: str, needs: tuple[str, ...]) -> SubMode:
     clips = ("keep_frames",) if "clip" in key else ()
+    clips += ("join",) if key == "firstclip" else ()
     return SubMode(
         key, "Extend", label, about, "extend", needs, (*clips, "reference_images", "fit"), key,
         placeholder="What happens in the new frames",

@@ -63,6 +63,7 @@ class Request(contract.Request):
     expand_top: Share | None = Field(None, description="Growth upwards as a share of the height")
     expand_bottom: Share | None = Field(None, description="Growth downwards as a share of the height")
     keep_frames: int | None = Field(None, ge=1, description="Frames of the clip that are kept (extension)")
+    join: bool = Field(False, description="Begin with the whole clip that is continued (first clip)")
     keyframes: Frames = Field(
         None, description="Frames that are kept, from 0; first, middle and last if empty"
     )
@@ -124,6 +125,10 @@ class VACE(Mode[Request]):
             return super().frames(request, checkpoint, weights)
         return rules.frames_of_clip(request.num_frames, request.video, checkpoint, weights)
 
+    def goes_on_from(self, request: Request, num_frames: int) -> tuple[str, int] | None:
+        joins = request.join and "join" in submode_of(request).takes
+        return ("video", kept_frames(request, num_frames)) if joins else None
+
     def encodes(self, request: Request, checkpoint: Checkpoint) -> int:
         """What is kept of the video, and what is replaced."""
         return 2
@@ -145,6 +150,8 @@ class VACE(Mode[Request]):
         for name in ("bbox", "bbox_to"):
             _box(name, getattr(request, name))
         rules.between("conditioning_scale", request.conditioning_scale, 0, 2)
+        if request.join and "join" in submode.takes and request.fit != "crop":
+            raise InputError("fit", "must be crop where clips are joined", got=request.fit)
         _references(len(request.reference_images), num_frames, checkpoint.law)
         _extension(request, submode, num_frames)
         notices = [_ignored(request, submode)] if _ignored(request, submode) else []

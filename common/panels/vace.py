@@ -28,7 +28,7 @@ _DETAILS = ("mask_shape", "mask_grow", "keep_source", "fit")
 """Of these, the ones under Advanced."""
 _SHAPED = (
     "video", "whole_clip", "last_video", "image", "last_image", "mask", "bbox", "bbox_to", "label", "caption",
-    "expand_left", "expand_right", "expand_top", "expand_bottom", "keep_frames", "keyframes",
+    "expand_left", "expand_right", "expand_top", "expand_bottom", "keep_frames", "join", "keyframes",
     "reference_images", *_DETAILS,
 )  # fmt: skip
 """Fields that come and go with the sub-mode."""
@@ -121,6 +121,8 @@ class VACEPanel(Panel):
             case "keep_frames":
                 add(name, gr.Number(0, label="Frames kept of the clip", info="0: a quarter", precision=0))
                 self.inputs.readers.append(lambda raw: {"keep_frames": raw["keep_frames"] or None})
+            case "join":
+                add(name, gr.Checkbox(False, label="Join: one video of the whole clip and what follows"))
             case _ if name.startswith("expand_"):
                 side = name.removeprefix("expand_")
                 start = 0.25 if side in ("left", "right") else 0

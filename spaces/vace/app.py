@@ -25,8 +25,9 @@ from common.media.write import write_video
 from common.modes.vace import MODE, Request, submode_of
 from common.panels.vace import VACEPanel
 from common.run.service import Ready, Update
-from common.runtime.engine import Carried, Engine
+from common.runtime.engine import Carried
 from common.runtime.job import Job, work
+from common.runtime.joined import JoiningEngine
 from common.runtime.reader import Reader
 from common.runtime.sample.generate import Pictures
 from common.settings import SpaceSettings
@@ -36,7 +37,7 @@ CLOSER = 4
 """References are kept so many times larger than the output: a face is cut out of them and enlarged."""
 
 
-class VACEEngine(Engine[Request]):
+class VACEEngine(JoiningEngine[Request]):
     """From a control that is made of the media, and that can be shown before."""
 
     mode = MODE
@@ -68,6 +69,9 @@ class VACEEngine(Engine[Request]):
         whole = given.pop("put_back")
         frames = super().make(pipe, replace(ready, inputs=given), steps, job)
         return put_back(frames, given["video"], given["mask"]) if whole else frames
+
+    def made_from(self, ready: Ready[Request]) -> str:
+        return kept_in(ready.request, ready.plan).name
 
     def prepare(self, request: Request, plan: Plan) -> Generator[Update, None, Control]:
         """Control video, mask and references, made in the job's turn as `generate` makes them."""
@@ -113,9 +117,8 @@ class VACEEngine(Engine[Request]):
 def kept_in(request: Request, plan: Plan) -> Path:
     """The folder of a request's control, named after all that it is made from."""
     submode = submode_of(request)
-    read = {*submode.fields(request.mask_source), "mask_source", "image_from", "last_image_from"} - {
-        "keep_source"
-    }
+    read = {*submode.fields(request.mask_source), "mask_source", "image_from", "last_image_from"}
+    read -= {"keep_source", "join"}
     files = {f"{slot.name}-{i}": handle.sha256
              for i, (slot, handle) in enumerate(MODE.media(request)) if slot.name in read}  # fmt: skip
     slots = {slot.name for slot in MODE.slots}
