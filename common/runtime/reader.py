@@ -89,6 +89,11 @@ class Reader:
         with self.watch.decoding(field):
             return pictures.open_image(handle, field, need, self.note)
 
+    def mask(self, handle: MediaHandle, field: str, need: Size | None = None) -> Frame:
+        """A picture of a mask, as large: where it is transparent it is black."""
+        with self.watch.decoding(field):
+            return pictures.open_mask(handle, field, need, self.note)
+
     def frame(
         self, handle: MediaHandle, field: str, image_from: ImageFrom = "first", need: Size | None = None
     ) -> Frame:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 import spaces  # the ZeroGPU package; it must come before torch
 from common.cache import results
@@ -87,9 +87,13 @@ class VACEEngine(JoiningEngine[Request]):
         def clip(handle: MediaHandle | None, name: str, *, from_end: bool = False) -> list[Image.Image]:
             if handle is None or name not in read:
                 return []
-            if not files.is_video(handle):
-                return [reader.picture(handle, name, need)]
-            return reader.clip(handle, name, plan.fps, plan.num_frames, need=need, from_end=from_end)
+            if files.is_video(handle):
+                return reader.clip(handle, name, plan.fps, plan.num_frames, need=need, from_end=from_end)
+            return [(reader.mask if name == "mask" else reader.picture)(handle, name, need)]
+
+        def mask() -> list[Image.Image]:
+            given = clip(request.mask, "mask")
+            return [ImageOps.invert(picture) for picture in given] if request.mask_invert else given
 
         def frame(handle: MediaHandle | None, name: str, moment: Any) -> Image.Image | None:
             return reader.frame(handle, name, moment, need) if handle is not None and name in read else None
@@ -99,10 +103,12 @@ class VACEEngine(JoiningEngine[Request]):
             request, submode, plan.width, plan.height, plan.num_frames,
             video=clip(request.video, "video", from_end=submode.key in ("firstclip", "firstlastclip")),
             last_video=clip(request.last_video, "last_video"),
-            mask=clip(request.mask, "mask"),
+            mask=mask(),
+            fps=plan.fps,
             references=[reader.picture(h, "reference_images", closer) for h in request.reference_images]
             if "reference_images" in read else [],
             image=frame(request.image, "image", request.image_from),
+            middle_image=frame(request.middle_image, "middle_image", request.middle_image_from),
             last_image=frame(request.last_image, "last_image", request.last_image_from),
             device=self.backend.device if on_gpu else "cpu",
             download=self.settings.weights == "wan",
@@ -117,8 +123,9 @@ class VACEEngine(JoiningEngine[Request]):
 def kept_in(request: Request, plan: Plan) -> Path:
     """The folder of a request's control, named after all that it is made from."""
     submode = submode_of(request)
-    read = {*submode.fields(request.mask_source), "mask_source", "image_from", "last_image_from"}
-    read -= {"keep_source", "join"}
+    read = {*submode.fields(request.mask_source), "mask_source"}
+    read |= {"image_from", "middle_image_from", "last_image_from"}
+    read = (read | ({"mask_from", "mask_invert"} if "mask" in read else set())) - {"keep_source", "join"}
     files = {f"{slot.name}-{i}": handle.sha256
              for i, (slot, handle) in enumerate(MODE.media(request)) if slot.name in read}  # fmt: skip
     slots = {slot.name for slot in MODE.slots}
