@@ -174,9 +174,10 @@ def _found(work: Work, source: Source, finder: Finder) -> str:
 def _promised(plan: Plan, turn: Turn) -> MediaHandle:
     """The handle of a video that is not made yet."""
     sound = any(source.slot == "audio" for source in turn.step.sources) or "audio" in turn.files
+    sound |= plan.continues is not None and plan.continues.has_audio
     return MediaHandle(
         path=f"{turn.step.mode}.mp4", mime="video/mp4", width=plan.width, height=plan.height, fps=plan.fps,
-        frames=plan.num_frames, seconds=plan.clip_seconds, has_audio=sound,
+        frames=plan.whole_frames, seconds=plan.clip_seconds, has_audio=sound,
     )  # fmt: skip
 
 

@@ -177,7 +177,7 @@ def _doing(work: Work) -> str:
         return f"its result is there: {work.found}"
     assert work.plan is not None
     plan = work.plan
-    size = f"{plan.width}x{plan.height}, {plan.num_frames} frames, {plan.num_inference_steps} steps"
+    size = f"{plan.width}x{plan.height}, {plan.whole_frames} frames, {plan.num_inference_steps} steps"
     return f"{plan.checkpoint}, {size}, seed {plan.seed}, about {plan.expected_seconds:.0f} s"
 
 

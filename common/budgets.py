@@ -31,6 +31,7 @@ class Budgets:
     frame_pixels: int = _limit(4096 * 2304, "pixels", "width x height of a clip's frames")
     clip_frames: int = _limit(7_200, "frames", "frames of a clip, used or not")
     clip_seconds: int = _limit(300, "seconds", "length of a clip, used or not")
+    joined_seconds: int = _limit(120, "seconds", "length of a video that begins with the clip it goes on from")
     sound_seconds: int = _limit(600, "seconds", "length of a sound, used or not")
     decode_seconds: int = _limit(60, "seconds", "decoding all media of one job")
     drawing_pixels: int = _limit(1280 * 1280, "pixels", "a frame that a mask is drawn on")

@@ -195,6 +195,24 @@ class Segment(Model):
     expected_seconds: float
 
 
+class Continued(Model):
+    """The clip that a video begins with and goes on from: what fills `slot`.
+
+    `frames` are those of it at the video's rate, 0 while nobody has counted them; of the last `overlap` the model is
+    shown, and makes them again. `has_audio` says whether its sound is kept.
+    """
+
+    slot: str
+    frames: Annotated[int, Field(ge=0)] = 0
+    overlap: Annotated[int, Field(ge=1)] = 1
+    has_audio: bool = False
+
+    @property
+    def before(self) -> int:
+        """Its frames before those that the model makes."""
+        return max(self.frames - self.overlap, 0)
+
+
 class Plan(Model):
     """What will be done, to the last number. Everyone reads this one: label, reservation, pipeline, notices.
 
@@ -202,7 +220,8 @@ class Plan(Model):
     such as VACE's `conditioning_scale`. `seed` was drawn by whoever planned first. `gpu_duration` is the time that
     ZeroGPU is asked for, in seconds, once for each segment, and `gpu_seconds` what all of that takes of a visitor's
     day; `expected_seconds` is how long this backend should take, `clip_seconds` the length of the clip.
-    `loras` are (key, weight) pairs. `placement` is None where the job does not fit the machine.
+    `loras` are (key, weight) pairs. `placement` is None where the job does not fit the machine. `num_frames` are
+    those that the model makes; a clip that the video `continues` comes before them.
     """
 
     mode: ModeKey
@@ -230,7 +249,13 @@ class Plan(Model):
     gpu_size: GpuSize | None = None
     expected_seconds: float
     clip_seconds: float
+    continues: Continued | None = None
     notices: list[str] = Field(default_factory=lambda: list[str]())
+
+    @property
+    def whole_frames(self) -> int:
+        """Frames of the finished video."""
+        return self.num_frames + (self.continues.before if self.continues else 0)
 
 
 class Prepared(Model):
@@ -365,9 +390,10 @@ class Done(_Event):
     def known(self, video: MediaHandle) -> MediaHandle:
         """The handle of the video with all that its job knows of it."""
         plan = self.plan
-        facts = {"width": plan.width, "height": plan.height, "frames": plan.num_frames, "fps": plan.fps}
+        facts = {"width": plan.width, "height": plan.height, "frames": plan.whole_frames, "fps": plan.fps}
         facts |= {"seconds": plan.clip_seconds, "sha256": self.sha256, "mime": "video/mp4"}
-        facts["has_audio"] = any(parent.role == "audio" for parent in self.lineage.parents)
+        kept = plan.continues is not None and plan.continues.has_audio
+        facts["has_audio"] = kept or any(parent.role == "audio" for parent in self.lineage.parents)
         return video.model_copy(update=facts)
 
 

@@ -21,6 +21,7 @@ from common.page.blocks import StudioBlocks, as_gradio_errors
 from common.page.gate import Gate
 from common.page.theme import page_options
 from common.panels.base import Panel
+from common.panels.extending import GOES_ON, Extending
 from common.run.local import LocalRunner
 from common.run.runner import Runner, ending, explain, job_id
 from common.run.service import Administered, Service
@@ -38,7 +39,10 @@ def build_space(service: Service, panel: type[Panel]) -> gr.Blocks:
     title = f"Wan Studio · {service.mode.title}"
     with StudioBlocks(title=title, fill_width=True, look=page_options()) as blocks:
         line = {**GPU_QUEUE, "show_progress": "minimal"}  # the place in the line, while it is not one's turn
-        panel(runner, service.manifest(), queue=line, rank=1).draw()
+        page = panel(runner, service.manifest(), queue=line, rank=1)
+        page.draw()
+        if page.mode.key in GOES_ON:
+            Extending({page.mode.key: page}).alone()
         add_api(runner, blocks.gate)
         if isinstance(service, Administered) and service.admin:
             add_admin(service)

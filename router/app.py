@@ -14,10 +14,12 @@ import gradio as gr
 from fastapi import FastAPI
 
 from common.catalog import GENERATIONS
-from common.contract import Lineage, ModeKey
+from common.contract import Lineage, MediaHandle, ModeKey
 from common.modes.all import MODES
 from common.modes.base import PRESETS
 from common.page.blocks import StudioBlocks, as_gradio_errors
+from common.panels import extending
+from common.panels import refill as refilling
 from common.panels.all import PANELS
 from common.panels.base import Panel, told
 from common.panels.events import EACH, ONCE, QUIET, TOLD, chosen
@@ -119,6 +121,8 @@ class _Page:
         with gr.Column(elem_classes=["page", "page-settings"]):
             self.settings.draw()
         self.settings.wire(self.results)
+        self.extending = extending.Extending(self.panels, self._made_from)
+        self.extending.draw()
         Sending(self.panels).draw()
         self.batches = Batches(self.studio, self.panels, self.visitor)
         self.batches.draw()
@@ -259,7 +263,7 @@ class _Page:
             header = {went: plan.mode, self.preset: plan.requested_preset} | (
                 {} if kept else {self.wish: made}
             )
-            return header | restore.refill(self.panels[plan.mode], lineage)
+            return header | refilling.refill(self.panels[plan.mode], lineage)
 
         def dropped(path: str | None, wish: str) -> Any:
             if path is None:
@@ -267,13 +271,20 @@ class _Page:
             with as_gradio_errors():
                 return {**refill(restore.lineage_of(path), wish), self.drop: None}
 
+        extended = self.extending.wire(self.wish, went, outputs[1:], refill)
         for filled in (
+            extended,
             self.drop.upload(dropped, [self.drop, self.wish], [*outputs, self.drop], **TOLD),
             *self.gallery.wire(self.blocks, self.panels, outputs, refill, self.wish),
         ):
-            filled.success(*self.regating, **QUIET).then(
+            there = filled.success(*self.regating, **QUIET).then(
                 None, went, None, js="(mode) => window.wanStudio.go(mode)", **QUIET
             )
+            if filled is extended:
+                there.then(None, went, None, js=extending.PRESS, **QUIET)
+
+    def _made_from(self, video: MediaHandle) -> Lineage | None:
+        return self.studio.lineages.of(video) or extending.noted(video)
 
 
 def main() -> None:

@@ -34,7 +34,7 @@ FLOORS = (
     "common/runtime/model",
     "common/runtime/job.py", "common/runtime/sample", "common/runtime/pipelines", "common/runtime/reader.py",
     "common/runtime/zerogpu.py", "common/runtime/spoken.py", "common/runtime/stocked.py",
-    "common/runtime/engine.py", "common/runtime/segmented.py",
+    "common/runtime/engine.py", "common/runtime/segmented.py", "common/runtime/joined.py",
     "nano/train", "nano/judge",
     "common/page",
     "common/panels",

@@ -22,8 +22,10 @@ _OBJECT = 1
 _ON_IT, _TOP_LEFT, _BOTTOM_RIGHT = 1, 2, 3  # SAM's labels for a click and the two corners of a box
 
 
-def track_mask(frames: Frames, mask: Frame, folder: Path, device: str, check: Check = unchecked) -> Frames:
-    """Masks of whatever is white in the first frame's mask."""
+def track_mask(
+    frames: Frames, mask: Frame, folder: Path, device: str, check: Check = unchecked, start: int = 0
+) -> Frames:
+    """Masks of whatever is white in the mask of frame `start`: followed to the end, and back to the beginning."""
     model = loaded(_load, folder, device)
     session = _session(frames, model, check)
     size = _side(model)
@@ -33,9 +35,9 @@ def track_mask(frames: Frames, mask: Frame, folder: Path, device: str, check: Ch
     scaled = torch.nn.functional.interpolate(
         white, size=(size, size), mode="bilinear", align_corners=False, antialias=True
     )
-    session.add_mask_inputs(session.obj_id_to_idx(_OBJECT), 0, (scaled >= 0.5).float())
+    session.add_mask_inputs(session.obj_id_to_idx(_OBJECT), start, (scaled >= 0.5).float())
     session.obj_with_new_inputs = [_OBJECT]
-    return _follow(session, model, frames, check)
+    return _follow(session, model, frames, check, start)
 
 
 def track_box(

@@ -17,7 +17,7 @@ from PIL import Image
 from common.annotate.frames import Check, Control, Frames, unchecked, watched
 from common.media import lossless
 
-VERSION = 2  # raise when a maker draws differently
+VERSION = 3  # raise when a maker draws differently
 
 
 def key(recipe: Any) -> str:

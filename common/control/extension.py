@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from common.annotate.frames import BLACK, GRAY, WHITE, Control, Frames, repeated, solid
+from common.annotate.frames import BLACK, GRAY, WHITE, Control, Frame, Frames, repeated, solid
 
 
 def extended(begin: Frames, end: Frames, count: int) -> Control:
@@ -24,14 +24,18 @@ def extended(begin: Frames, end: Frames, count: int) -> Control:
     )
 
 
+def placed(pictures: Mapping[int, Frame], count: int) -> Control:
+    """Pictures as the frames of these numbers, gray for the rest of `count`."""
+    width, height = next(iter(pictures.values())).size
+    return Control(
+        [pictures.get(i) or solid(GRAY, width, height) for i in range(count)],
+        [solid(BLACK if i in pictures else WHITE, width, height) for i in range(count)],
+    )
+
+
 def keyframes(frames: Frames, keep: Iterable[int]) -> Control:
     """Keeps the frames of these numbers, gray for the rest."""
-    width, height = frames[0].size
-    kept = set(keep)
-    return Control(
-        [f if i in kept else solid(GRAY, width, height) for i, f in enumerate(frames)],
-        [solid(BLACK if i in kept else WHITE, width, height) for i in range(len(frames))],
-    )
+    return placed({i: frames[i] for i in keep}, len(frames))
 
 
 def default_keyframes(count: int) -> list[int]:

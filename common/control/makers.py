@@ -31,7 +31,7 @@ from common.control.references import cropped, references
 from common.errors import InputError, StudioError
 from common.modes import rules
 from common.modes.submodes import SubMode
-from common.modes.vace import Request, kept_frames
+from common.modes.vace import Request, kept_frames, masked_frame, middle_frame
 
 FACE_MARGIN = 0.2
 
@@ -54,7 +54,9 @@ class Material:
     mask: Frames = field(default_factory=list)
     references: Frames = field(default_factory=list)
     image: Frame | None = None
+    middle_image: Frame | None = None
     last_image: Frame | None = None
+    fps: int = 16
     device: str = "cpu"
     download: bool = False
     say: Callable[[str], None] = lambda _: None
@@ -161,8 +163,11 @@ def found_masks(m: Material, frames: Frames) -> Frames:
         case "bbox":
             return masks.same_everywhere(masks.from_box(_box(m), *m.size), len(frames))
         case "masktrack":
-            start = _given_mask(m)[0]
-            return track_mask(frames, start, m.model("sam2"), m.device, m.check)
+            number = masked_frame(m.request.mask_from, len(frames), m.fps)
+            start = _given_mask(m)[number]
+            if masks.is_empty([start]):
+                raise InputError("mask", f"has no white in frame {number}, where it is tracked from")
+            return track_mask(frames, start, m.model("sam2"), m.device, m.check, number)
         case "bboxtrack":
             return track_box(frames, masks.pixels(_box(m), *m.size), m.model("sam2"), m.device, m.check)
         case key:
@@ -257,6 +262,13 @@ _ENDS: Final[Mapping[str, Callable[[Material], tuple[Frames, Frames]]]] = {
 }
 
 
+def moments(m: Material) -> Control:
+    """Three pictures at their moments."""
+    numbers = (0, middle_frame(m.request, m.num_frames, m.fps), m.num_frames - 1)
+    images = (_fit(m, _picture(image))[0] for image in (m.image, m.middle_image, m.last_image))
+    return extension.placed(dict(zip(numbers, images, strict=True)), m.num_frames)
+
+
 def keyframes(m: Material) -> Control:
     """Some frames of the source."""
     keep = m.request.keyframes or extension.default_keyframes(m.num_frames)
@@ -340,6 +352,7 @@ MAKERS: Final[Mapping[str, Maker]] = {
     "outpaint": outpaint_outward,
     "outpaint_inner": outpaint_inward,
     "extend": extend,
+    "moments": moments,
     "keyframes": keyframes,
     "references": from_references,
     "layout_bbox": layout_bbox,

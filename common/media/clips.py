@@ -126,6 +126,10 @@ class Clip:
         left = (self.times[index + 1] - seconds) / gap
         return index if left >= 1 else round(index + 1 - left)
 
+    def to_the_last(self, fps: float, total: int) -> list[int]:
+        """`total` frames at `fps`, counted back from the very last one, which is the last of them too."""
+        return [self.nearest(self.times[-1] - k / fps) for k in reversed(range(total))]
+
     # ------------------------------------------------------------------ frames
 
     def pictures(self, numbers: Sequence[int], need: Size | None = None) -> Iterator[Image.Image]:

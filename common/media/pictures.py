@@ -46,6 +46,43 @@ def open_image(
 
     `say` hears what was lost on the way: transparency, motion, finer grays.
     """
+    return _opened(handle, field, need, say, _on_white)
+
+
+def open_mask(
+    handle: MediaHandle, field: str, need: Size | None = None, say: Callable[[str], None] = lambda _: None
+) -> Image.Image:
+    """The same of a mask: what is transparent is kept, as an editor's layer means it.
+
+    A layer that is painted in one dark colour has its paint for white.
+    """
+    return _opened(handle, field, need, say, _as_layer)
+
+
+def _on_white(picture: Image.Image, field: str, say: Callable[[str], None]) -> Image.Image:
+    say(f"{field} is transparent in places; they are white now.")
+    upright = Image.new("RGBA", picture.size, "white")
+    upright.alpha_composite(picture)
+    return upright
+
+
+def _as_layer(picture: Image.Image, field: str, say: Callable[[str], None]) -> Image.Image:
+    black = Image.new("RGBA", picture.size, "black")
+    black.alpha_composite(picture)
+    if np.asarray(black.convert("L")).max() >= 128:
+        say(f"{field} is transparent in places; they are kept, as if they were black.")
+        return black
+    say(f"{field} is painted dark on transparency; what is painted is made anew.")
+    return picture.getchannel("A")
+
+
+def _opened(
+    handle: MediaHandle,
+    field: str,
+    need: Size | None,
+    say: Callable[[str], None],
+    solid: Callable[[Image.Image, str, Callable[[str], None]], Image.Image],
+) -> Image.Image:
     path = local_file(handle, field)
     with open_picture(path, field, name=shown_name(handle)) as image:
         if image.format in MOVING and getattr(image, "is_animated", False):
@@ -57,10 +94,7 @@ def open_image(
             say(f"{field} has finer grays than a video; 0 to {most:g} became 0 to 255.")
         if upright.has_transparency_data:
             rgba = upright.convert("RGBA")
-            if np.asarray(rgba)[..., 3].min() < 255:
-                say(f"{field} is transparent in places; they are white now.")
-            upright = Image.new("RGBA", rgba.size, "white")
-            upright.alpha_composite(rgba)
+            upright = solid(rgba, field, say) if np.asarray(rgba)[..., 3].min() < 255 else rgba
         rgb = upright.convert("RGB")
     size = covering(rgb.size, need) if need else rgb.size
     return rgb if size == rgb.size else rgb.resize(size, Image.Resampling.LANCZOS)

@@ -36,7 +36,7 @@ from common.contract import (
 )
 from common.errors import InputError, quoted
 from common.memory import Shape
-from common.modes import rules
+from common.modes import joining, rules
 
 Asked = TypeVar("Asked", bound=Request)
 """The request of one mode."""
@@ -123,6 +123,10 @@ class Mode(Generic[Asked]):
     ) -> list[int]:
         """Frames of each part that is sampled by itself, in their order."""
         return [num_frames]
+
+    def goes_on_from(self, request: Asked, num_frames: int) -> tuple[str, int] | None:
+        """The slot of the clip that the video begins with, and how many of its last frames the model makes again."""
+        return None
 
     def strength(self, request: Asked) -> float | None:
         """How much of a clip changes, for a mode that starts from one."""
@@ -220,6 +224,12 @@ class Mode(Generic[Asked]):
         rules.between("flow_shift", shift, *rules.FLOW_SHIFTS)
         rules.between("seed", request.seed, -1, MAX_SEED)
         notices += self.check(request, checkpoint, weights)
+        continues = None
+        if (join := self.goes_on_from(request, num_frames)) is not None:
+            clip = getattr(request, join[0])
+            continues, said = joining.continued(*join, clip, num_frames, checkpoint.fps, size)
+            notices += said
+        whole = num_frames + (continues.before if continues else 0)
         notices += self._crops(request, checkpoint, size)
         notices += _common_notices(request, checkpoint, preset, num_frames, cfg, weights)
         notices += unguided + rules.small_notices(size, checkpoint, weights)
@@ -290,7 +300,8 @@ class Mode(Generic[Asked]):
             gpu_seconds=billed,
             gpu_size=backend.gpu_size,
             expected_seconds=round(len(lengths) * expected, 2),
-            clip_seconds=round(num_frames / checkpoint.fps, 3),
+            clip_seconds=round(whole / checkpoint.fps, 3),
+            continues=continues,
             notices=notices,
         )
 

@@ -7,6 +7,7 @@ from pydantic import Field
 from common import contract
 from common.catalog import LORAS, Checkpoint, Preset, Weights
 from common.contract import ImageFrom, MediaHandle
+from common.errors import InputError
 from common.modes.base import Example, MediaSlot, Mode
 
 HYBRID = "hybrid-2.2-i2v"
@@ -17,6 +18,9 @@ class Request(contract.Request):
 
     image: MediaHandle | None = Field(None, description="First frame: a picture, or a clip to take it from")
     image_from: ImageFrom = Field("first", description="Frame of a clip: first, last, or seconds")
+    join: bool = Field(
+        False, description="One video of the whole clip in `image`, whose last frame it is, and of what follows"
+    )
     hybrid: bool = Field(False, description="Fast on Wan 2.2 with the Wan 2.1 Lightning LoRA (experimental)")
 
 
@@ -59,12 +63,18 @@ class I2V(Mode[Request]):
             else preset.loras
         )
 
+    def goes_on_from(self, request: Request, num_frames: int) -> tuple[str, int] | None:
+        return ("image", 1) if request.join else None
+
     def encodes(self, request: Request, checkpoint: Checkpoint) -> int:
         """The picture with empty frames after it; TI2V-5B reads it alone, which is nothing beside a clip."""
         return 0 if checkpoint.architecture.spatial == 16 else 1
 
     def check(self, request: Request, checkpoint: Checkpoint, weights: Weights) -> list[str]:
-        """Says what the hybrid is, or that it is not there."""
+        """A clip that is joined ends with the first frame; says what the hybrid is, or that it is not there."""
+        if request.join and request.image_from != "last":
+            got = request.image_from
+            raise InputError("image_from", "must be last where clips are joined", got=got, hint="or leave join out")
         if not request.hybrid:
             return []
         if HYBRID not in checkpoint.other_loras or request.preset != "fast":

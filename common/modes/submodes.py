@@ -97,6 +97,7 @@ def _inpaint(source: str, about: str, key: str | None = None, label: str | None 
 
 def _extend(key: str, label: str, about: str, needs: tuple[str, ...]) -> SubMode:
     clips = ("keep_frames",) if "clip" in key else ()
+    clips += ("join",) if key == "firstclip" else ()
     return SubMode(
         key, "Extend", label, about, "extend", needs, (*clips, "reference_images", "fit"), key,
         placeholder="What happens in the new frames",
@@ -127,7 +128,7 @@ SUBMODES: Final[Mapping[str, SubMode]] = {
         # ------------------------------------------------------------------ Inpaint
         _inpaint("mask", "Repaints what is white in your mask: a drawing or a clip."),
         _inpaint("bbox", "Repaints inside a box."),
-        _inpaint("masktrack", "Follows what you masked in the first frame and repaints it."),
+        _inpaint("masktrack", "Follows what you masked in one frame, both ways, and repaints it."),
         _inpaint("bboxtrack", "Follows what is in the box and repaints it."),
         _inpaint("label", "Finds a thing by its name, follows it and repaints it."),
         _inpaint("caption", "Finds a thing by a description, follows it and repaints it."),
@@ -150,6 +151,11 @@ SUBMODES: Final[Mapping[str, SubMode]] = {
         _extend("lastframe", "Last frame", "Leads up to a picture.", ("last_image",)),
         _extend("firstlastframe", "First and last frame", "Fills in between two pictures.",
                 ("image", "last_image")),
+        SubMode(
+            "firstmiddlelastframe", "Extend", "First, middle and last frame", "Fills in between three pictures.",
+            "moments", ("image", "middle_image", "last_image"), ("middle_at", "reference_images", "fit"),
+            placeholder="What happens between the pictures",
+        ),
         _extend("firstclip", "First clip", "Continues a clip from its last frames.", ("video",)),
         _extend("lastclip", "Last clip", "Leads up to a clip's first frames.", ("video",)),
         _extend("firstlastclip", "First and last clip", "Joins two clips.", ("video", "last_video")),

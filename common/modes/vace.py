@@ -40,9 +40,18 @@ class Request(contract.Request):
     )
     video: MediaHandle | None = Field(None, description="Source or control clip")
     mask: MediaHandle | None = Field(None, description="White is generated: a picture or a clip")
+    mask_from: ImageFrom = Field(
+        "first", description="Frame of the video that a mask lies on which is tracked: first, last, or seconds"
+    )
+    mask_invert: bool = Field(False, description="The mask is the other way round: black is made anew")
     reference_images: list[MediaHandle] = Field([], description=f"Up to {MAX_REFERENCES} pictures")
     image: MediaHandle | None = Field(None, description="First frame: a picture, or a clip to take it from")
     image_from: ImageFrom = Field("first", description="Frame of a clip in `image`: first, last, or seconds")
+    middle_image: MediaHandle | None = Field(None, description="Frame in between: a picture, or a clip")
+    middle_image_from: ImageFrom = Field("first", description="Frame of a clip in `middle_image`")
+    middle_at: float | None = Field(
+        None, ge=0, le=86_400, description="Seconds at which `middle_image` stands; the middle if empty"
+    )
     last_image: MediaHandle | None = Field(None, description="Last frame: a picture, or a clip")
     last_image_from: ImageFrom = Field("last", description="Frame of a clip in `last_image`")
     last_video: MediaHandle | None = Field(None, description="Clip that the new one ends with")
@@ -63,6 +72,7 @@ class Request(contract.Request):
     expand_top: Share | None = Field(None, description="Growth upwards as a share of the height")
     expand_bottom: Share | None = Field(None, description="Growth downwards as a share of the height")
     keep_frames: int | None = Field(None, ge=1, description="Frames of the clip that are kept (extension)")
+    join: bool = Field(False, description="Begin with the whole clip that is continued (first clip)")
     keyframes: Frames = Field(
         None, description="Frames that are kept, from 0; first, middle and last if empty"
     )
@@ -87,6 +97,7 @@ class VACE(Mode[Request]):
         MediaSlot("mask", "mask", "Mask", required=False),
         MediaSlot("reference_images", "image", "Reference images", required=False, many=True),
         MediaSlot("image", "image", "First frame", required=False),
+        MediaSlot("middle_image", "image", "Middle frame", required=False),
         MediaSlot("last_image", "image", "Last frame", required=False),
         MediaSlot("last_video", "video", "Closing clip", required=False),
     )
@@ -116,13 +127,18 @@ class VACE(Mode[Request]):
         submode = submode_of(request)
         if request.fit == "pad" or "fit" not in submode.takes:
             return ()
-        return tuple(n for n in ("video", "last_video", "image", "last_image") if n in submode.needs)
+        pictures = ("image", "middle_image", "last_image")
+        return tuple(n for n in ("video", "last_video", *pictures) if n in submode.needs)
 
     def frames(self, request: Request, checkpoint: Checkpoint, weights: Weights) -> int:
         """A sub-mode that follows a clip is as long as the clip; one that extends it is not."""
         if submode_of(request).maker == "extend":
             return super().frames(request, checkpoint, weights)
         return rules.frames_of_clip(request.num_frames, request.video, checkpoint, weights)
+
+    def goes_on_from(self, request: Request, num_frames: int) -> tuple[str, int] | None:
+        joins = request.join and "join" in submode_of(request).takes
+        return ("video", kept_frames(request, num_frames)) if joins else None
 
     def encodes(self, request: Request, checkpoint: Checkpoint) -> int:
         """What is kept of the video, and what is replaced."""
@@ -145,9 +161,18 @@ class VACE(Mode[Request]):
         for name in ("bbox", "bbox_to"):
             _box(name, getattr(request, name))
         rules.between("conditioning_scale", request.conditioning_scale, 0, 2)
+        if request.join and "join" in submode.takes and request.fit != "crop":
+            raise InputError("fit", "must be crop where clips are joined", got=request.fit)
         _references(len(request.reference_images), num_frames, checkpoint.law)
         _extension(request, submode, num_frames)
+        if submode.maker == "moments":
+            middle_frame(request, num_frames, checkpoint.fps)
+        tracked = source == "masktrack"
+        if tracked and isinstance(request.mask_from, int | float):
+            masked_frame(request.mask_from, num_frames, checkpoint.fps)
         notices = [_ignored(request, submode)] if _ignored(request, submode) else []
+        if request.mask_from != "first" and request.mask is not None and not tracked:
+            notices.append("mask_from counts where the mask is tracked; here a picture lies on every frame.")
         if weights == "nano" and checkpoint.moe:
             notices.append("Wan-Nano has one VACE expert: here it works at both noise levels.")
         if submode.maker == "extend":
@@ -169,6 +194,7 @@ _FILL = {
     "last_video": "give the clip that it ends with",
     "mask": "draw one or give a picture or clip, white where new pixels go",
     "image": "give a picture for the first frame",
+    "middle_image": "give a picture for the middle frame",
     "last_image": "give a picture for the last frame",
     "reference_images": f"give 1 to {MAX_REFERENCES} pictures",
     "bbox": "give left, top, right, bottom as shares of the frame, such as 0.2,0.2,0.6,0.6",
@@ -210,6 +236,29 @@ def submode_of(request: Request) -> SubMode:
 def kept_frames(request: Request, num_frames: int) -> int:
     """Frames of a clip that an extension keeps: as asked, else about a quarter, as many as a clip may have."""
     return request.keep_frames or max(CLIP_LAW.below(num_frames // 4), 5 if num_frames >= 17 else 1)
+
+
+def masked_frame(moment: ImageFrom, num_frames: int, fps: int) -> int:
+    """The number of the frame that a mask lies on; InputError for one that is not used."""
+    if isinstance(moment, str):
+        return 0 if moment == "first" else num_frames - 1
+    number = int(moment * fps + 0.01)  # a player's clock may stand a hair before the frame that it shows
+    if number >= num_frames:
+        rule = f"must lie within the {num_frames / fps:.2f} s of the video that are used"
+        raise InputError("mask_from", rule, got=f"{moment:g} s", hint="try last, or more frames")
+    return number
+
+
+def middle_frame(request: Request, num_frames: int, fps: int) -> int:
+    """The number of the frame that `middle_image` becomes; InputError where it is not between the other two."""
+    if request.middle_at is None:
+        return num_frames // 2
+    number = round(request.middle_at * fps)
+    if not 0 < number < num_frames - 1:
+        rule = f"must lie between the first frame and the last, at {(num_frames - 1) / fps:.2f} s"
+        hint = f"try {num_frames // 2 / fps:.2f}, or leave it empty"
+        raise InputError("middle_at", rule, got=f"{request.middle_at:g} s", hint=hint)
+    return number
 
 
 FEWEST_FRAMES = 5
@@ -258,7 +307,7 @@ def _references(count: int, num_frames: int, law: FrameLaw) -> None:
 
 
 def _extension(request: Request, submode: SubMode, num_frames: int) -> None:
-    if submode.maker not in ("extend", "keyframes"):
+    if submode.maker not in ("extend", "keyframes", "moments"):
         return
     if num_frames < FEWEST_FRAMES:
         raise InputError("num_frames", f"must be at least {FEWEST_FRAMES} for {submode.key}", got=num_frames)
@@ -296,7 +345,7 @@ def _ignored(request: Request, submode: SubMode) -> str:
         *submode.fields(request.mask_source),
         *(["mask_source"] if submode.mask_sources else []),
     }
-    read |= {f"{name}_from" for name in read}
+    read |= {f"{name}_from" for name in read} | ({"mask_invert"} if "mask" in read else set[str]())
     unread = sorted(
         n for n in request.model_fields_set - read if getattr(request, n) not in (None, [], "", 0)
     )

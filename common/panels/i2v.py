@@ -10,6 +10,7 @@ from common.catalog import CHECKPOINTS
 from common.contract import Plan
 from common.modes.i2v import HYBRID
 from common.panels.base import Panel
+from common.panels.events import QUIET
 from common.panels.own import ModeDefaults
 
 
@@ -20,6 +21,11 @@ class I2VPanel(Panel):
     aspect_from = "image"
     presets = (*Panel.presets, "hybrid")
 
+    def draw_slots(self) -> None:
+        super().draw_slots()
+        label = "Join: one video of the whole clip and what follows"
+        self.inputs.add("join", gr.Checkbox(False, label=label, visible=False))
+
     def draw_advanced(self) -> None:
         self.inputs.add("hybrid", gr.Checkbox(False, label="Hybrid Fast on Wan 2.2: the Wan 2.1 LoRA"))
 
@@ -29,3 +35,22 @@ class I2VPanel(Panel):
             fits = HYBRID in CHECKPOINTS[plan.checkpoint].other_loras
             updates["hybrid"] = fits and plan.preset == "fast"
         return updates
+
+    def values(self, raw: tuple[Any, ...]) -> dict[str, Any]:
+        """A hidden tick says nothing: only the end of a clip can be gone on from."""
+        values, shown = super().values(raw), dict(zip(self.inputs.components, raw, strict=True))
+        if not _ends(shown["image_source"], shown["image_moment"]):
+            values.pop("join", None)
+        return values
+
+    def wire_more(self) -> None:
+        parts = self.inputs.components
+        which = [parts["image_source"], parts["image_moment"]]
+        gr.on(
+            [part.change for part in which], lambda *now: gr.update(visible=_ends(*now)), which, parts["join"],
+            **QUIET,
+        )  # fmt: skip
+
+
+def _ends(source: object, moment: object) -> bool:
+    return source == "clip" and moment == "last"

@@ -23,6 +23,7 @@ from common.media.opening import open_picture
 from common.panels.drawing import DrawingPad
 from common.panels.events import ONCE, QUIET
 from common.panels.handles import HandleImage, HandleVideo
+from common.panels.numbers import Number
 from common.panels.widgets import Inputs, Raw
 
 MAX_SIDE = isqrt(BUDGETS.drawing_pixels)
@@ -62,8 +63,8 @@ def _editor(name: str, label: str) -> DrawingPad:
     )  # fmt: skip
 
 
-def draw_mask(inputs: Inputs, source_id: str) -> None:
-    """The slot: upload a picture or a clip, or draw on the frame that the source video shows."""
+def draw_mask(inputs: Inputs, source_id: str) -> Pad:
+    """The slot: upload a picture or a clip, or draw on the frame that the source video shows, whichever that is."""
     kind = gr.Radio(
         [("Picture", "picture"), ("Clip", "clip")], value="picture", label="Mask: white is made anew",
         elem_classes="segmented",
@@ -82,6 +83,25 @@ def draw_mask(inputs: Inputs, source_id: str) -> None:
     use = gr.Button("Use the drawing as mask", size="sm", visible=False, elem_id=f"{source_id}-use")
     pad.opens(f"() => [window.wanClips.frame('#{source_id} video', {MAX_SIDE})]", [], [use])
     use.click(_as_mask, pad.editor, [kind, picture, pad.said, pad.editor, use], **ONE_BY_ONE)
+    return pad
+
+
+def draw_moment(inputs: Inputs, source_id: str, pad: Pad) -> None:
+    """The moment of the frame that a mask lies on, where it is tracked from there: that of the frame drawn on.
+
+    Who changes it has the video stand there, to draw on that frame.
+    """
+    video = f"document.querySelector('#{source_id} video')"
+    second = inputs.add(
+        "mask_second",
+        Number(0, label="The mask lies on the frame at (s)", minimum=0, step=0.01, elem_id=f"{source_id}-second"),
+    )  # fmt: skip
+    inputs.readers.append(lambda raw: {"mask_from": float(raw["mask_second"] or 0) or None})
+    pad.draw.click(
+        None, second, second, js=f"(now) => {video} ? Math.round({video}.currentTime * 1e4) / 1e4 : now", **QUIET
+    )
+    stand = f"(at) => {{ const v = {video}; if (v && at >= 0) {{ v.pause(); v.currentTime = at; }} }}"
+    second.input(None, second, None, js=stand, **QUIET)
 
 
 def draw_box(inputs: Inputs, name: str, label: str, example: str) -> Pad:

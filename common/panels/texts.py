@@ -38,6 +38,14 @@ def reservation(plan: Plan, backend: Backend) -> str:
     return f"⌚ about {seconds(plan.expected_seconds)} on {place(backend)}{doubt}"
 
 
+def length(plan: Plan) -> str:
+    """How long the video is, and of one that goes on from a clip what is added to that."""
+    if (before := plan.continues) is None:
+        return "still" if plan.num_frames == 1 else f"{plan.clip_seconds:.1f} s"
+    added = f"adds {(plan.num_frames - before.overlap) / plan.fps:.1f} s"
+    return f"{added} to {before.frames / plan.fps:.1f} s" if before.frames else f"{added} to the clip"
+
+
 def bill(plan: Plan) -> str:
     """How the seconds come about that a job takes of a visitor's day on ZeroGPU; empty elsewhere."""
     if plan.gpu_size is None:
@@ -51,7 +59,7 @@ def bill(plan: Plan) -> str:
 def label(plan: Plan, backend: Backend, todo: Sequence[str] = ()) -> str:
     """The line under Generate; `todo` names required inputs that are still empty."""
     head = f'<span class="eta">{escape(reservation(plan, backend))}</span>'
-    clip = "still" if plan.num_frames == 1 else f"{plan.clip_seconds:.1f} s"
+    clip = length(plan)
     segments = f" × {len(plan.segments)} segments" if len(plan.segments) > 1 else ""
     facts = f"{plan.width}×{plan.height} · {clip} · {plan.num_inference_steps} steps{segments}"
     rows = [f'<p class="line">{head}<span class="dim">{facts}</span></p>']
@@ -114,7 +122,7 @@ def result(done: Done) -> str:
         plan.checkpoint,
         plan.preset,
         f"{plan.width}×{plan.height}",
-        "still" if plan.num_frames == 1 else f"{plan.num_frames} frames at {plan.fps} fps",
+        "still" if plan.whole_frames == 1 else f"{plan.whole_frames} frames at {plan.fps} fps",
         f"{plan.num_inference_steps} steps" + (f" × {n} segments" if (n := len(plan.segments)) > 1 else ""),
         f"made in {done.seconds:.1f} s",
     ]

@@ -24,18 +24,19 @@ SOURCE_ID = "vace-source"
 REFERENCES_ID = "vace-references"
 FIRST = "inpainting_mask"
 
-_DETAILS = ("mask_shape", "mask_grow", "keep_source", "fit")
+_DETAILS = ("mask_invert", "mask_shape", "mask_grow", "keep_source", "fit")
 """Of these, the ones under Advanced."""
 _SHAPED = (
-    "video", "whole_clip", "last_video", "image", "last_image", "mask", "bbox", "bbox_to", "label", "caption",
-    "expand_left", "expand_right", "expand_top", "expand_bottom", "keep_frames", "keyframes",
+    "video", "whole_clip", "last_video", "image", "middle_image", "middle_at", "last_image", "mask",
+    "mask_second", "bbox", "bbox_to", "label",
+    "caption", "expand_left", "expand_right", "expand_top", "expand_bottom", "keep_frames", "join", "keyframes",
     "reference_images", *_DETAILS,
 )  # fmt: skip
 """Fields that come and go with the sub-mode."""
 
 _MATERIAL = (
-    "video", "last_video", "image", "last_image", "mask", "bbox", "bbox_to", "label", "caption", "keyframes",
-    "reference_images",
+    "video", "last_video", "image", "middle_image", "last_image", "mask", "bbox", "bbox_to", "label", "caption",
+    "keyframes", "reference_images",
 )  # fmt: skip
 """Of these, what somebody gives."""
 
@@ -94,10 +95,14 @@ class VACEPanel(Panel):
                 widgets.whole_clip(self.inputs)
             case "last_video":
                 widgets.clip_input(self.inputs, name, "Closing clip", height=180)
-            case "image" | "last_image":
+            case "image" | "middle_image" | "last_image":
                 widgets.media_slot(self.inputs, slots[name], frame_choice=True)
             case "mask":
-                mask.draw_mask(self.inputs, SOURCE_ID)
+                self.mask_pad = mask.draw_mask(self.inputs, SOURCE_ID)
+            case "mask_second":
+                mask.draw_moment(self.inputs, SOURCE_ID, self.mask_pad)
+            case "mask_invert":
+                add(name, gr.Checkbox(False, label="Black is made anew in the mask (inverted)"))
             case "reference_images":
                 add(
                     name,
@@ -118,9 +123,14 @@ class VACEPanel(Panel):
                 add(
                     name, gr.Radio([("Crop", "crop"), ("Pad", "pad")], value="crop", label="Fit to the frame")
                 )
+            case "middle_at":
+                add(name, gr.Number(0, label="The middle frame stands at (s)", info="0: in the middle", minimum=0))
+                self.inputs.readers.append(lambda raw: {"middle_at": raw["middle_at"] or None})
             case "keep_frames":
                 add(name, gr.Number(0, label="Frames kept of the clip", info="0: a quarter", precision=0))
                 self.inputs.readers.append(lambda raw: {"keep_frames": raw["keep_frames"] or None})
+            case "join":
+                add(name, gr.Checkbox(False, label="Join: one video of the whole clip and what follows"))
             case _ if name.startswith("expand_"):
                 side = name.removeprefix("expand_")
                 start = 0.25 if side in ("left", "right") else 0
@@ -173,7 +183,8 @@ class VACEPanel(Panel):
         if "whole_clip" not in read:  # hidden, and so not meant
             values["num_frames"] = dict(zip(self.inputs.components, raw, strict=True))["num_frames"]
         hidden = {n for n in _SHAPED if n not in read}
-        hidden |= {f"{n}_from" for n in ("image", "last_image") if n not in read}
+        hidden |= {"mask_from"} if "mask_second" not in read else set()
+        hidden |= {f"{n}_from" for n in ("image", "middle_image", "last_image") if n not in read}
         return {name: value for name, value in values.items() if name not in hidden}
 
     def missing(self, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -294,7 +305,9 @@ _FRAME = f"""(key, size, fit) => {{
 def _visible(row: SubMode, source: str | None = None) -> set[str]:
     """The inputs that a sub-mode shows."""
     follows = "video" in row.needs and row.maker != "extend"
-    return {*row.fields(source), *(["whole_clip"] if follows else [])}
+    read = {*row.fields(source), *(["whole_clip"] if follows else [])}
+    tracked = (found := row.source(source)) is not None and found.key == "masktrack"
+    return read | ({"mask_invert"} if "mask" in read else set()) | ({"mask_second"} if tracked else set())
 
 
 def _sources(keys: Iterable[str]) -> list[tuple[str, str]]:

@@ -89,6 +89,11 @@ class Reader:
         with self.watch.decoding(field):
             return pictures.open_image(handle, field, need, self.note)
 
+    def mask(self, handle: MediaHandle, field: str, need: Size | None = None) -> Frame:
+        """A picture of a mask, as large: where it is transparent it is black."""
+        with self.watch.decoding(field):
+            return pictures.open_mask(handle, field, need, self.note)
+
     def frame(
         self, handle: MediaHandle, field: str, image_from: ImageFrom = "first", need: Size | None = None
     ) -> Frame:
@@ -120,13 +125,22 @@ class Reader:
     ) -> list[Frame]:
         """At most `most` frames at `fps`, the nearest of the clip's own; `each` is applied as they are read.
 
-        The first ones, or with `from_end` the last.
+        The first ones, or with `from_end` those that end with the clip's very last.
         """
         clip = self._clip(handle, field)
-        total = _length(clip, handle, fps)
-        start = max(total - most, 0) if from_end else 0
-        numbers = [clip.nearest(k / fps) for k in range(start, min(start + most, total))]
+        total = min(_length(clip, handle, fps), most)
+        numbers = clip.to_the_last(fps, total) if from_end else [clip.nearest(k / fps) for k in range(total)]
         return [each(frame) for frame in clip.pictures(numbers, need)]
+
+    def to_the_last(
+        self, handle: MediaHandle, field: str, fps: int, *, need: Size | None = None
+    ) -> Iterator[Frame]:
+        """All frames at `fps`, one by one, decoded as they are taken; the clip's very last is the last of them."""
+        clip = self._clip(handle, field)
+        total = _length(clip, handle, fps)
+        for number, frame in enumerate(clip.pictures(clip.to_the_last(fps, total), need), 1):
+            self.check(number, total)
+            yield frame
 
     def by_number(
         self,

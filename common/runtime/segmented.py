@@ -58,7 +58,7 @@ class SegmentedEngine(Engine[Asked]):
         """What a segment goes on from: the last frames of the one before, None for the first."""
         if ready.segment == 0:
             return None
-        return _read(self.kept(ready), ready.segment - 1)[-self.seen(ready) :]
+        return read(self.kept(ready), ready.segment - 1)[-self.seen(ready) :]
 
     def _made(self, ready: Ready[Asked], job: Job) -> Generator[Update, None, None]:
         count = len(ready.plan.segments)
@@ -78,7 +78,7 @@ class SegmentedEngine(Engine[Asked]):
         kept.clear()
         yield str(made.path), made.done
 
-    def _work(self, ready: Ready[Asked], job: Job) -> None:
+    def _work(self, ready: Ready[Asked], job: Job) -> Made | None:
         frames = np.stack([*self._sampled(ready, job)])
         self.kept(ready).write(ready.segment, frames)
 
@@ -87,12 +87,12 @@ class SegmentedEngine(Engine[Asked]):
             NDArray[np.uint8]
         ]:  # one segment at a time: twenty seconds at 720p are 1.7 GB
             for index in range(kept.count):
-                yield from _read(kept, index)[self.carried(ready) if index else 0 :]
+                yield from read(kept, index)[self.carried(ready) if index else 0 :]
 
         return self._written(ready, islice(frames(), ready.plan.num_frames), job)
 
 
-def _read(kept: Kept, index: int) -> Frames:
+def read(kept: Kept, index: int) -> Frames:
     """A segment that was made, or found, before: no sweep of ours takes it, but another process may have ended it."""
     if (frames := kept.read(index)) is None:
         raise StudioError(

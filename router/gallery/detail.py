@@ -206,7 +206,7 @@ def facts(lineage: Lineage) -> Iterator[tuple[str, str]]:
         ("Preset", plan.preset),
         ("Seed", lineage.seed),
         ("Size", f"{plan.width} × {plan.height}"),
-        ("Length", f"{plan.num_frames} frames, {plan.clip_seconds:.2f} s at {plan.fps} fps"),
+        ("Length", f"{plan.whole_frames} frames, {plan.clip_seconds:.2f} s at {plan.fps} fps"),
         ("Steps", plan.num_inference_steps),
         ("Guidance", f"{plan.guidance_scale:g}"),
         ("Guidance, low noise", "" if plan.guidance_scale_2 is None else f"{plan.guidance_scale_2:g}"),

@@ -218,7 +218,7 @@ class DiskShelf:
         plan = lineage.plan
         video = MediaHandle(
             path=str(path), orig_name=name, mime="video/mp4", sha256=key, width=plan.width, height=plan.height,
-            frames=plan.num_frames, fps=plan.fps, seconds=plan.clip_seconds,
+            frames=plan.whole_frames, fps=plan.fps, seconds=plan.clip_seconds,
         )  # fmt: skip
         return Item(
             mode=plan.mode,

@@ -5,6 +5,7 @@ Run it with `.venv/bin/python spaces/i2v/app.py`. WAN_WEIGHTS=wan takes the real
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,14 +15,15 @@ from common.media import pictures
 from common.modes.i2v import MODE, Request
 from common.panels.i2v import I2VPanel
 from common.run.service import Ready
-from common.runtime.engine import Carried, Engine
+from common.runtime.engine import Carried
+from common.runtime.joined import JoiningEngine
 from common.runtime.reader import Reader
 from common.settings import SpaceSettings
 from common.space import build_space
 
 
-class I2VEngine(Engine[Request]):
-    """From a first frame."""
+class I2VEngine(JoiningEngine[Request]):
+    """From a first frame; where that is a clip's last one, both may become one video."""
 
     mode = MODE
     # One class for 2.1 480P and 720P (with CLIP), 2.2 A14B (two experts) and TI2V-5B (expand_timesteps).
@@ -35,6 +37,9 @@ class I2VEngine(Engine[Request]):
         if fitted.notice:
             reader.note(fitted.notice)
         return {"image": fitted.image}
+
+    def made_from(self, ready: Ready[Request]) -> str:
+        return hashlib.sha256(ready.inputs["image"].tobytes()).hexdigest()
 
 
 service = I2VEngine(SpaceSettings.from_env())

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 import spaces  # the ZeroGPU package; it must come before torch
 from common.cache import results
@@ -25,8 +25,9 @@ from common.media.write import write_video
 from common.modes.vace import MODE, Request, submode_of
 from common.panels.vace import VACEPanel
 from common.run.service import Ready, Update
-from common.runtime.engine import Carried, Engine
+from common.runtime.engine import Carried
 from common.runtime.job import Job, work
+from common.runtime.joined import JoiningEngine
 from common.runtime.reader import Reader
 from common.runtime.sample.generate import Pictures
 from common.settings import SpaceSettings
@@ -36,7 +37,7 @@ CLOSER = 4
 """References are kept so many times larger than the output: a face is cut out of them and enlarged."""
 
 
-class VACEEngine(Engine[Request]):
+class VACEEngine(JoiningEngine[Request]):
     """From a control that is made of the media, and that can be shown before."""
 
     mode = MODE
@@ -69,6 +70,9 @@ class VACEEngine(Engine[Request]):
         frames = super().make(pipe, replace(ready, inputs=given), steps, job)
         return put_back(frames, given["video"], given["mask"]) if whole else frames
 
+    def made_from(self, ready: Ready[Request]) -> str:
+        return kept_in(ready.request, ready.plan).name
+
     def prepare(self, request: Request, plan: Plan) -> Generator[Update, None, Control]:
         """Control video, mask and references, made in the job's turn as `generate` makes them."""
         return (yield from self.turn(request, plan, self._shown))
@@ -83,9 +87,13 @@ class VACEEngine(Engine[Request]):
         def clip(handle: MediaHandle | None, name: str, *, from_end: bool = False) -> list[Image.Image]:
             if handle is None or name not in read:
                 return []
-            if not files.is_video(handle):
-                return [reader.picture(handle, name, need)]
-            return reader.clip(handle, name, plan.fps, plan.num_frames, need=need, from_end=from_end)
+            if files.is_video(handle):
+                return reader.clip(handle, name, plan.fps, plan.num_frames, need=need, from_end=from_end)
+            return [(reader.mask if name == "mask" else reader.picture)(handle, name, need)]
+
+        def mask() -> list[Image.Image]:
+            given = clip(request.mask, "mask")
+            return [ImageOps.invert(picture) for picture in given] if request.mask_invert else given
 
         def frame(handle: MediaHandle | None, name: str, moment: Any) -> Image.Image | None:
             return reader.frame(handle, name, moment, need) if handle is not None and name in read else None
@@ -95,10 +103,12 @@ class VACEEngine(Engine[Request]):
             request, submode, plan.width, plan.height, plan.num_frames,
             video=clip(request.video, "video", from_end=submode.key in ("firstclip", "firstlastclip")),
             last_video=clip(request.last_video, "last_video"),
-            mask=clip(request.mask, "mask"),
+            mask=mask(),
+            fps=plan.fps,
             references=[reader.picture(h, "reference_images", closer) for h in request.reference_images]
             if "reference_images" in read else [],
             image=frame(request.image, "image", request.image_from),
+            middle_image=frame(request.middle_image, "middle_image", request.middle_image_from),
             last_image=frame(request.last_image, "last_image", request.last_image_from),
             device=self.backend.device if on_gpu else "cpu",
             download=self.settings.weights == "wan",
@@ -113,9 +123,9 @@ class VACEEngine(Engine[Request]):
 def kept_in(request: Request, plan: Plan) -> Path:
     """The folder of a request's control, named after all that it is made from."""
     submode = submode_of(request)
-    read = {*submode.fields(request.mask_source), "mask_source", "image_from", "last_image_from"} - {
-        "keep_source"
-    }
+    read = {*submode.fields(request.mask_source), "mask_source"}
+    read |= {"image_from", "middle_image_from", "last_image_from"}
+    read = (read | ({"mask_from", "mask_invert"} if "mask" in read else set())) - {"keep_source", "join"}
     files = {f"{slot.name}-{i}": handle.sha256
              for i, (slot, handle) in enumerate(MODE.media(request)) if slot.name in read}  # fmt: skip
     slots = {slot.name for slot in MODE.slots}

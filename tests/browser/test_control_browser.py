@@ -16,7 +16,7 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from tests import fleet
-from tests.browser.hands import send, unfold
+from tests.browser.hands import send, typed, unfold
 from tests.common import fakes
 from tests.spaces import media_for_modes as media
 
@@ -248,6 +248,36 @@ def test_vace_mask_is_drawn_previewed_and_used(page: Any, address: str, tmp_path
     generate(page)
     expect(page.locator("div.block.card")).to_contain_text("from video, mask")
     shot(page, "vace")
+
+
+@pytest.mark.parametrize("size", [(1440, 900), (390, 844)])
+def test_vace_mask_is_drawn_on_the_frame_that_somebody_chose(
+    page: Any, address: str, tmp_path: Path, size: tuple[int, int]
+):
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    page.goto(f"{address}/vace/")
+    unfold(page)
+    pick(page, "Track from mask")
+    upload(page, page.locator("#vace-source"), media.clip(tmp_path / "c.mp4", 17)["path"])
+    video, second = page.locator("#vace-source video"), page.locator("#vace-source-second input")
+    expect(video).to_have_js_property("videoWidth", 128, timeout=WAIT)
+    typed(second, "0.5")
+    page.wait_for_function("() => document.querySelector('#vace-source video').currentTime === 0.5")
+    page.locator("#vace-source-draw").click()
+    paint(page, "#vace-source-editor")
+    page.locator("#vace-source-use").click()
+    expect(second).to_have_value("0.5")
+    # The playhead says so as well.
+    video.evaluate("v => { v.currentTime = 0.8; }")
+    page.wait_for_function("() => document.querySelector('#vace-source video').currentTime === 0.8")
+    page.locator("#vace-source-draw").click()
+    expect(second).to_have_value("0.8")
+    shot(page, "vace-mask-moment")
+    typed(second, "7")
+    page.get_by_label("Prompt").first.fill(PROMPT)
+    page.get_by_role("button", name="Generate", exact=True).click()
+    said = page.locator(".error, .label-card.broken").locator("visible=true").first
+    expect(said).to_contain_text("must lie within")
 
 
 def test_vace_preflight_names_what_is_missing(page: Any, address: str, tmp_path: Path):

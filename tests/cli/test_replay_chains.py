@@ -157,3 +157,17 @@ def test_every_mode_is_made_again_exactly(argv: list[str], run: Ran, tmp_path: P
     assert all(second.request[name] == value for name, value in first.request.items()), (
         "what was asked for is asked"
     )
+
+
+def test_a_clip_that_was_extended_twice_is_made_again_whole(
+    run: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on = ["--image-from", "last", "--set", "join=true", "--frames", "9", *FEW]
+    run("generate", "t2v", RED, *FEW, "--frames", "9", "--out", "1.mp4")
+    run("generate", "i2v", RED, *on, "--image", "1.mp4", "--out", "2.mp4")
+    run("generate", "i2v", RED, *on, "--image", "2.mp4", "--out", "3.mp4")
+    assert media.read(Path("3.mp4")).shape[0] == 9 + 8 + 8
+    alone("3.mp4", tmp_path, monkeypatch)
+    again = run("replay", "3.mp4", "--out", "again.mp4")
+    assert [s["made"] for s in again["steps"]] == [True] * 3 and again["same"] is True
+    assert np.array_equal(media.read(Path("again.mp4")), media.read(Path("3.mp4")))

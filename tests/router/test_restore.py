@@ -10,9 +10,9 @@ import pytest
 from common.contract import Lineage
 from common.errors import MediaError
 from common.modes.all import MODES
+from common.panels import refill
 from common.panels.all import PANELS
 from common.run.fake import FakeRunner
-from router import restore
 from tests.common.fakes import manifest
 
 CLIP, PICTURE = {"path": "b.mp4"}, {"path": "a.png"}
@@ -31,7 +31,7 @@ def refilled(mode: str, made: Lineage) -> dict[str, Any]:
     with gr.Blocks():
         panel = PANELS[m.key](FakeRunner(m, manifest(m), []), manifest(m))
         panel.draw()
-    updates = restore.refill(panel, made)
+    updates = refill.refill(panel, made)
     return {name: updates[part] for name, part in panel.inputs.components.items() if part in updates}
 
 

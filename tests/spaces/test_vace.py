@@ -183,3 +183,43 @@ def test_the_flow_of_a_clip_that_stands_still_is_empty_and_says_so(make, tmp_pat
     flat = {"path": str(tmp_path / "flat.mp4"), "mime": "video/mp4"}
     _, events = make("vace", submode="flow", video=flat)
     assert any("Nothing moves in video" in e.text for e in events if e.type == "notice")
+
+
+def test_three_pictures_stand_at_their_frames_in_video_and_mask(service, make, tmp_path):
+    engine = service("vace")
+    colours = ("red", "lime", "blue")
+    names = ("image", "middle_image", "last_image")
+    for colour in colours:
+        Image.new("RGB", (128, 128), colour).save(tmp_path / f"{colour}.png")
+    given = {n: {"path": str(tmp_path / f"{c}.png")} for n, c in zip(names, colours, strict=True)}
+    values = {"prompt": "x", "submode": "firstmiddlelastframe", "num_frames": 17, **given}
+    for at, middle in ((None, 8), (0.25, 4)):
+        shown = prepared(engine, engine.mode.parse({**values, "middle_at": at}))
+        video, mask = media.read(shown.video.path), media.read(shown.mask.path)
+        kept = [0, middle, 16]
+        assert [i for i in range(17) if mask[i].max() < 20] == kept
+        assert [int(video[i].mean(axis=(0, 1)).argmax()) for i in kept] == [0, 1, 2]
+        gray = [video[i] for i in range(17) if i not in kept]
+        assert max(abs(int(f.mean()) - 128) for f in gray) <= 3
+    path, events = make("vace", **values, middle_at=0.25)
+    assert media.read(path).shape == (17, 128, 128, 3)
+    assert {p.role for p in events[-1].lineage.parents} == set(names)
+
+
+def test_a_mask_with_alpha_or_inverted_means_what_it_shows(service, tmp_path):
+    """White paint, dark paint, and a hole, each on the left half of a transparent layer."""
+    engine, clip = service("vace"), media.clip(tmp_path / "c.mp4")
+    whole = Image.new("RGBA", (128, 128), (0, 0, 0, 0))
+    for name, colour in (("white", "white"), ("dark", (90, 0, 0, 255))):
+        layer = whole.copy()
+        layer.paste(colour, (0, 0, 64, 128))
+        layer.save(tmp_path / f"{name}.png")
+    Image.new("L", (128, 128), 0).save(tmp_path / "right.png")
+    right = Image.new("L", (128, 128), 0)
+    right.paste(255, (64, 0, 128, 128))
+    right.save(tmp_path / "right.png")
+    for name, more in (("white", {}), ("dark", {}), ("right", {"mask_invert": True})):
+        mask = {"path": str(tmp_path / f"{name}.png")}
+        values = {"prompt": "x", "num_frames": 5, "submode": "inpainting_mask", "video": clip, "mask": mask}
+        shown = media.read(prepared(engine, engine.mode.parse(values | more)).mask.path)[0]
+        assert shown[:, :60].min() > 235 and shown[:, 68:].max() < 20, name

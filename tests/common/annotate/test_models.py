@@ -81,6 +81,16 @@ def test_the_first_tracked_mask_is_the_given_one(annotators) -> None:
     assert (first & given).sum() / (first | given).sum() > 0.7
 
 
+@pytest.mark.parametrize("at", [1, N - 1])
+def test_a_mask_of_another_frame_is_followed_both_ways(annotators, at: int) -> None:
+    start = Image.new("RGB", (W, H))
+    start.paste((255, 255, 255), (10, 15, 30, 35))
+    found = track_mask(clip(), start, annotators / "sam2", "cpu", start=at)
+    assert len(found) == N and {m.size for m in found} == {(W, H)}
+    there, given = np.asarray(found[at])[..., 0] > 0, np.asarray(start)[..., 0] > 0
+    assert (there & given).sum() / (there | given).sum() > 0.7
+
+
 @pytest.mark.parametrize("looks", [1, 3, N + 2])
 def test_a_stop_is_seen_before_every_frame(annotators, monkeypatch: pytest.MonkeyPatch, looks: int) -> None:
     """Preparing looks once a frame and so does the model: N + 2 is in the middle of following."""

@@ -40,6 +40,7 @@ def material(submode: str, **fields) -> Material:
     return Material(
         request, row, W, H, N, video=clip(), last_video=clip(), mask=[mask()],
         references=[Image.new("RGB", (20, 40), (255, 0, 0))], image=clip()[0], last_image=clip()[-1],
+        middle_image=clip()[1],
     )  # fmt: skip
 
 

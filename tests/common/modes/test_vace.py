@@ -6,14 +6,14 @@ from common.catalog import ANNOTATORS
 from common.contract import Backend
 from common.errors import InputError
 from common.modes.submodes import MASK_SOURCES, SUBMODES
-from common.modes.vace import MODE, Request, kept_frames, submode_of
+from common.modes.vace import MODE, Request, kept_frames, masked_frame, middle_frame, submode_of
 
 CLIP = {"path": "a.mp4", "mime": "video/mp4", "frames": 81, "fps": 16}
 PICTURE = {"path": "a.png"}
 EVERYTHING = {
     "video": CLIP, "last_video": CLIP, "mask": PICTURE, "image": PICTURE, "last_image": PICTURE,
     "reference_images": [PICTURE], "bbox": "0.1,0.1,0.4,0.4", "bbox_to": "0.5,0.5,0.9,0.9",
-    "label": "dog", "caption": "the dog on the left",
+    "middle_image": PICTURE, "label": "dog", "caption": "the dog on the left",
 }  # fmt: skip
 
 
@@ -27,6 +27,7 @@ def test_the_table_of_the_facts_is_complete() -> None:
         "plain", "depth", "depth_anything", "flow", "flow_raft", "gray", "pose", "pose_body", "scribble",
         "layout_bbox", "layout_track",
         "firstframe", "lastframe", "firstclip", "lastclip", "firstlastframe", "firstlastclip", "framerefext",
+        "firstmiddlelastframe",  # ours: three pictures
         "inpainting_mask", "inpainting_bbox", "inpainting_masktrack", "inpainting_bboxtrack",
         "inpainting_label", "inpainting_caption", "inpainting_salient",
         "outpainting", "outpainting_inner", "image_reference", "face",
@@ -167,3 +168,26 @@ def test_only_what_is_cropped_is_called_cropped() -> None:
 
     assert cut(submode="gray", video=wide)
     assert not cut(submode="gray", video=wide, fit="pad") and not cut(submode="outpainting", video=wide)
+
+
+def test_a_middle_picture_stands_between_the_other_two() -> None:
+    three = {"submode": "firstmiddlelastframe", "image": PICTURE, "middle_image": PICTURE, "last_image": PICTURE}
+    request = MODE.parse({"prompt": "x", **three})
+    assert [middle_frame(request.model_copy(update={"middle_at": at}), 81, 16) for at in (None, 0.0625, 4.9)] == [
+        40, 1, 78,
+    ]  # fmt: skip
+    for at in (0, 0.01, 5, 5.1, 86_400):
+        with pytest.raises(InputError, match=r"middle_at must lie between .* try 2\.50"):
+            plan(**three, middle_at=at)
+    with pytest.raises(InputError, match="middle_image is required for firstmiddlelastframe"):
+        plan(**{**three, "middle_image": None})
+
+
+def test_a_tracked_mask_says_which_frame_it_lies_on() -> None:
+    given = {"submode": "inpainting_masktrack", "video": CLIP, "mask": PICTURE}
+    assert [masked_frame(at, 81, 16) for at in ("first", "last", 0.0, 0.0624, 1.25)] == [0, 80, 0, 1, 20]
+    with pytest.raises(InputError, match=r"mask_from must lie within the 5\.06 s .* got 5\.1 s"):
+        plan(**given, mask_from=5.1)
+    assert not any("mask_from" in text for text in plan(**given, mask_from=1.0).notices)
+    assert any("mask_from counts" in t for t in plan(submode="inpainting_mask", video=CLIP, mask=PICTURE,
+                                                     mask_from=1.0).notices)  # fmt: skip
