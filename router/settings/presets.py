@@ -85,6 +85,8 @@ class Presets:
         self.save.click(self._save, [self.mode, stored, *self.fields, *choosing], outputs, **TOLD)
         self.reset.click(self._reset, [self.mode, stored, *choosing], outputs, **TOLD)
         self.opened = (self._opened, [self.mode, stored, *choosing], [*self.fields, self.word, *sets])
+        if self.defaults.file is None:
+            stored.change(*self.opened, **QUIET)  # a busy browser reads what it has kept after the page has begun
 
     async def _opened(self, mode: str, stored: object, *choosing: Any) -> dict[Any, Any]:
         """The form as it was kept, and in every panel the defaults of its mode."""
