@@ -28,10 +28,7 @@ DRAFTED = "a green star that is drafted"
 
 @dataclass
 class Victim:
-    """A visitor with a finished job in the Gallery, one that runs and one that waits, and drafts of a batch that wait.
-
-    With what of it was told to her.
-    """
+    """A visitor with a finished job in the Gallery, one that runs, and one and a batch's drafts that wait."""
 
     url: str
     secret: str
