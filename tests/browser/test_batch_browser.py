@@ -16,6 +16,8 @@ from tests.fleet import end, free_port, start
 
 RED = "a red circle moving right on a black background"
 CHOICE = "a {red|blue} circle moving right on a black background"
+EACH = "() => [...document.querySelectorAll('.page-t2v .tile video')].every(v => %s)"
+"""Whether all clips of a batch are so."""
 SIZES = [(1440, 900), (390, 844)]
 
 
@@ -86,7 +88,7 @@ def test_three_seeds_are_made_side_by_side_and_each_can_be_taken(visit: Any, stu
     expect(panel.locator(".batch-head")).to_contain_text("3 done")
     names = panel.locator(".tile .said").all_text_contents()
     assert len({*names}) == 3 and all(re.fullmatch(r"seed \d+", name) for name in names)
-    page.wait_for_function("() => [...document.querySelectorAll('.page-t2v .tile video')].every(v => v.readyState >= 2)")
+    page.wait_for_function(EACH % "v.readyState >= 2")
     middle = panel.locator(".tile").nth(1)
     middle.locator(".look").click()
     expect(panel.locator(".progress.done")).to_contain_text(names[1])
@@ -96,7 +98,7 @@ def test_three_seeds_are_made_side_by_side_and_each_can_be_taken(visit: Any, stu
     expect(seed).to_have_value(names[1].removeprefix("seed "))
     assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
     panel.get_by_role("button", name="Play all from the beginning").click()
-    page.wait_for_function("() => [...document.querySelectorAll('.page-t2v .tile video')].every(v => !v.paused)")
+    page.wait_for_function(EACH % "!v.paused")
     page.add_style_tag(content="* { transition: none !important; }")
     for dark in ("false", "true"):
         page.evaluate(f"document.body.classList.toggle('dark', {dark})")
@@ -124,9 +126,10 @@ def test_what_is_too_much_or_broken_is_said_before_the_click_and_makes_nothing(v
     page = visit(studio)
     panel = opened(page)
     ask(panel, CHOICE, 20)
-    expect(panel.locator(".prose.variations-sum [role=alert]")).to_contain_text("A batch may have at most 24 clips; got 40")
+    wrong = panel.locator(".prose.variations-sum [role=alert]")
+    expect(wrong).to_contain_text("A batch may have at most 24 clips; got 40")
     panel.locator(".prompt textarea").fill("a {red|blue circle")
-    expect(panel.locator(".prose.variations-sum [role=alert]")).to_contain_text("brace without its other half")
+    expect(wrong).to_contain_text("brace without its other half")
     make(panel)
     expect(page.get_by_role("alert").filter(has_text="write choices as {red|blue}").first).to_be_visible()
     ask(panel, RED, 1)
@@ -220,6 +223,6 @@ def test_real_pipelines_make_a_batch(visit: Any, address: str) -> None:
     ask(panel, CHOICE, 1, "Steps", "2, 4")
     make(panel)
     all_done(panel, 4)
-    page.wait_for_function("() => [...document.querySelectorAll('.page-t2v .tile video')].every(v => v.readyState >= 2)")
+    page.wait_for_function(EACH % "v.readyState >= 2")
     panel.locator(".tile .look").nth(2).click()
     expect(panel.locator(".progress.done")).to_contain_text("2 steps")

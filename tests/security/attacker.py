@@ -111,6 +111,18 @@ class Page(Attacker):
         data[self._prompt(event)[0]] = words
         return event, data
 
+    def draft(self, words: str, batch: str) -> str:
+        """The button below the inputs that asks for drafts."""
+        labels = {part["id"]: part["props"].get("value") for part in self.parts.values() if part["type"] == "button"}
+        event = next(
+            e for e in self.events
+            if self._prompt(e) and any(str(labels.get(t)).endswith(" drafts") for t, _ in e["targets"])
+        )  # fmt: skip
+        data = self.values(event)
+        data[:2] = [batch, self.secret]
+        data[self._prompt(event)[0]] = words
+        return self.call(event["id"], data)
+
     def queue(self) -> dict[str, str]:
         """Jobs and their states, as the Queue lists them when the page is opened."""
         event = next(e for e in self.events if len(e["outputs"]) == 8 and self._loads(e))

@@ -22,11 +22,12 @@ pytestmark = pytest.mark.slow
 
 WORDS = "a red circle that nobody else may hear of"
 WAITING = "a blue square that waits"
+DRAFTED = "a green star that is drafted"
 
 
 @dataclass
 class Victim:
-    """A visitor with a finished job in the Gallery, one that runs and one that waits; what of it was told to her."""
+    """A visitor with a finished job in the Gallery, one that runs, and one and a batch's drafts that wait."""
 
     url: str
     secret: str
@@ -34,15 +35,16 @@ class Victim:
     digest: str
     result: str
     state: Path
+    batch: str
+    drafts: list[str]
 
     @property
     def owner(self) -> str:
         return owner_of(self.secret, personal=False) or ""
 
     def states(self) -> dict[str, str]:
-        """Her jobs as she sees them."""
-        page = Page(self.url, self.secret)
-        return {job: state for job, state in page.queue().items() if job in self.jobs}
+        """Her jobs as she sees them, all of them."""
+        return Page(self.url, self.secret).queue()
 
 
 @pytest.fixture(scope="module")
@@ -60,16 +62,22 @@ def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victim]:
         page.begin(words, job)
         while job not in page.queue():
             assert server.poll() is None
-    yield Victim(url, secret, jobs, sha256(kept), result, state)
+    batch = "b0000000-0000-4000-8000-000000000000"
+    page.draft(DRAFTED, batch)
+    drafts = [job for job in page.queue() if job not in jobs]
+    assert len(drafts) == 4
+    yield Victim(url, secret, jobs, sha256(kept), result, state, batch, drafts)
     end(server)
 
 
 def told(victim: Victim) -> list[dict[str, Any]]:
     """What a page's own script would say with its events, with another's ids."""
-    acts = ("up", "down", "cancel", "forget", "show", "favourite", "delete", "undo")
-    both = [{"act": act, "job": job, "key": victim.digest} for act in acts for job in victim.jobs]
+    acts = ("up", "down", "cancel", "forget", "show", "better", "clear", "favourite", "delete", "undo")
+    jobs = [*victim.jobs, victim.drafts[0]]
+    both = [{"act": act, "job": job, "key": victim.digest} for act in acts for job in jobs]
     return [
         *both,
+        {"act": "cancel-batch", "job": victim.batch},
         {"key": victim.digest, "kind": "sheet", "keys": [victim.digest, victim.digest], "meaning": 0, "head": 0},
         {"index": 0, "value": victim.jobs[1], "key": victim.owner, "job": victim.owner, "act": "cancel"},
     ]
@@ -78,9 +86,9 @@ def told(victim: Victim) -> list[dict[str, Any]]:
 def test_every_event_with_anothers_ids_gives_nothing_and_changes_nothing(victim: Victim) -> None:
     stranger = Page(victim.url, secrets.token_hex(16))
     before, tried = victim.states(), 0
-    assert list(before.values()).count("waiting") == 1, before
+    assert list(before.values()).count("waiting") == 1 + len(victim.drafts), before
     ids = [victim.jobs[0], victim.digest, victim.owner]
-    told_nobody = (WORDS, WAITING, victim.result)
+    told_nobody = (WORDS, WAITING, DRAFTED, victim.result)
     for event in stranger.events:
         kinds = stranger.kinds(event["inputs"])
         for number, asked in enumerate(ids):
@@ -114,9 +122,16 @@ def test_what_the_buttons_say_with_anothers_ids_does_nothing(victim: Victim) -> 
                 "fn_index": event["id"], "data": data, "session_hash": secrets.token_hex(6), "event_data": said,
             }  # fmt: skip
             answer = _answered(stranger, event, body)
-            assert WORDS not in answer and WAITING not in answer, (event["id"], said)
+            assert not any(words in answer for words in (WORDS, WAITING, DRAFTED)), (event["id"], said)
     assert victim.states() == before
     assert len(list((victim.state / "gallery" / victim.owner).glob("*.mp4"))) == 1
+
+
+def test_a_batch_with_anothers_id_is_not_entered_and_tells_nothing(victim: Victim) -> None:
+    stranger, before = Page(victim.url, secrets.token_hex(16)), victim.states()
+    answer = stranger.draft("a yellow circle", victim.batch)
+    assert "must be new" in answer and not any(job in answer for job in victim.drafts)
+    assert stranger.queue() == {} and victim.states() == before
 
 
 def test_neither_the_book_nor_the_gallery_is_served(victim: Victim) -> None:
