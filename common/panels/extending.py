@@ -12,7 +12,6 @@ from common.catalog import CHECKPOINTS, Checkpoint
 from common.contract import Lineage, Manifest, MediaHandle, ModeKey
 from common.errors import InputError, StudioError
 from common.media.lineage import read_lineage
-from common.modes.all import MODES
 from common.modes.base import Mode
 from common.page.blocks import as_gradio_errors
 from common.page.gate import own_file
@@ -54,8 +53,12 @@ def target_of(made: ModeKey, here: Collection[ModeKey]) -> ModeKey | None:
     return next((mode for mode in order if mode in here), None)
 
 
-def continuation(made: Lineage, clip: MediaHandle, mode: Mode[Any], manifest: Manifest) -> Lineage:
+def continuation(
+    made: Lineage, by: Mode[Any], clip: MediaHandle, mode: Mode[Any], manifest: Manifest
+) -> Lineage:
     """What will be asked of `mode`, as the lineage that its result would have: prompt, model and size as before.
+
+    `by` is the mode that has made the clip.
 
     InputError where the video would become too long, or nobody carries a model for it.
     """
@@ -75,7 +78,7 @@ def continuation(made: Lineage, clip: MediaHandle, mode: Mode[Any], manifest: Ma
         [r for r in row.sizes(manifest.weights) if (r.width, r.height) == (plan.width, plan.height)]
         or row.sizes(manifest.weights), plan.width, plan.height,
     )  # fmt: skip
-    prompt = str(made.request.get("prompt") or "").strip() or MODES[plan.mode].default_prompt
+    prompt = str(made.request.get("prompt") or "").strip() or by.default_prompt
     values: dict[str, Any] = {
         "prompt": prompt, "checkpoint": row.key, "preset": plan.requested_preset,
         "width": size.width, "height": size.height, **asked,
@@ -157,7 +160,7 @@ class Extending:
             raise InputError("video", "tells nothing of what it was made from", hint="use Send to instead")
         panel = self.panels[target]
         manifest = await panel.runner.manifest(lineage.plan.checkpoint)
-        return panel, continuation(lineage, video, panel.mode, manifest)
+        return panel, continuation(lineage, self.panels[made].mode, video, panel.mode, manifest)
 
 
 def _slot(panel: Panel, clip: MediaHandle) -> dict[str, Any]:
