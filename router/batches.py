@@ -54,7 +54,7 @@ class Batches:
         """The tiles of this browser's own batches."""
         return tiles(self.studio.book, self.studio.owner(visitor))
 
-    async def act(self, visitor: str, event: gr.EventData) -> dict[Any, Any]:
+    async def act(self, request: gr.Request, visitor: str, event: gr.EventData) -> dict[Any, Any]:
         """Does what a tile's button says with a job of this visitor's; with anything else, nothing."""
         owner, what, job = self.studio.owner(visitor), told(event, "act"), told(event, "job")
         updates: dict[Any, Any] = {self.went: ""}
@@ -63,7 +63,7 @@ class Batches:
             if what == "show":
                 updates |= self._back(entry.mode, entry.id)
             elif what == "better" and entry.aim is not None:
-                updates |= self._back(entry.mode, await self._better(entry, visitor))
+                updates |= self._back(entry.mode, await self._better(entry, {**dict(request.headers), VISITOR: visitor}))
                 updates[self.went] = str(entry.aim.get("preset") or "")
             elif what in ("cancel", "clear"):
                 all_of = [one.id for one in self.studio.book.batch(entry.owner, entry.batch)]
@@ -76,7 +76,7 @@ class Batches:
     def _back(self, mode: ModeKey, job: str) -> dict[Any, Any]:
         return {self.panels[mode].back: f"{job} {time.monotonic()}"}  # said anew each time, as in the Queue
 
-    async def _better(self, draft: Entry, visitor: str) -> str:
+    async def _better(self, draft: Entry, headers: Mapping[str, str]) -> str:
         """The job that a draft stands for: the one that there is, or a new one where it ended badly."""
         assert draft.aim is not None
         if (known := better(self.studio.book, draft)) is not None:
@@ -84,7 +84,7 @@ class Batches:
         job = better_id(draft)
         if self.studio.book.entry(draft.owner, job) is not None:
             self.studio.book.forget(draft.owner, [job])
-        await self.studio.runner(MODES[draft.mode]).enter(draft.aim, {VISITOR: visitor}, job)
+        await self.studio.runner(MODES[draft.mode]).enter(draft.aim, headers, job)
         self.studio.book.write(job, Notice(text=MAY_CHANGE, job=job))
         return job
 

@@ -29,6 +29,7 @@ from tests.common.run.scripts import done_of
 T2V = MODES["t2v"]
 SECRET, OTHER = "1" * 32, "2" * 32
 ME, YOU = owner_of(SECRET, personal=False) or "", owner_of(OTHER, personal=False) or ""
+HEADERS = {"x-ip-token": "who pays", "host": "studio"}
 ASKED = {"prompt": "a {red|blue} circle", "seed": 5}
 
 
@@ -79,7 +80,8 @@ def drawn(book: Book, owner: str = ME) -> dict[str, Any]:
 
 def act(page: Batches, what: object, job: object, secret: str = SECRET) -> dict[Any, Any]:
     event: Any = SimpleNamespace(_data={"act": what, "job": job})
-    return asyncio.run(page.act(secret, event))
+    request: Any = SimpleNamespace(headers=HEADERS)
+    return asyncio.run(page.act(request, secret, event))
 
 
 def test_each_tile_says_what_differs_and_how_far_it_is() -> None:
@@ -142,6 +144,7 @@ def test_a_draft_is_made_in_quality_once_with_its_seed_and_the_size_that_was_ask
     assert updates[shown.went] == "quality"
     (entry,) = [e for e in book.entries(ME) if e.batch is None]
     assert entry.id == made and entry.state == "waiting" and entry.aim is None
+    assert entry.billed, "by the quota of who has clicked"
     assert entry.asked == {"prompt": "a red circle", "preset": "quality", "seed": 6, "width": 192, "height": 128}
     assert [e.text for _, e in book.events(made) if isinstance(e, Notice)] == [MAY_CHANGE]
     assert "Show in Quality" in drawn(book)["t2v"]["tiles"][1][1]
