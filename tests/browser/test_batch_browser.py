@@ -18,6 +18,16 @@ RED = "a red circle moving right on a black background"
 CHOICE = "a {red|blue} circle moving right on a black background"
 EACH = "() => [...document.querySelectorAll('.page-t2v .tile video')].every(v => %s)"
 """Whether all clips of a batch are so."""
+SETTLED = """() => new Promise((done) => {
+    let last = scrollY, still = 0;
+    const look = () => {
+        still = scrollY === last ? still + 1 : 0;
+        last = scrollY;
+        still > 5 ? done() : requestAnimationFrame(look);
+    };
+    look();
+})"""
+"""Once the page has stood still for some frames."""
 SIZES = [(1440, 900), (390, 844)]
 
 
@@ -106,6 +116,8 @@ def test_three_seeds_are_made_side_by_side_and_each_can_be_taken(visit: Any, stu
     # What is taken can be sent on.
     if (bar := page.locator(".sidebar.open .toggle-button")).is_visible() and size[0] < 768:
         bar.click()
+    panel.locator("button.send").scroll_into_view_if_needed()
+    page.evaluate(SETTLED)  # the menu closes when the page is scrolled
     send(page, "t2v", "vace", "Go on from its end")
     expect(page.locator(".page-vace .inputs video").first).to_be_attached()
 
