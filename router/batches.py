@@ -63,7 +63,8 @@ class Batches:
             if what == "show":
                 updates |= self._back(entry.mode, entry.id)
             elif what == "better" and entry.aim is not None:
-                updates |= self._back(entry.mode, await self._better(entry, {**dict(request.headers), VISITOR: visitor}))
+                headers = {**dict(request.headers), VISITOR: visitor}
+                updates |= self._back(entry.mode, await self._better(entry, headers))
                 updates[self.went] = str(entry.aim.get("preset") or "")
             elif what in ("cancel", "clear"):
                 all_of = [one.id for one in self.studio.book.batch(entry.owner, entry.batch)]
