@@ -52,15 +52,18 @@ FIRST_ANSWERS_SECONDS = 6.0
 
 
 class Lineages:
-    """What recent results were made from, by their path: known without opening a file."""
+    """What recent results were made from, by their path and URL: known without opening a file.
+
+    A page names what lies on another machine by its URL alone.
+    """
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, Lineage] = OrderedDict()
 
     def remember(self, handle: MediaHandle, lineage: Lineage) -> None:
         """Note what a file was made from; the oldest notes are forgotten."""
-        self._known[handle.path] = lineage
-        while len(self._known) > REMEMBERED:
+        self._known |= {name: lineage for name in (handle.path, handle.url) if name}
+        while len(self._known) > 2 * REMEMBERED:
             self._known.popitem(last=False)
 
     def of(self, handle: MediaHandle) -> Lineage | None:

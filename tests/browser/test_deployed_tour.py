@@ -13,13 +13,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import av
+import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
 from common.media.lineage import read_lineage
 from common.modes.all import MODES
 from common.panels.base import EXAMPLES
 from router.shell import EXTRA_PAGES
+from tests.browser import test_batch_browser as batches
+from tests.browser import test_extend_browser as extending
+from tests.browser import test_settings_browser as settings
 from tests.browser.hands import send, unfold
 from tests.browser.test_gallery_browser import RECIPE, cells, opened
 from tests.browser.test_page_axe import everywhere
@@ -148,6 +154,30 @@ def test_a_job_goes_on_over_a_reload_and_in_a_second_tab(visitor: Visitor, page:
     second.close()
 
 
+# 2 ------------------------------------------------------------------ batches and drafts
+
+
+def test_seeds_stand_side_by_side_and_a_draft_is_made_in_quality(page: Any) -> None:
+    panel = batches.opened(page)
+    batches.ask(panel, FIRST, 3)
+    expect(panel.locator(".prose.variations-sum")).to_contain_text("3 clips")
+    batches.make(panel)
+    batches.all_done(panel, 3)
+    assert len({*panel.locator(".tile .said").all_text_contents()}) == 3
+    panel.get_by_role("button", name="4 drafts").click()
+    batches.all_done(panel, 4)
+    expect(panel.locator(".progress.done")).to_be_visible()
+    panel.locator(".tile").nth(1).get_by_role("button", name="Make it in Quality").click()
+    expect(panel.locator(".progress.done")).to_contain_text("24 steps")
+    expect(panel.locator(".progress.done")).to_contain_text("The composition may change")
+    expect(panel.locator(".tile").nth(1).get_by_role("button", name="Show in Quality")).to_be_visible()
+    for left in (3, 0):  # the batch before it, and none
+        panel.locator(".batch-head").get_by_role("button", name="Clear").click()
+        expect(panel.locator(".tile")).to_have_count(left)
+    page.locator(".studio-header .preset label", has_text="Fast").click()  # which Quality had followed
+    expect(panel.locator(".dock .label-card")).to_contain_text("4 steps")
+
+
 # 3, 4 --------------------------------------------------------------- Gallery, recipe, replay
 
 
@@ -217,6 +247,26 @@ def test_a_result_is_exported_imported_by_another_and_replayed_by_its_recipe(
     assert (first.seed, first.request) == (second.seed, second.request)
 
 
+# 5 ------------------------------------------------------------------ Settings
+
+
+def test_a_visitor_sets_defaults_of_the_own_and_nothing_else(page: Any, arrive: Any) -> None:
+    form = settings.settings(page)
+    for button in ("Delete", "Download", "Clear", "Unload"):
+        expect(form.get_by_role("button", name=button)).to_have_count(0)
+    expect(form).to_contain_text("Apache-2.0")
+    settings.save(page, Fast_steps="6")
+    expect(settings.label(page)).to_contain_text("6 steps")
+    settings.again(page)
+    expect(settings.label(page)).to_contain_text("6 steps")
+    other = arrive(SIZES[0]).tab()
+    expect(settings.label(other)).to_contain_text("4 steps")
+    form = settings.settings(page)
+    form.get_by_role("button", name="Reset").click()
+    expect(form.locator("#defaults-word")).to_contain_text("the models' own")
+    expect(settings.label(page)).to_contain_text("4 steps")
+
+
 # 6, 7 --------------------------------------------------------------- before the click
 
 
@@ -273,6 +323,46 @@ def test_output_keys_and_steps(visitor: Visitor, page: Any) -> None:
     expect(vace.locator(".dock .todo")).to_have_count(0)
     vace.locator(".actions button.primary").click()
     expect(vace.locator(".progress.done")).to_be_visible()
+
+
+# 9 ------------------------------------------------------------------ asked for everywhere
+
+
+def test_one_click_goes_on_from_a_result_and_joins_both(page: Any) -> None:
+    make(page, "t2v", FIRST)
+    page.locator(".page-t2v").get_by_role("button", name="Extend").click()
+    more = page.locator(".page-i2v")
+    expect(more).to_be_visible()
+    extending.extended(more, extending.MADE + extending.ADDED)
+    expect(more.locator(".progress.done .notice", has_text="Colours drift")).to_be_visible()
+    more.get_by_role("button", name="Extend").click()
+    extending.extended(more, extending.MADE + 2 * extending.ADDED)
+
+
+def test_three_pictures_become_the_first_the_middle_and_the_last_frame(page: Any, tmp_path: Path) -> None:
+    with av.open(str(EXAMPLES / "red-circle.mp4")) as clip:
+        moves = [frame.to_ndarray(format="rgb24") for frame in clip.decode(video=0)]
+    given = [moves[0], moves[len(moves) // 2], moves[-1]]
+    go(page, "vace")
+    panel = page.locator(".page-vace")
+    unfold(panel)
+    panel.get_by_role("radio", name="Extend", exact=True).check(force=True)
+    panel.get_by_role("radio", name="First, middle and last frame").check(force=True)
+    for label, picture in zip(("First frame", "Middle frame", "Last frame"), given, strict=True):
+        slot, file = panel.locator(".slot", has=page.get_by_text(label, exact=True)), tmp_path / f"{label}.png"
+        Image.fromarray(picture).save(file)
+        slot.locator("input[type=file]").first.set_input_files(str(file))
+        expect(slot.locator("img").first).to_be_visible()
+    make(page, "vace", FIRST)
+    made = extending.frames(page, panel)
+    for picture, frame in zip(given, (made[0], made[len(made) // 2], made[-1]), strict=True):
+        assert abs(_reddest(picture) - _reddest(frame)) < 16
+
+
+def _reddest(frame: np.ndarray) -> float:
+    """Where from left to right the red of a frame [height, width, 3] lies, in pixels."""
+    red = frame[..., 0].astype(float) - frame[..., 1:].mean(axis=-1)
+    return float((red.clip(0) * np.arange(red.shape[1])).sum() / red.clip(0).sum())
 
 
 # 10 ----------------------------------------------------------------- private by default
