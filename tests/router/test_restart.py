@@ -32,9 +32,12 @@ async def made(studio: Studio, mode: str, **values: object) -> MediaHandle:
 
 
 def test_an_older_clip_is_sent_on_after_a_restart(fleet: Fleet) -> None:
-    clip = asyncio.run(asyncio.wait_for(made(started(fleet), "t2v"), 60))
+    maker = started(fleet)
+    clip = asyncio.run(asyncio.wait_for(made(maker, "t2v"), 60))
     assert clip.url
     shown = MediaHandle(path=clip.url, url=clip.url, mime="video/mp4")  # as the page sends it back
+    known = maker.lineages.of(shown)
+    assert known is not None and known == maker.lineages.of(clip)
     studio = started(fleet)
     assert studio.lineages.of(shown) is None, "it remembers nothing"
     asyncio.run(asyncio.wait_for(made(studio, "i2v", image=shown.model_dump(), image_from="last"), 60))

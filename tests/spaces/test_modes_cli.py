@@ -24,6 +24,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
         "last_video": ["--last-video", clip],
         "mask": ["--mask", media.mask(folder / "m.png")["path"]],
         "image": ["--image", picture],
+        "middle_image": ["--middle-image", picture],
         "last_image": ["--last-image", media.picture(folder / "b.png", 40)["path"]],
         "reference_images": ["--reference", picture],
         "bbox": ["--set", "bbox=0.1,0.1,0.5,0.5"],
