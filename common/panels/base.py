@@ -13,7 +13,7 @@ from common.catalog import CHECKPOINTS, Checkpoint, Resolution
 from common.contract import Manifest, MediaHandle, ModeKey, Plan
 from common.errors import InputError, StudioError, received
 from common.modes.base import Example, Mode
-from common.panels import texts, widgets
+from common.panels import texts, variations, widgets
 from common.panels.card import Card
 from common.panels.enhancing import Enhancing
 from common.panels.events import EACH, QUIET, chosen
@@ -190,9 +190,11 @@ class Panel(Jobs):
     def _label_html(self, manifest: Manifest, values: Mapping[str, Any]) -> str:
         todo = [self._label_of(name) for name in self.missing(values)]
         try:
-            return texts.label(self.preview_plan(manifest, values), manifest.backend, todo)
+            plan = self.preview_plan(manifest, values)
         except StudioError as error:
             return texts.broken(self.in_words(error))
+        hints = variations.hints(values) if isinstance(self.runner, Lasting) else []
+        return texts.label(plan, manifest.backend, todo, hints)
 
     def _label_of(self, name: str) -> str:
         slots = {slot.name: slot.label.lower() for slot in self.mode.slots}

@@ -56,8 +56,8 @@ def bill(plan: Plan) -> str:
     return f"{text}."
 
 
-def label(plan: Plan, backend: Backend, todo: Sequence[str] = ()) -> str:
-    """The line under Generate; `todo` names required inputs that are still empty."""
+def label(plan: Plan, backend: Backend, todo: Sequence[str] = (), hints: Sequence[str] = ()) -> str:
+    """The line under Generate; `todo` names required inputs that are still empty, `hints` are the page's own."""
     head = f'<span class="eta">{escape(reservation(plan, backend))}</span>'
     clip = length(plan)
     segments = f" × {len(plan.segments)} segments" if len(plan.segments) > 1 else ""
@@ -67,8 +67,8 @@ def label(plan: Plan, backend: Backend, todo: Sequence[str] = ()) -> str:
         rows.append(f'<p class="todo">{escape("Still needed: " + ", ".join(todo))}</p>')
     if bill(plan):
         rows.append(f'<p class="line dim">{escape(bill(plan))}</p>')
-    rows += [f'<p class="notice">{escape(text)}</p>' for text in plan.notices]
-    reached = ' tabindex="0"' if len(plan.notices) > 2 else ""  # it may have to be scrolled
+    rows += [f'<p class="notice">{escape(text)}</p>' for text in (*plan.notices, *hints)]
+    reached = ' tabindex="0"' if len(plan.notices) + len(hints) > 2 else ""  # it may have to be scrolled
     return f'<div class="label-card" role="status"{reached}>' + "".join(rows) + "</div>"
 
 

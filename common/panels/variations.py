@@ -28,6 +28,8 @@ SEEDS = 4
 WORDS = {"batch": "A batch", "prompts": "Prompts", "seeds": "Seeds", "setting": "The setting", "values": "The values"}
 """What the page calls what a batch is made of."""
 
+AS_IT_STANDS = "Generate reads {…|…} as it stands; Variations makes one clip of each."
+
 BEGIN = """(batch, visitor, ...args) => {
     // A double click asks twice for the same batch, which is one.
     const said = JSON.stringify(args), before = window.wanBatch ?? {}, now = performance.now();
@@ -39,6 +41,11 @@ BEGIN = """(batch, visitor, ...args) => {
 
 OPEN = "(n) => [document.querySelector('#%s .variations-go')?.offsetParent ? n + 1 : n]"
 """What nobody looks at is not worked out."""
+
+
+def hints(values: Mapping[str, Any]) -> list[str]:
+    """What to know of a prompt before Generate is clicked, which makes one clip of it as it stands."""
+    return [AS_IT_STANDS] if batch.offers_choices(values.get("prompt")) else []
 
 
 class Page(Protocol):

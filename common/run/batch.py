@@ -107,6 +107,11 @@ def members(
     return found
 
 
+def offers_choices(prompt: object) -> bool:
+    """Whether a prompt has something in braces to choose from."""
+    return isinstance(prompt, str) and any("|" in inside for inside in _BRACES.findall(prompt))
+
+
 def seconds(plans: Sequence[Plan]) -> float:
     """What all of a batch takes, one after the other: of a visitor's day on ZeroGPU, else of the machine's time."""
     return sum(plan.gpu_seconds if plan.gpu_size else plan.expected_seconds for plan in plans)

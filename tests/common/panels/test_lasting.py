@@ -168,3 +168,12 @@ def test_what_breaks_a_rule_is_not_added_and_said_in_the_pages_words() -> None:
         assert made.runner.newest({"x-wan-visitor": ME}) is None
 
     run(test)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "told"), [("a {red|blue} circle", True), ("a {red} circle", False), ("a|b", False)]
+)
+def test_a_prompt_with_choices_says_before_the_click_what_makes_a_clip_of_each(prompt: str, told: bool) -> None:
+    made = panel()
+    label = asyncio.run(made._relabel(*page(made, prompt=prompt)))
+    assert ("Variations makes one clip of each" in label) is told
