@@ -40,7 +40,7 @@ class Batches:
         """One event for all modes: the tiles are told apart by their jobs."""
         self.data = gr.Textbox("", visible=False)
         self.went = gr.Textbox("", visible=False)
-        self.hub = gr.HTML("", js_on_load=ON_LOAD, elem_classes="unseen")
+        self.hub = gr.HTML("", js_on_load=ON_LOAD, elem_classes="batch-hub")
 
     def wire(self, blocks: gr.Blocks) -> None:
         """Events; call it once the panels are drawn."""

@@ -8,7 +8,7 @@
     const {left, top, bottom} = button.getBoundingClientRect(), gap = 6;
     const below = innerHeight - bottom > top;
     Object.assign(menu().style, {
-      left: `${left}px`,
+      left: `min(${left}px, 100vw - 12px - var(--menu-width))`,
       top: below ? `${bottom + gap}px` : 'auto',
       bottom: below ? 'auto' : `${innerHeight - top + gap}px`,
       maxHeight: `${(below ? innerHeight - bottom : top) - 2 * gap}px`,
