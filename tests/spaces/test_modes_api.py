@@ -31,6 +31,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "video": handle_file(clip), "last_video": handle_file(clip),
         "mask": handle_file(media.mask(folder / "m.png")["path"]),
         "image": handle_file(picture),
+        "middle_image": handle_file(picture),
         "last_image": handle_file(media.picture(folder / "b.png", 40)["path"]),
         "reference_images": [handle_file(picture)],
         "bbox": [0.1, 0.1, 0.5, 0.5], "bbox_to": [0.4, 0.4, 0.9, 0.9],
