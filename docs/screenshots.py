@@ -46,11 +46,24 @@ def walk(page: Page, url: str) -> None:
     page.click(".studio-header .generation input")
     page.click("[role=option]:has-text('Wan 2.1')")
     page.wait_for_selector(".nav [data-page=vace]:not(.off)")
+    drafts(page)
     example(page, "flf2v")
     example(page, "vace")
     for name in ("gallery", "queue", "settings"):
         page.click(f".nav [data-page={name}]")
         shoot(page, name)
+
+
+def drafts(page: Page) -> None:
+    """Cheap clips side by side, of which one may be made in Quality."""
+    page.click(".nav [data-page=t2v]")
+    page.click(".page-t2v .variations button")
+    page.click(".page-t2v .variations-go button:has-text('drafts')")
+    page.wait_for_selector(".page-t2v .batch-head:has-text('4 done')", timeout=WAIT)
+    page.evaluate("document.querySelector('.page-t2v .variations').scrollIntoView({block: 'end'})")
+    page.wait_for_timeout(1200)
+    page.screenshot(path=str(IMAGES / "drafts.png"))
+    page.click(".page-t2v .batch-head button:has-text('Clear')")
 
 
 def example(page: Page, mode: str) -> None:
