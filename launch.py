@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
 import secrets
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING
 from common import cache, ports
 from common.catalog import CHECKPOINTS, Weights
 from common.modes.all import MODES
+from common.runtime import again
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -28,24 +27,7 @@ def load_space(key: str) -> ModuleType:
 
     The module has `service` (common.run.service.Service) and `demo` (gr.Blocks).
     """
-    name = f"wan_space_{key}"
-    if name in sys.modules:
-        return sys.modules[name]
-    path = SPACES / key / "app.py"
-    if str(path.parent) not in sys.path:
-        sys.path.append(
-            str(path.parent)
-        )  # what lies beside an app is importable in a bundle, and here as well
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec and spec.loader, path
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
+    return again.load(SPACES / key / "app.py")
 
 
 def prepare_environment(weights: Weights) -> None:
