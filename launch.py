@@ -107,5 +107,7 @@ def serve(host: str, port: int, weights: Weights, modes: Sequence[str] | None = 
 
     # The router calls its modes over loopback, whatever address it listens on.
     app = build_app(f"http://127.0.0.1:{port}", modes, personal=ports.loopback(host))
+    if os.environ.get("WAN_ENGINE"):  # workers have nothing else to do
+        load_space(next(iter(modes or MODES))).service.warm()
     print(f"Wan Studio is at http://{host}:{port}", flush=True)
     uvicorn.run(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=3)

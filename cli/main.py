@@ -9,7 +9,7 @@ import select
 import sys
 from typing import Any, NoReturn
 
-from cli import replay
+from cli import replay, workers
 from cli.knobs import SHORT
 from common.errors import InputError, shown
 from common.modes.all import MODES
@@ -36,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
         "--only", nargs="+", choices=list(MODES), metavar="MODE", help="mount these modes alone"
     )
     _weights(studio)
+    workers.add_to(studio)
 
     generate = commands.add_parser(
         "generate", help="make one video: wan-studio generate t2v 'a red circle …'"
@@ -188,6 +189,7 @@ def studio_command(args: argparse.Namespace) -> int:
     import launch
     from common import ports
 
+    os.environ.update(workers.settings(args))
     ports.check(args.port, host=args.host)
     launch.serve(args.host, args.port, args.weights, args.only)
     return 0

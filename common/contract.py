@@ -158,6 +158,8 @@ class Backend(Model):
     """The best kernel of attention that is installed here; a worker of ZeroGPU sees whether its card knows `int8`."""
     step_cache: bool = False
     """Whether steps may take again what a step before has made: where blocks are compiled, and cache-dit is there."""
+    at_once: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Jobs that are made side by side, each on a machine like this."""
     in_8_bits: list[str] = Field(default_factory=lambda: list[str]())
     """Checkpoints whose weights are mounted here in 8 bits: no plan has them otherwise."""
 

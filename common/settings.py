@@ -5,6 +5,10 @@ WAN_CHECKPOINTS   comma-separated keys that this Space carries; all of the mode'
 WAN_GPU_SIZE      large | xlarge; the first checkpoint's own tier when empty
 WAN_DEVICE        cpu where a GPU is there and must not be used; else it is
 WAN_SPEED         exact where nothing may be compiled, rounded, left out, or done by another kernel for speed
+WAN_ENGINE        ray, or a Ray cluster's address (ray://host:10001): who makes the videos, where that is not this
+                  process; needs the extra `ray`
+WAN_REPLICAS      workers of such a pool, each of which makes one video at a time; one a card when empty
+WAN_CARDS         cards that one video is made on, 1 when empty
 WAN_ADMIN         a secret; who gives it to /admin may clear caches, unload, fetch and delete models. The launcher
                   draws one for a Studio of one's own
 WAN_MODELS        a folder of checkpoints by key (a mounted volume), looked into before the Hub
@@ -20,6 +24,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,9 +33,10 @@ from pathlib import Path
 from typing import Literal, cast, get_args
 
 from common.catalog import CHECKPOINTS, GpuSize, Weights
-from common.errors import InputError
+from common.errors import InputError, quoted
 
 SECRET_CHARACTERS = 16
+MOST_WORKERS = 1000
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,9 @@ class SpaceSettings:
     gpu_size: GpuSize | None = None
     device: Literal["", "cpu"] = ""
     speed: Literal["", "exact"] = ""
+    engine: str = ""
+    replicas: int = 0
+    cards: int = 1
     admin: str = field(default="", repr=False)
 
     @classmethod
@@ -59,6 +68,9 @@ class SpaceSettings:
             gpu_size=cast(GpuSize, size) if size else None,
             device=cast(Literal["", "cpu"], _one_of(env, "WAN_DEVICE", ("cpu",), "")),
             speed=cast(Literal["", "exact"], _one_of(env, "WAN_SPEED", ("exact",), "")),
+            engine=_engine(env),
+            replicas=_count(env, "WAN_REPLICAS"),
+            cards=_count(env, "WAN_CARDS") or 1,
             admin=_secret(env, "WAN_ADMIN"),
         )
 
@@ -73,6 +85,21 @@ def _secret(env: Mapping[str, str], name: str) -> str:
         rule = f"must be a secret of at least {SECRET_CHARACTERS} characters, since anybody may try"
         raise InputError(name, rule, hint="try `python -c 'import secrets; print(secrets.token_hex(16))'`")
     return value
+
+
+def _engine(env: Mapping[str, str]) -> str:
+    value = env.get("WAN_ENGINE", "").strip()
+    if value and value != "ray" and not re.fullmatch(r"(ray://)?[A-Za-z0-9.-]+:\d{1,5}", value):
+        rule = "must be ray, or the address of a cluster"
+        raise InputError("WAN_ENGINE", rule, got=quoted(value), hint="try ray://host:10001")
+    return value
+
+
+def _count(env: Mapping[str, str], name: str) -> int:
+    value = env.get(name, "").strip()
+    if value and not (value.isdecimal() and 0 < int(value) <= MOST_WORKERS):
+        raise InputError(name, f"must be a number from 1 to {MOST_WORKERS}", got=quoted(value))
+    return int(value or 0)
 
 
 def _one_of(env: Mapping[str, str], name: str, allowed: tuple[str, ...], default: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import inspect
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from types import UnionType
@@ -26,8 +26,8 @@ from common.run.local import LocalRunner
 from common.run.runner import Runner, ending, explain, job_id
 from common.run.service import Administered, Service
 
-GPU_QUEUE = {"concurrency_limit": 1, "concurrency_id": "generate"}
-"""The page and the API wait in one line: a Space has one GPU and one resident pipeline."""
+GPU_QUEUE = "generate"
+"""The page and the API wait in one line, for what makes one video at a time, or a pool's few."""
 
 
 def build_space(service: Service, panel: type[Panel]) -> gr.Blocks:
@@ -37,20 +37,25 @@ def build_space(service: Service, panel: type[Panel]) -> gr.Blocks:
     """
     runner = LocalRunner(service)
     title = f"Wan Studio · {service.mode.title}"
+    manifest = service.manifest()
+    queue = {"concurrency_limit": manifest.backend.at_once, "concurrency_id": GPU_QUEUE}
     with StudioBlocks(title=title, fill_width=True, look=page_options()) as blocks:
-        line = {**GPU_QUEUE, "show_progress": "minimal"}  # the place in the line, while it is not one's turn
-        page = panel(runner, service.manifest(), queue=line, rank=1)
+        line = {**queue, "show_progress": "minimal"}  # the place in the line, while it is not one's turn
+        page = panel(runner, manifest, queue=line, rank=1)
         page.draw()
         if page.mode.key in GOES_ON:
             Extending({page.mode.key: page}).alone()
-        add_api(runner, blocks.gate)
+        add_api(runner, blocks.gate, queue)
         if isinstance(service, Administered) and service.admin:
             add_admin(service)
     return blocks
 
 
-def add_api(runner: Runner, gate: Gate) -> None:
-    """The contract's endpoints, inside a Blocks context. Parameters come from the mode's request type."""
+def add_api(runner: Runner, gate: Gate, queue: Mapping[str, Any]) -> None:
+    """The contract's endpoints, inside a Blocks context. Parameters come from the mode's request type.
+
+    `queue` is the line of what needs the GPU, in Gradio's words.
+    """
     mode = runner.mode
 
     async def generate(*args: Any) -> AsyncGenerator[tuple[dict[str, Any] | None, dict[str, Any]], None]:
@@ -98,7 +103,7 @@ def add_api(runner: Runner, gate: Gate) -> None:
             job="The job's id, a UUID; a new one when empty",
         ),
         api_name="generate",
-        **GPU_QUEUE,
+        **queue,
     )
     api(
         _typed(plan, mode, dict, "What a request would do and ask of the GPU, without doing it."),
@@ -113,7 +118,7 @@ def add_api(runner: Runner, gate: Gate) -> None:
             f"{names.capitalize()}, as the model would be given them. Yields progress; the last has them all and no "
             "event."
         )
-        api(_typed(prepare, mode, tuple[*kinds, dict | None], about), api_name="prepare", **GPU_QUEUE)
+        api(_typed(prepare, mode, tuple[*kinds, dict | None], about), api_name="prepare", **queue)
     manifest.__annotations__["return"] = dict
     manifest.__doc__ = "What this Space is: checkpoints, weights, backend, versions, fields."
     api(manifest, api_name="manifest", queue=False)

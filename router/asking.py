@@ -49,6 +49,11 @@ class Status:
     unknown: bool = False
     hub_rest: float = 0.0
 
+    @property
+    def at_once(self) -> int:
+        """Jobs that it makes side by side."""
+        return self.manifest.backend.at_once if self.manifest else 1
+
 
 def ask(place: Place, token: str | None = None, known: Status | None = None) -> Status:
     """Ask a place how it is. Never raises: every failure is a state with a sentence and a way out.

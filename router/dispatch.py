@@ -130,7 +130,10 @@ class Studio:
 
     def _at_once(self, lane: str) -> int:
         mode: ModeKey | None = next((key for key in MODES if str(key) == lane), None)
-        return max(1, len(self.watcher.ready(mode))) if mode else 1
+        if mode:
+            return max(1, sum(status.at_once for status in self.watcher.ready(mode)))
+        here = [status.at_once for key in MODES for status in self.watcher.ready(key) if self._lane(key) == lane]
+        return max([1, *here])
 
     def owner(self, visitor: object) -> str | None:
         """Whose it is what a browser with this secret asks for; see `visitors.owner_of`."""

@@ -11,6 +11,9 @@ import inspect
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
+
+PREFIX = "wan_space_"
 
 
 def source(engine: object) -> Path:
@@ -24,7 +27,7 @@ def load(path: Path) -> ModuleType:
     What lies beside it is importable, as in a bundle.
     """
     path = path.resolve()
-    name = f"wan_space_{path.parent.name}"
+    name = PREFIX + path.parent.name
     if name in sys.modules and sys.modules[name].__file__ != str(path):  # of another folder of that name
         name += f"_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     if name in sys.modules:
@@ -41,3 +44,9 @@ def load(path: Path) -> ModuleType:
         del sys.modules[name]
         raise
     return module
+
+
+def loaded() -> list[Any]:
+    """The engines of all apps that this process has imported so."""
+    modules = [module for name, module in sys.modules.items() if name.startswith(PREFIX)]
+    return [module.service for module in modules if hasattr(module, "service")]

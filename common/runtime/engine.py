@@ -38,6 +38,7 @@ from common.runtime.device import backend as machine
 from common.runtime.device.seat import seat_of
 from common.runtime.fast import packages
 from common.runtime.job import Job, Made, in_turn, work
+from common.runtime.lending.choice import lender_of
 from common.runtime.model import load, lora, settle, stock, weights
 from common.runtime.reader import Reader
 from common.runtime.sample import generate, preview, selfcheck
@@ -65,15 +66,20 @@ class Engine(Stocked, ABC, Generic[Asked]):
         if not rows:
             raise InputError("WAN_CHECKPOINTS", f"has no checkpoint for {self.mode.key}")
         self.settings = settings
-        self.backend = machine.detect(settings, rows[0].key)
+        self.pool = lender_of(settings)
+        keys = [row.key for row in rows]
+        self.backend = self.pool.backend(settings, keys) if self.pool else machine.detect(settings, keys[0])
         self.seat = seat_of(self.backend.device)
+        self.line = self.pool.line if self.pool else self.seat.line
         # On ZeroGPU what is parked on the GPU moves with every new worker: one checkpoint a Space.
         self.allowed = tuple(r.key for r in rows[: 1 if self.backend.gpu_size else None])
-        if settings.weights == "wan":
+        if settings.weights == "wan" and self.pool is None:
             mounted = weights.in_8_bits(self.mode.rows(self.allowed))
             self.backend = self.backend.model_copy(update={"in_8_bits": mounted})
         self._revisions: dict[str, str] = {}
         self.on_gpu: Callable[[Ready[Asked]], Iterator[Carried]] = self.run
+        if self.pool is not None:
+            self.on_gpu = partial(self.pool.run, self)
 
     @abstractmethod
     def inputs(self, request: Asked, plan: Plan, reader: Reader) -> dict[str, Any]:
@@ -111,7 +117,7 @@ class Engine(Stocked, ABC, Generic[Asked]):
         job = Job()
         with stock.using(plan.checkpoint), self._reading(request, job) as reader:
             request, plan = yield from work(lambda _: self._checked(request, plan, reader), job)
-            leave = yield from in_turn(self.seat.line, job)
+            leave = yield from in_turn(self.line, job)
             try:
                 ready = yield from work(lambda _: self._opened(request, plan, reader), job)
                 return (yield from then(ready, job))
@@ -145,6 +151,14 @@ class Engine(Stocked, ABC, Generic[Asked]):
             administered=bool(self.admin),
         )  # fmt: skip
 
+    def reads(self, ready: Ready[Asked]) -> Iterable[Path]:
+        """Files of the cache that the GPU's part of a job opens beside its inputs: it may see another disk."""
+        return ()
+
+    def writes(self, ready: Ready[Asked]) -> Iterable[Path]:
+        """Files of the cache that this part has left behind beside the video."""
+        return ()
+
     # ------------------------------------------------------------------ what the Space's app.py calls
 
     def duration(self, ready: Ready[Asked]) -> int:
@@ -166,7 +180,9 @@ class Engine(Stocked, ABC, Generic[Asked]):
 
     def warm(self) -> None:
         """Imports diffusers in the background (about 6 s), so that the first video need not wait for it."""
-        if self.backend.gpu_size is None:
+        if self.pool is not None:
+            self.pool.warm(self)
+        elif self.works_here:
             threading.Thread(target=load.pipeline_class, args=(self.pipeline,), daemon=True).start()
 
     def park(self) -> None:
@@ -296,7 +312,10 @@ class Engine(Stocked, ABC, Generic[Asked]):
 
     def _revision(self, checkpoint: str) -> str:
         """Of the weights as they were loaded last."""
-        return sums.revision() if self.settings.weights == "nano" else self._revisions.get(checkpoint, "")
+        if self.settings.weights == "nano":
+            return sums.revision()
+        elsewhere = (held.revision for held in self.held() if held.checkpoint == checkpoint)
+        return self._revisions.get(checkpoint, "") or next(elsewhere, "")
 
     def _pipe(self, key: str, placed: Placement, say: weights.Say) -> Any:
         def build(other: Any) -> Any:

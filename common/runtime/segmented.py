@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +54,14 @@ class SegmentedEngine(Engine[Asked]):
         made = [str(VERSION), plan, self.mode.said(ready.request), self.made_from(ready)]
         key = hashlib.sha256("\0".join(made).encode()).hexdigest()[:24]
         return Kept(cache.results() / "segments" / key, len(ready.plan.segments), hold)
+
+    def reads(self, ready: Ready[Asked]) -> Iterable[Path]:
+        folders = [getattr(given, "folder", None) for given in ready.inputs.values()]
+        prepared = [path for folder in folders if isinstance(folder, Path) for path in folder.glob("[!.]*")]
+        return prepared + (self.kept(ready).files(ready.segment - 1) if ready.segment else [])
+
+    def writes(self, ready: Ready[Asked]) -> Iterable[Path]:
+        return self.kept(ready).files(ready.segment)
 
     def tail(self, ready: Ready[Asked]) -> Frames | None:
         """What a segment goes on from: the last frames of the one before, None for the first."""

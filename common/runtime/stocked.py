@@ -10,6 +10,7 @@ from common.contract import Backend, LoraInfo
 from common.errors import InputError, UnavailableError, quoted
 from common.modes.base import Mode
 from common.runtime.device.seat import Seat
+from common.runtime.lending.lender import Held, Lender
 from common.runtime.model import fetching, lora, stock
 from common.settings import SpaceSettings
 
@@ -21,7 +22,9 @@ class Stocked:
     settings: SpaceSettings
     backend: Backend
     seat: Seat
+    pool: Lender | None
     allowed: tuple[str, ...]
+    _revisions: dict[str, str]
 
     @property
     def admin(self) -> str:
@@ -30,13 +33,30 @@ class Stocked:
 
     def is_loaded(self, checkpoint: str) -> bool:
         """Whether it is in memory."""
-        held = self.seat.residency.key
-        return held is not None and held[:2] == (checkpoint, self.settings.weights)
+        kind = self.settings.weights
+        return any((held.checkpoint, held.weights) == (checkpoint, kind) for held in self.held())
+
+    def held(self) -> list[Held]:
+        """What is in memory: this process', or its workers'."""
+        return self.pool.held() if self.pool else self.own()
+
+    def own(self) -> list[Held]:
+        """What is in this process' memory."""
+        held = self.seat.residency
+        if held.key is None:
+            return []
+        key, kind = held.key[:2]
+        return [Held(key, kind, frozenset(lora.attached(held.pipes)), self._revisions.get(key, ""))]
+
+    @property
+    def works_here(self) -> bool:
+        """Whether this process has the device itself: no worker of ZeroGPU, and none of a pool."""
+        return self.pool is None and self.backend.gpu_size is None
 
     def loras(self, rows: Iterable[Checkpoint]) -> list[LoraInfo]:
         """Of these checkpoints, each once; loaded is what the model in memory has attached."""
-        kind, held = self.settings.weights, self.seat.residency
-        attached = lora.attached(held.pipes) if held.key and held.key[1] == kind else set[str]()
+        kind = self.settings.weights
+        attached = {key for held in self.held() if held.weights == kind for key in held.loras}
         found: dict[str, LoraInfo] = {}
         for row in rows:
             for key in row.attachable(kind):
@@ -51,7 +71,7 @@ class Stocked:
             raise UnavailableError(
                 "the model of a ZeroGPU Space stays packed on its disk; restart the Space instead"
             )
-        self.seat.residency.unload()
+        (self.pool or self.seat.residency).unload()
 
     def download(self, checkpoint: str, *, again: bool = False) -> None:
         """Begins to fetch a checkpoint; the manifest tells how far that is."""
@@ -71,7 +91,7 @@ class Stocked:
         row = self._row(checkpoint)
         freed = stock.delete(row, self.settings.weights)
         if self.is_loaded(row.key):  # no job uses it, or it would still be there
-            self.seat.residency.unload()
+            self.unload()
         return freed
 
     def clear_loras(self) -> int:
@@ -86,6 +106,8 @@ class Stocked:
 
     def _real(self, checkpoint: object) -> Checkpoint:
         row = self._row(checkpoint)
+        if self.pool is not None and not self.pool.own_disk:
+            raise UnavailableError("the models lie on the disks of the cluster's machines; see to them there")
         if self.settings.weights == "nano":
             rule = f"{row.name} is Wan-Nano here, which is part of the code"
             raise InputError("checkpoint", rule, hint="start with --weights wan for the real one")

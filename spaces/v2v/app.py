@@ -58,8 +58,8 @@ def generate(ready: Ready) -> Iterator[Carried]:
     yield from service.run(ready)
 
 
-service.on_gpu = generate
 if TIER:
+    service.on_gpu = generate
     service.park()  # at import: ZeroGPU packs what is on cuda now and hands it to every worker
 
 demo = build_space(service, V2VPanel)

@@ -98,7 +98,6 @@ class VACEEngine(JoiningEngine[Request]):
         def frame(handle: MediaHandle | None, name: str, moment: Any) -> Image.Image | None:
             return reader.frame(handle, name, moment, need) if handle is not None and name in read else None
 
-        on_gpu = not self.backend.gpu_size  # ZeroGPU's parent has none, and its GPU seconds are for the video
         return Material(
             request, submode, plan.width, plan.height, plan.num_frames,
             video=clip(request.video, "video", from_end=submode.key in ("firstclip", "firstlastclip")),
@@ -110,7 +109,7 @@ class VACEEngine(JoiningEngine[Request]):
             image=frame(request.image, "image", request.image_from),
             middle_image=frame(request.middle_image, "middle_image", request.middle_image_from),
             last_image=frame(request.last_image, "last_image", request.last_image_from),
-            device=self.backend.device if on_gpu else "cpu",
+            device=self.backend.device if self.works_here else "cpu",  # else this process has no GPU
             download=self.settings.weights == "wan",
             say=reader.note,
             check=reader.check,
@@ -159,8 +158,8 @@ def generate(ready: Ready) -> Iterator[Carried]:
     yield from service.run(ready)
 
 
-service.on_gpu = generate
 if TIER:
+    service.on_gpu = generate
     service.park()  # at import: ZeroGPU packs what is on cuda now and hands it to every worker
 
 demo = build_space(service, VACEPanel)

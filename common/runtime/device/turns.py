@@ -12,9 +12,13 @@ LOOK = 0.1
 
 
 class Turns:
-    """One job at a time. Two at once would share one pipeline, its scheduler and its adapters."""
+    """One job at a time, or as many as there are `places`.
 
-    def __init__(self) -> None:
+    Two at once on one device would share one pipeline, its scheduler and its adapters.
+    """
+
+    def __init__(self, places: int = 1) -> None:
+        self.places = places
         self._line: deque[Ticket] = deque()
         self._moved = threading.Condition()
 
@@ -26,14 +30,14 @@ class Turns:
         return ticket
 
     def position(self, ticket: Ticket) -> int:
-        """How many are before `ticket`; 0 means that it is its turn."""
+        """How many have to end before it is the turn of `ticket`; 0 means that it is."""
         with self._moved:
-            return self._line.index(ticket)
+            return self._before(ticket)
 
     def wait(self, ticket: Ticket, seconds: float) -> bool:
         """Waits up to `seconds` for the turn of `ticket`."""
         with self._moved:
-            return self._moved.wait_for(lambda: self._line[0] is ticket, timeout=seconds)
+            return self._moved.wait_for(lambda: not self._before(ticket), timeout=seconds)
 
     def leave(self, ticket: Ticket) -> None:
         """Gives the place up, at whatever place it is."""
@@ -52,6 +56,9 @@ class Turns:
             yield
         finally:
             ticket.leave()
+
+    def _before(self, ticket: Ticket) -> int:
+        return max(self._line.index(ticket) - self.places + 1, 0)
 
 
 class Ticket:

@@ -46,6 +46,11 @@ class Kept:
         except OSError:  # deleted just now
             return None
 
+    def files(self, index: int) -> list[Path]:
+        """The file of a segment; none where it is not there."""
+        path = self._shelf.find(NAME, index)
+        return [path] if path else []
+
     def has(self, index: int) -> bool:
         """Whether a segment is there, whole."""
         return self._shelf.find(NAME, index) is not None
