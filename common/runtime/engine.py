@@ -17,7 +17,6 @@ from common.catalog import CHECKPOINTS, Checkpoint, Weights
 from common.contract import (
     CheckpointInfo,
     Done,
-    Event,
     Lineage,
     Manifest,
     MediaHandle,
@@ -37,7 +36,7 @@ from common.run.service import Ready, Update
 from common.runtime.device import backend as machine
 from common.runtime.device.seat import seat_of
 from common.runtime.fast import packages
-from common.runtime.job import Job, Made, in_turn, work
+from common.runtime.job import Job, Made, in_turn, since, work
 from common.runtime.lending.choice import lender_of
 from common.runtime.model import load, lora, settle, stock, weights
 from common.runtime.reader import Reader
@@ -249,7 +248,7 @@ class Engine(Stocked, ABC, Generic[Asked]):
             for path, item in carried:
                 if isinstance(item, StudioError):
                     raise item
-                yield path, _since(began, item)
+                yield path, since(began, item)
         finally:
             if isinstance(carried, Generator):
                 carried.close()
@@ -383,14 +382,6 @@ def _told(frames: generate.Pictures, job: Job) -> generate.Pictures:
         if number == 0:
             job.stage("save", "Writing the video")
         yield frame
-
-
-def _since(began: float, event: Event) -> Event:
-    """An event of the GPU function, which has a clock of its own, by that of the whole job."""
-    event = event.later(began)
-    if isinstance(event, Done):
-        event = event.model_copy(update={"seconds": round(event.seconds + began, 3)})
-    return event
 
 
 def _first(checkpoint: Checkpoint, weights: Weights) -> tuple[int, int, int]:

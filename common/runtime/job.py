@@ -119,3 +119,11 @@ def work(does: Callable[[Job], Result], job: Job) -> Generator[Update, None, Res
     if failed:
         raise failed[0]
     return made[0]
+
+
+def since(began: float, event: Event) -> Event:
+    """An event of work that has a clock of its own, by that of the whole job, which `began` so long before."""
+    event = event.later(began)
+    if isinstance(event, Done):
+        event = event.model_copy(update={"seconds": round(event.seconds + began, 3)})
+    return event

@@ -7,7 +7,7 @@ import pickle
 import secrets
 import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -18,7 +18,7 @@ from common.errors import GpuError, StudioError, UnavailableError
 from common.run.service import Ready
 from common.runtime import again
 from common.runtime.device.turns import Turns
-from common.runtime.job import HEARTBEAT
+from common.runtime.job import HEARTBEAT, since
 from common.runtime.lending import parcels
 from common.runtime.lending.lender import Borrower, Held
 from common.runtime.lending.replica import ROOT, Told
@@ -129,15 +129,15 @@ class Pool:
         """The GPU's part of a job on the worker that suits it best; once more on another where that one dies."""
         began, lost = time.monotonic(), list[str]()
 
-        def since() -> float:
+        def now() -> float:
             return time.monotonic() - began
 
         while True:
-            member = yield from self._taken(ready.plan.checkpoint, since)
-            start = since()
+            member = yield from self._taken(ready.plan.checkpoint, now)
+            start = now()
             try:
                 for path, item in self._followed(member, borrower, ready):
-                    yield path, item if isinstance(item, StudioError) else item.later(start)
+                    yield path, item if isinstance(item, StudioError) else since(start, item)
                 return
             except (Lost, Unreachable, TimeoutError):
                 member.dead, member.held = True, []
@@ -151,9 +151,9 @@ class Pool:
                 yield None, GpuError(f"{text} memory", title="The worker died")
                 return
             part = f"segment {ready.segment + 1}" if len(ready.plan.segments) > 1 else "the job"
-            yield None, Notice(text=f"{lost[0]} ended in the middle; {part} begins again.").later(since())
+            yield None, Notice(text=f"{lost[0]} ended in the middle; {part} begins again.").later(now())
 
-    def _taken(self, checkpoint: str, since: Any) -> Generator[Carried, None, Member]:
+    def _taken(self, checkpoint: str, now: Callable[[], float]) -> Generator[Carried, None, Member]:
         """A free worker: that which has the model loaded, else an empty one, else the one longest idle."""
         told = False
         end = time.monotonic() + COMEBACK
@@ -171,7 +171,7 @@ class Pool:
                 )
             waiting = Heartbeat() if told else Stage(name="gpu", text="Waiting for a worker to come up")
             told = True
-            yield None, waiting.later(since())
+            yield None, waiting.later(now())
             with self._moved:
                 self._moved.wait(HEARTBEAT)
 

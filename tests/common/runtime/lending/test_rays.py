@@ -1,0 +1,181 @@
+"""Ray for real, on the CPU: a Studio over two workers, attacked; and what is said where there is no Ray."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import psutil
+import pytest
+
+from common.errors import InputError, UnavailableError
+from common.runtime.lending import rays
+from common.settings import SpaceSettings
+from tests.fleet import free_port
+from tests.security.attacker import Page
+
+ROOT = Path(__file__).parents[4]
+SECRET = "a visitor of this machine's own Studio"
+
+
+@dataclass
+class Studio:
+    """A Studio of one's own, as a process; its book is read behind its back."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    state: Path
+    log: Path
+
+    def rows(self, query: str) -> list[tuple]:
+        with closing(sqlite3.connect(f"file:{self.state / 'jobs.sqlite'}?mode=ro", uri=True)) as book:
+            return book.execute(query).fetchall()
+
+    def workers(self) -> list[psutil.Process]:
+        """The two, without what they have started in turn, which bears their name."""
+        every = psutil.Process(self.process.pid).children(recursive=True)
+        found = {each.pid: each for each in every if named(each).startswith("ray::Replica")}
+        return [each for each in found.values() if each.ppid() not in found]
+
+    def states(self, jobs: list[str]) -> list[str]:
+        states = dict(self.rows("select id, state from jobs"))
+        return [states.get(job, "unknown") for job in jobs]
+
+
+def named(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def until(true: Callable[[], bool], studio: Studio, seconds: float = 600) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert studio.process.poll() is None, studio.log.read_text()[-3000:]
+        assert time.monotonic() < end, studio.log.read_text()[-3000:]
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    folder, port = tmp_path_factory.mktemp("pool"), free_port()
+    env = {**os.environ, "GRADIO_TEMP_DIR": str(folder / "files"), "WAN_STATE": str(folder / "state")}
+    log = folder / "log"
+    command = [sys.executable, "-m", "cli", "studio", "--port", str(port), "--gpus", "0", "--replicas", "2"]
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [*command, "--only", "t2v"], cwd=ROOT, env=env, stdout=out, stderr=subprocess.STDOUT
+        )
+    made = Studio(process, f"http://127.0.0.1:{port}/", folder / "state", log)
+    try:
+        until(lambda: answers(made.url), made)
+        yield made
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5).is_success
+    except httpx.TransportError:
+        return False
+
+
+def entered(studio: Studio, count: int, words: str) -> list[str]:
+    page, jobs = Page(studio.url, SECRET), [str(uuid4()) for _ in range(count)]
+    for number, job in enumerate(jobs):
+        page.begin(f"{words}, number {number}", job)
+        until(lambda job=job: studio.states([job]) != ["unknown"], studio)
+    return jobs
+
+
+def running(studio: Studio) -> list[str]:
+    return [job for (job,) in studio.rows("select id from jobs where state = 'running'")]
+
+
+def stepped(studio: Studio, job: str) -> bool:
+    return bool(studio.rows(f"select 1 from events where job = '{job}' and kind = 'step'"))
+
+
+@pytest.mark.slow
+def test_twenty_jobs_are_done_in_order_two_at_a_time_though_a_worker_is_killed(studio: Studio) -> None:
+    jobs = entered(studio, 20, "a red circle moves right")
+    most = 0
+
+    def seen(done: int) -> bool:
+        nonlocal most
+        most = max(most, len(running(studio)))
+        return studio.states(jobs).count("done") >= done
+
+    until(lambda: seen(4), studio)
+    until(lambda: any(stepped(studio, job) for job in running(studio)), studio)
+    victim = studio.workers()[0]
+    victim.kill()
+    until(lambda: seen(20), studio)
+    assert most == 2
+    assert studio.states(jobs) == ["done"] * 20
+    began = dict(studio.rows("select id, began from jobs"))
+    assert all(began[a] <= began[b] for a, b in pairwise(jobs))
+    videos = [video for (video,) in studio.rows("select video from jobs") if video]
+    assert len(set(videos)) == len(videos) >= 20
+
+
+@pytest.mark.slow
+def test_a_stop_ends_its_own_job_alone(studio: Studio) -> None:
+    first, second, third = entered(studio, 3, "a blue square moves left")
+    until(lambda: stepped(studio, first) and stepped(studio, second), studio)
+    page = Page(studio.url, SECRET)
+    for event in page.events:
+        if page.kinds(event["inputs"]) == ["textbox"]:  # one of them is the Queue's buttons
+            page.call(event["id"], [SECRET], {"act": "cancel", "job": first})
+    until(lambda: studio.states([first, second, third]) == ["cancelled", "done", "done"], studio)
+    assert len(studio.workers()) == 2
+
+
+@pytest.mark.slow
+def test_nothing_is_left_of_a_studio_that_was_killed(studio: Studio) -> None:
+    every = psutil.Process(studio.process.pid).children(recursive=True)
+    assert studio.workers()
+    studio.process.kill()
+    end = time.monotonic() + 120
+    while alive := [each for each in every if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]:
+        assert time.monotonic() < end, alive
+        time.sleep(0.2)
+
+
+def test_without_ray_its_absence_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rays.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"needs Ray, which is not installed; try pip install 'wan-studio\[ray\]'"):
+        rays.pool(SpaceSettings(engine="ray"))
+
+
+def test_a_cluster_that_does_not_answer_is_told_in_one_line() -> None:
+    began = time.monotonic()
+    with pytest.raises(UnavailableError, match=r"no Ray cluster answers at ray://127\.0\.0\.1:1 .*start one with"):
+        rays.pool(SpaceSettings(engine="ray://127.0.0.1:1"))
+    assert time.monotonic() - began < 60
+
+
+def test_nothing_of_ray_is_imported_by_who_does_not_ask_for_it() -> None:
+    code = (
+        "import launch, sys; launch.prepare_environment('nano'); launch.load_space('t2v');"
+        "print([m for m in sys.modules if m.split('.')[0] == 'ray' or m.endswith(('lending.rays', 'lending.pool'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
