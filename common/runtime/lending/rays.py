@@ -140,6 +140,7 @@ def _environment(cards: int) -> dict[str, str]:
     ours = {name: value for name, value in os.environ.items() if name.startswith("WAN_") and name not in OWN}
     ours |= {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     ours |= {"GRADIO_TEMP_DIR": str(cache.root()), "WAN_GIT_SHA": git_sha()}
+    ours |= dict.fromkeys(OWN, "")  # or a worker has them from whoever has started Ray
     if not cards:
         ours |= {"WAN_DEVICE": "cpu", "CUDA_VISIBLE_DEVICES": ""}
     return ours
