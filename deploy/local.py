@@ -25,6 +25,7 @@ HOST = "127.0.0.1"
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Ctrl-C, a polite kill, a terminal that was closed."""
 START_SECONDS = 120.0
+TAIL_LINES = 150
 
 
 @dataclass
@@ -69,8 +70,10 @@ class LocalFederation:
                 self.say(f"{name} answers at {self.url(name)}")
                 return
             time.sleep(0.2)
-        log = next(p.log for p in self.programs if p.name == name)
-        tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+        program = next(p for p in self.programs if p.name == name)
+        self.supervisor.dump(program)
+        log = program.log
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-TAIL_LINES:])
         raise DeployError(f"{name} did not answer within {seconds:.0f} s; the end of {log}:\n{tail}")
 
     def stop(self) -> None:
@@ -90,6 +93,7 @@ class LocalFederation:
             "GRADIO_ANALYTICS_ENABLED": "False",
             "GRADIO_SSR_MODE": "False",
             "PYTHONUNBUFFERED": "1",
+            "PYTHONFAULTHANDLER": "1",  # see Supervisor.dump
             **target.variables,
             **self.env,
         }

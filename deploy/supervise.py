@@ -78,6 +78,15 @@ class Supervisor:
                 # A leader that went first may have left children in its group.
                 _signal(program, signal.SIGKILL)
 
+    def dump(self, program: Program) -> None:
+        """Ends a program that hangs; its log says where each thread stood (PYTHONFAULTHANDLER)."""
+        _signal(program, signal.SIGABRT)
+        if program.process is not None:
+            try:
+                program.process.wait(GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                return
+
     def _watch(self) -> None:
         while not self._stopping.wait(_POLL):
             for program in self.programs:
