@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import secrets
 import signal
 import sqlite3
 import subprocess
@@ -178,3 +180,70 @@ def test_nothing_of_ray_is_imported_by_who_does_not_ask_for_it() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+TOKEN = secrets.token_hex(32)
+HEAD = """
+{own}
+exec {python} -m ray.scripts.scripts start --head --block --port {port} --ray-client-server-port {client} \\
+    --include-dashboard false --num-gpus 0 --object-store-memory 200000000 --node-ip-address 127.0.0.1
+"""
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """Ray as somebody else has started it, its address and what who uses it must know.
+
+    Where a process may have mounts of its own, it has another disk where our cache lies.
+    """
+    port, client, cache = free_port(), free_port(), tmp_path / "cache"
+    cache.mkdir()
+    apart = subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode == 0
+    own = f"mount -t tmpfs none {cache}" if apart else ""
+    script = HEAD.format(own=own, python=sys.executable, port=port, client=client)
+    known = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN, "RAY_USAGE_STATS_ENABLED": "0"}
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | known
+    with (tmp_path / "head").open("wb") as out:
+        head = subprocess.Popen(
+            [*(["unshare", "--mount"] if apart else []), "bash", "-c", script],
+            cwd=tmp_path, env=env, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+    try:
+        yield f"ray://127.0.0.1:{client}", {**known, "GRADIO_TEMP_DIR": str(cache)}
+    finally:
+        every = psutil.Process(head.pid).children(recursive=True)
+        head.terminate()
+        psutil.wait_procs([psutil.Process(head.pid)] if psutil.pid_exists(head.pid) else [], 30)
+        for each in every:
+            if each.is_running():
+                each.kill()
+        head.wait(30)
+
+
+@pytest.mark.slow
+def test_a_cluster_elsewhere_is_sent_this_code_and_hands_back_its_files(
+    cluster: tuple[str, dict[str, str]], tmp_path: Path
+) -> None:
+    address, known = cluster
+    env = {**os.environ, **known, "WAN_ENGINE": address, "WAN_REPLICAS": "1", "WAN_DEVICE": "cpu"}
+    end = time.monotonic() + 240
+    while True:  # until somebody listens there
+        examples = ROOT / "common/examples"
+        done = subprocess.run(
+            [sys.executable, "-m", "cli", "generate", "s2v", "a red circle.", "--seed", "3", "--json",
+             "--image", str(examples / "red-circle.png"), "--audio", str(examples / "speech.mp3"),
+             "--out", str(tmp_path / "out.mp4")],
+            cwd=ROOT, env=env, capture_output=True, text=True,
+        )  # fmt: skip
+        if "no Ray cluster answers" not in done.stderr or time.monotonic() > end:
+            break
+        assert done.returncode == 1 and len(done.stderr.strip().splitlines()[-1:]) == 1
+        time.sleep(1)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert len(json.loads(done.stdout)["plan"]["segments"]) == 3  # each went back and forth
+    assert (tmp_path / "out.mp4").stat().st_size > 10_000
+    wrong = subprocess.run(
+        [sys.executable, "-m", "cli", "generate", "t2v", "a red circle"],
+        cwd=ROOT, env={**env, "RAY_AUTH_TOKEN": "0" * 64}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert wrong.returncode == 1 and "Ray does not work here" in wrong.stderr
