@@ -47,6 +47,8 @@ def machine(backend: Backend) -> str:
         parts.append("whose memory is not known")
     if backend.host_bytes:
         parts.append(f"{size(backend.host_bytes)} of the machine's own")
+    if backend.at_once > 1:
+        parts.append(f"{backend.at_once} of them")
     return ", ".join(parts)
 
 
