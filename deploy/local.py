@@ -64,9 +64,9 @@ class LocalFederation:
 
     def wait_for(self, name: str, seconds: float = START_SECONDS) -> None:
         """Return when this Space's app answers; DeployError with its log when it does not in time."""
-        deadline = time.monotonic() + seconds
+        deadline, trouble = time.monotonic() + seconds, None
         while time.monotonic() < deadline:
-            if answers(self.url(name)):
+            if (trouble := asked(self.url(name))) is None:
                 self.say(f"{name} answers at {self.url(name)}")
                 return
             time.sleep(0.2)
@@ -74,7 +74,7 @@ class LocalFederation:
         self.supervisor.dump(program)
         log = program.log
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-TAIL_LINES:])
-        raise DeployError(f"{name} did not answer within {seconds:.0f} s; the end of {log}:\n{tail}")
+        raise DeployError(f"{name} did not answer within {seconds:.0f} s ({trouble}); the end of {log}:\n{tail}")
 
     def stop(self) -> None:
         """End every program."""
@@ -110,12 +110,13 @@ class LocalFederation:
         return Program(target.name, [str(python), "app.py"], folder, env, log)
 
 
-def answers(url: str) -> bool:
-    """Whether a Gradio app serves its configuration there."""
+def asked(url: str) -> str | None:
+    """None where a Gradio app serves its configuration, else what there is instead."""
     try:
-        return httpx.get(f"{url}/config", timeout=2).status_code == 200
-    except httpx.HTTPError:
-        return False
+        reply = httpx.get(f"{url}/config", timeout=10)
+    except httpx.HTTPError as error:
+        return f"{type(error).__name__}: {error}"
+    return None if reply.status_code == 200 else f"{reply.status_code} {reply.text[:200]}"
 
 
 def demo(targets: Sequence[Target]) -> list[Target]:
