@@ -4,6 +4,7 @@ WAN_WEIGHTS       nano (default) | wan
 WAN_CHECKPOINTS   comma-separated keys that this Space carries; all of the mode's when empty
 WAN_GPU_SIZE      large | xlarge; the first checkpoint's own tier when empty
 WAN_DEVICE        cpu where a GPU is there and must not be used; else it is
+WAN_CARDS         cards that this process owns and each of its jobs is shared by; 1 when empty. On a CPU: processes
 WAN_SPEED         exact where nothing may be compiled, rounded, left out, or done by another kernel for speed
 WAN_ADMIN         a secret; who gives it to /admin may clear caches, unload, fetch and delete models. The launcher
                   draws one for a Studio of one's own
@@ -28,7 +29,7 @@ from pathlib import Path
 from typing import Literal, cast, get_args
 
 from common.catalog import CHECKPOINTS, GpuSize, Weights
-from common.errors import InputError
+from common.errors import InputError, quoted
 
 SECRET_CHARACTERS = 16
 
@@ -42,6 +43,7 @@ class SpaceSettings:
     gpu_size: GpuSize | None = None
     device: Literal["", "cpu"] = ""
     speed: Literal["", "exact"] = ""
+    cards: int = 1
     admin: str = field(default="", repr=False)
 
     @classmethod
@@ -59,6 +61,7 @@ class SpaceSettings:
             gpu_size=cast(GpuSize, size) if size else None,
             device=cast(Literal["", "cpu"], _one_of(env, "WAN_DEVICE", ("cpu",), "")),
             speed=cast(Literal["", "exact"], _one_of(env, "WAN_SPEED", ("exact",), "")),
+            cards=_count(env, "WAN_CARDS"),
             admin=_secret(env, "WAN_ADMIN"),
         )
 
@@ -73,6 +76,13 @@ def _secret(env: Mapping[str, str], name: str) -> str:
         rule = f"must be a secret of at least {SECRET_CHARACTERS} characters, since anybody may try"
         raise InputError(name, rule, hint="try `python -c 'import secrets; print(secrets.token_hex(16))'`")
     return value
+
+
+def _count(env: Mapping[str, str], name: str) -> int:
+    text = env.get(name, "").strip() or "1"
+    if not (text.isascii() and text.isdecimal() and 1 <= len(text) <= 3 and int(text) >= 1):
+        raise InputError(name, "must be a whole number from 1 to 999", got=quoted(text))
+    return int(text)
 
 
 def _one_of(env: Mapping[str, str], name: str, allowed: tuple[str, ...], default: str) -> str:

@@ -9,6 +9,7 @@ from common.catalog import LORAS, Checkpoint
 from common.contract import Backend, LoraInfo
 from common.errors import InputError, UnavailableError, quoted
 from common.modes.base import Mode
+from common.runtime.crew import leader
 from common.runtime.device.seat import Seat
 from common.runtime.model import fetching, lora, stock
 from common.settings import SpaceSettings
@@ -52,6 +53,7 @@ class Stocked:
                 "the model of a ZeroGPU Space stays packed on its disk; restart the Space instead"
             )
         self.seat.residency.unload()
+        leader.unload()
 
     def download(self, checkpoint: str, *, again: bool = False) -> None:
         """Begins to fetch a checkpoint; the manifest tells how far that is."""
@@ -72,6 +74,7 @@ class Stocked:
         freed = stock.delete(row, self.settings.weights)
         if self.is_loaded(row.key):  # no job uses it, or it would still be there
             self.seat.residency.unload()
+            leader.unload()
         return freed
 
     def clear_loras(self) -> int:
