@@ -32,6 +32,8 @@ from common.runtime.together import Ranks
 LOOK = 0.1
 """Seconds between two looks at whether a job that waits for the others was stopped."""
 GRACE_SECONDS = 5.0
+SHOWS_SECONDS = 2.0
+"""In which it shows whether a collective failed because another process has ended."""
 
 log = logging.getLogger(__name__)
 
@@ -108,14 +110,22 @@ class Crew:
 
     def check(self) -> None:
         """GpuError where one of them is gone."""
+        if (lost := self.lost()) is not None:
+            raise lost
+
+    def lost(self, seconds: float = 0) -> GpuError | None:
+        """What is to be said of the first that is gone, which may show a little after what it did not send."""
+        with self.moved:
+            self.moved.wait_for(lambda: any(m.why is not None for m in self.members), seconds)
         for member in self.members:
             if member.why is not None:
                 why = shown(member.why.strip(), GOT_CHARACTERS)
-                raise GpuError(
+                return GpuError(
                     f"the process of card {member.rank + 1} of {self.size} ended in the middle of the job ({why}); "
                     "start it again: all cards get new ones",
                     title="A card's process ended",
                 )
+        return None
 
     def wait(self, number: int, check: Callable[[], None]) -> None:
         """Until all are ready for a job."""
@@ -196,15 +206,17 @@ def shared(engine: object, ready: Ready[Any], job: Job, device: Device) -> Itera
         try:
             yield
         except BaseException as error:
+            known = isinstance(error, Cancelled | GpuError)
+            lost = None if known else crew.lost(SHOWS_SECONDS if lead.in_step else 0)
             if lead.in_step:  # they wait for what will not come
                 crew.end()
-            if not isinstance(error, Cancelled | GpuError):
-                crew.check()  # of two errors that which is the cause
+            if lost is not None:  # of two errors that which is the cause
+                raise lost from error
             raise
         finally:
             job.together = None
             crew.say("over", lead.number)
-            if any(member.why is not None for member in crew.members):
+            if crew.lost():
                 crew.end()
 
 
@@ -217,7 +229,7 @@ def unload() -> None:
 def _of(size: int, device: Device) -> Crew:
     global _crew
     with _lock:
-        if _crew is not None and (_crew.over or _crew.size != size or any(m.why is not None for m in _crew.members)):
+        if _crew is not None and (_crew.over or _crew.size != size or _crew.lost()):
             _crew.end()
             _crew = None
         if _crew is None:

@@ -80,11 +80,19 @@ def made(case: str, kernel: str, ranks: Ranks | None) -> torch.Tensor:
     with torch.no_grad(), blocks.many_forms():
         with ulysses.split([transformer], ranks):
             (whole,) = transformer(**asked())
+        forms = compiled_forms()
+        with ulysses.split([transformer], ranks):  # as another job does
+            transformer(**asked())
+        assert compiled_forms() == forms, "blocks are compiled once for all jobs"
         after = transformer(**asked())[0]
     if ranks is not None:  # nothing of it stays behind
         with torch.no_grad(), blocks.many_forms():
             assert torch.equal(after, made(case, kernel, None))
     return whole
+
+
+def compiled_forms() -> int:
+    return torch._dynamo.utils.counters["stats"]["unique_graphs"]
 
 
 def main(folder: Path, rank: int, size: int) -> None:
