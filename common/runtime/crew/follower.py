@@ -87,7 +87,7 @@ class Following:
 
     def begin(self, check: Callable[[], None]) -> Ranks:
         """See `Together`."""
-        words.say(self.follower.connection, "ready", self.number)
+        self.follower.connection.send_bytes(words.said("ready", self.number))
         while True:
             word, *given = self.follower.next()
             if word == "go":
@@ -115,7 +115,7 @@ def main(pipe: str, rank: str, size: str, device: Any, store: str) -> None:
     except BaseException as error:
         traceback.print_exc()
         sys.stderr.flush()
-        words.say(follower.connection, "failed", str(error) or type(error).__name__)
+        follower.connection.send_bytes(words.said("failed", str(error) or type(error).__name__))
     finally:
         os._exit(1)  # a collective that hangs, or the card, would keep it
 

@@ -59,10 +59,10 @@ class Member:
         theirs.close()
         threading.Thread(target=self._listen, name=f"card-{rank}", daemon=True).start()
 
-    def say(self, *said: Any) -> None:
+    def say(self, content: bytes) -> None:
         """Whoever is gone is not told."""
         with suppress(OSError):
-            words.say(self.connection, *said)
+            self.connection.send_bytes(content)
 
     def end(self) -> None:
         """At once."""
@@ -105,8 +105,9 @@ class Crew:
 
     def say(self, *said: Any) -> None:
         """To all."""
+        content = words.said(*said)
         for member in self.members:
-            member.say(*said)
+            member.say(content)
 
     def check(self) -> None:
         """GpuError where one of them is gone."""
@@ -202,8 +203,8 @@ def shared(engine: object, ready: Ready[Any], job: Job, device: Device) -> Itera
     with crew.turn:
         crew.jobs += 1
         job.together = lead = Leading(crew, crew.jobs)
-        crew.say("job", lead.number, again.source(engine), ready)
         try:
+            crew.say("job", lead.number, again.source(engine), ready)
             yield
         except BaseException as error:
             known = isinstance(error, Cancelled | GpuError)

@@ -7,13 +7,12 @@ The leader: `job` (number, the app's file, `Ready`), `go` once all are ready, `s
 from __future__ import annotations
 
 import pickle
-from multiprocessing.connection import Connection
 from typing import Any
 
 
-def say(connection: Connection, *said: Any) -> None:
-    """OSError where nobody listens any more. Not by `Connection.send`: torch would pass tensors by open files."""
-    connection.send_bytes(pickle.dumps(said))
+def said(*words: Any) -> bytes:
+    """For `Connection.send_bytes`. Not by its `send`: torch would pass tensors by open files."""
+    return pickle.dumps(words)
 
 
 def heard(content: bytes) -> tuple[Any, ...]:

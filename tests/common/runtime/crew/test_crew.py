@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from common.contract import Done, Notice, Step
-from common.errors import GpuError
+from common.errors import GpuError, StudioError
 from common.runtime.crew import leader
+from common.runtime.sample import generate
 from tests.common.runtime.crew.two_cards import Asked, followers, gone, kill
 from tests.spaces import media_for_modes as media
 
@@ -71,6 +72,7 @@ def test_a_follower_that_is_killed_fails_its_job_by_name_and_the_next_has_anothe
     assert done and followers() != [pid]
 
 
+@pytest.mark.slow
 def test_a_follower_that_cannot_load_says_why(
     asked: Callable[[str], Asked], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,16 +92,13 @@ def test_a_follower_that_cannot_load_says_why(
 def test_an_error_of_the_leader_ends_all_of_them_and_is_told(
     asked: Callable[[str], Asked], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from common.runtime.sample import generate
-
     job = asked("t2v")
     job.made(2)
     (pid,) = followers()
     monkeypatch.setattr(generate.Watch, "_preview", lambda *_: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(StudioError, match="^ZeroDivisionError"):  # its own, not what the others then meet
         list(job.run(2))
     assert gone(pid)
-    monkeypatch.undo()
 
 
 def test_what_cannot_be_shared_has_one_card_and_says_why(asked: Callable[[str], Asked]) -> None:
@@ -128,10 +127,10 @@ for _, event in service.generate(request, service.plan(request)):
 """
 
 
-@pytest.mark.parametrize("way", ["in the middle", "between jobs"])
+@pytest.mark.parametrize("way", ["in the middle", pytest.param("between jobs", marks=pytest.mark.slow)])
 def test_a_leader_that_is_killed_leaves_nobody_behind(way: str, tmp_path: Path) -> None:
     environment = os.environ | {
-        "WAN_CARDS": "3", "GRADIO_TEMP_DIR": str(tmp_path), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"
+        "WAN_CARDS": "2", "GRADIO_TEMP_DIR": str(tmp_path), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"
     }
     code = LEADER
     if way == "between jobs":
@@ -144,7 +143,7 @@ def test_a_leader_that_is_killed_leaves_nobody_behind(way: str, tmp_path: Path) 
         assert process.stdout is not None
         line = next(line for line in process.stdout if line.startswith("pids"))
         pids = [int(pid) for pid in line.split()[1:]]
-        assert len(pids) == 2
+        assert len(pids) == 1
         process.kill()
         process.wait()
         assert all(gone(pid) for pid in pids)
