@@ -160,6 +160,8 @@ class Backend(Model):
     """Whether steps may take again what a step before has made: where blocks are compiled, and cache-dit is there."""
     at_once: Annotated[int, Field(ge=1, le=1000)] = 1
     """Jobs that are made side by side, each on a machine like this."""
+    cards: int = 1
+    """Cards that one job has here, each with as much memory; on a CPU processes."""
     in_8_bits: list[str] = Field(default_factory=lambda: list[str]())
     """Checkpoints whose weights are mounted here in 8 bits: no plan has them otherwise."""
 
@@ -172,9 +174,10 @@ class Placement(Model):
     first and the last. With `compile` the transformer's blocks are compiled, and 8-bit weights meet 8-bit
     activations; with `shortcuts` the preset's own are taken (see common/shortcuts.py).
     `offload` is what goes to the machine's own memory: the text encoder once it has read the prompt, or all blocks
-    but those at work. `peak_bytes` is what the device holds at its most, `weight_bytes` what of it are weights (on
-    ZeroGPU what a new worker is sent for this job), `host_bytes` what the machine's own memory holds; `why` says what
-    was done to make it fit, and what for.
+    but those at work. So many `cards` share the denoising, and each has all weights; `shared` says that in words, or
+    why one of several works alone. `peak_bytes` is what a device holds at its most, `weight_bytes` what of it are
+    weights (on ZeroGPU what a new worker is sent for this job), `host_bytes` what the machine's own memory holds for
+    all of them; `why` says what was done to make it fit, and what for.
     """
 
     precision: dict[str, Precision]
@@ -183,6 +186,8 @@ class Placement(Model):
     offload: Literal["none", "text_encoder", "group"] = "none"
     compile: Literal["none", "blocks"] = "none"
     shortcuts: bool = False
+    cards: Annotated[int, Field(ge=1)] = 1
+    shared: str = ""
     peak_bytes: int
     weight_bytes: int
     host_bytes: int = 0

@@ -103,7 +103,7 @@ def seconds(
     """Expected seconds of a job on a machine of `profile`, where `placed` says how its VAE works there."""
     rate = rates(profile)
     a, size = checkpoint.architecture, (work.width, work.height, work.num_frames)
-    compiled = placed is not None and placed.compile != "none"
+    compiled, fixed = placed is not None and placed.compile != "none", rate.fixed_seconds
     count = float(work.forwards)
     if weights == "nano":
         each = float(_number("nano_overhead_seconds_per_forward"))
@@ -117,14 +117,28 @@ def seconds(
         each = forward_flops(a, *size, work.references) / (rate.tflops * 1e12)
         each *= _number("unfused_lora_factor") if work.lora else 1
         each *= _number("cached_video_factor") if a.caches_video else 1
-        each += _waiting(a, placed)
     reads = 1 if a.caches_video else 0  # of the driving video
+    if placed is not None and placed.cards > 1 and weights == "wan":
+        each /= placed.cards
+        fixed += work.forwards * _exchanging(a, work, placed.cards)
+    if weights == "wan" and not compiled:
+        each += _waiting(a, placed)
     # A process compiles its attention once for each size; ZeroGPU's may be new with each call.
     compiles = _number("compile_seconds") if a.caches_video and profile.startswith("zerogpu") else 0
     again = checkpoint.segments.again(weights) if checkpoint.segments else 0
     vae = vae_seconds(a, rate, work.width, work.height, work.num_frames + again, placed, "decode")
     vae += work.encodes * vae_seconds(a, rate, *size, placed, "encode")
-    return rate.fixed_seconds + compiles + (count + reads) * each + vae
+    return fixed + compiles + (count + reads) * each + vae
+
+
+def _exchanging(architecture: Architecture, work: Work, cards: int) -> float:
+    """Seconds of a forward in which cards that share it give each other tokens for heads and back: query, key, value
+    and what attention made of them, in bf16.
+    """
+    a = architecture
+    s = tokens(a, work.width, work.height, work.num_frames, work.references)
+    sent = 4 * 2 * a.dim * s * (cards - 1) / cards**2
+    return (a.layers + a.control_layers) * sent / (_number("exchange_gb_per_second") * 1e9)
 
 
 def _waiting(architecture: Architecture, placed: Placement | None) -> float:

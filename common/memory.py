@@ -132,6 +132,12 @@ def denoise(
     return each * tokens(a, shape.width, shape.height, shape.num_frames, shape.references)
 
 
+def exchanged(architecture: Architecture, shape: Shape) -> float:
+    """What cards that share a forward send each other, all of them: query, key and value, sent and come, in bf16."""
+    a = architecture
+    return 12 * a.dim * tokens(a, shape.width, shape.height, shape.num_frames, shape.references)
+
+
 def reused(architecture: Architecture, shape: Shape) -> float:
     """What the first block added and what all others did, kept from step to step, with guidance and without, and for
     each expert; and what the others are given, in bf16.

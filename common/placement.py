@@ -104,12 +104,36 @@ def usable(backend: Backend) -> int:
     return max(0, int(0.95 * have - 2.0e9))  # shared with everything else that runs
 
 
+def alone(checkpoint: Checkpoint, backend: Backend) -> str:
+    """Why one card of several makes a checkpoint's clips by itself, in words; empty where all share them."""
+    a = checkpoint.architecture
+    if backend.cards == 1 or _plain(checkpoint):
+        return ""
+    if a.caches_video:
+        return "it keeps the whole driving video in each of its layers"
+    return f"between its blocks stands what {'looks at a face' if a.face_adapters else 'listens'}"
+
+
 def place(checkpoint: Checkpoint, weights: Weights, backend: Backend, job: Job) -> Placement | None:
     """How a job is done on a machine; None where it fits in no way. A machine of unknown memory holds anything.
 
     What is decided when a model is loaded follows from its largest clip that fits, so that no job has it loaded anew;
-    what can change from job to job follows from the job.
+    what can change from job to job follows from the job. Of several cards all share it, or else one makes it.
     """
+    if backend.cards == 1:
+        return _place(checkpoint, weights, backend, job)
+    one = f"One card of {backend.cards} makes it: "
+    if not (why := alone(checkpoint, backend)):
+        if (placed := _place(checkpoint, weights, backend, job)) is not None:
+            return placed.model_copy(update={"shared": f"{backend.cards} cards share each step."})
+        why = "the weights do not fit all of them and the machine's own memory"
+    # cache-dit asks the other cards, which are there and do not work, whether a step may be reused.
+    single = backend.model_copy(update={"cards": 1, "step_cache": False})
+    placed = _place(checkpoint, weights, single, job)
+    return placed and placed.model_copy(update={"shared": f"{one}{why}."})
+
+
+def _place(checkpoint: Checkpoint, weights: Weights, backend: Backend, job: Job) -> Placement | None:
     if weights == "nano":
         return _placed(checkpoint, backend, job, _Choice(), NANO_BYTES, NANO_BYTES)
     if not _runs(checkpoint, backend):
@@ -237,11 +261,12 @@ def _waits(checkpoint: Checkpoint, backend: Backend, choice: _Choice) -> bool:
 def _host(checkpoint: Checkpoint, backend: Backend, choice: _Choice) -> float:
     """Bytes that wait in the machine's own memory; transformers come there as they are, before they get 8 bits."""
     plain = _weights(checkpoint, backend, _as_it_comes(checkpoint, backend))
+    # Each card has a process of its own, with all of it.
     waits = plain["transformer"] if choice.fp8 or choice.offload == "group" else 0
     waits += memory.BYTES["float32"] * memory.parameters(checkpoint.architecture)["audio_encoder"]
     if choice.compile and checkpoint.loras:  # they are part of the weights, and these as they were are kept
         waits += memory.BYTES["float8"] * memory.in_blocks(checkpoint.architecture) * checkpoint.architecture.experts
-    return waits + (plain["text_encoder"] if choice.offload != "none" else 0)
+    return backend.cards * (waits + (plain["text_encoder"] if choice.offload != "none" else 0))
 
 
 def _peak(checkpoint: Checkpoint, backend: Backend, job: Job, choice: _Choice) -> float:
@@ -366,12 +391,13 @@ def _stages(checkpoint: Checkpoint, backend: Backend, job: Job, choice: _Choice)
     cached = later + videos + full * memory.cache(a, shape)
     beside = bool(_used(checkpoint, job)) and not choice.compile  # compiled, they are part of the weights
     reused = choice.shortcuts and job.shortcuts is not None and job.shortcuts.reuses
+    works = memory.denoise(a, shape, lora=beside, compiled=choice.compile, integers=choice.attention == "int8")
+    if backend.cards > 1:
+        works += memory.exchanged(a, shape)
     stages = {
         "text": first + memory.TEXT_BYTES,
         "denoise": cached
-        + (memory.reused(a, shape) if reused else 0)
-        + more * full
-        * memory.denoise(a, shape, lora=beside, compiled=choice.compile, integers=choice.attention == "int8")
+        + ((memory.reused(a, shape) if reused else 0) + more * full * works) / backend.cards
         + scores,
         "decode": cached + more * memory.decode(a, decoded, choice.decode, tiled=choice.tiling),
     }
@@ -397,6 +423,7 @@ def _placed(
         attention="chunked" if chunked else choice.attention,
         compile="blocks" if choice.compile else "none",
         shortcuts=choice.shortcuts,
+        cards=backend.cards,
         tiling=choice.tiling,
         offload=choice.offload,
         peak_bytes=int(peak),

@@ -4,11 +4,11 @@ WAN_WEIGHTS       nano (default) | wan
 WAN_CHECKPOINTS   comma-separated keys that this Space carries; all of the mode's when empty
 WAN_GPU_SIZE      large | xlarge; the first checkpoint's own tier when empty
 WAN_DEVICE        cpu where a GPU is there and must not be used; else it is
+WAN_CARDS         cards that this process owns and each of its jobs is shared by; 1 when empty. On a CPU: processes
 WAN_SPEED         exact where nothing may be compiled, rounded, left out, or done by another kernel for speed
 WAN_ENGINE        ray, or a Ray cluster's address (ray://host:10001): who makes the videos, where that is not this
                   process; needs the extra `ray`
 WAN_REPLICAS      workers of such a pool, each of which makes one video at a time; one a card when empty
-WAN_CARDS         cards that one video is made on, 1 when empty
 WAN_ADMIN         a secret; who gives it to /admin may clear caches, unload, fetch and delete models. The launcher
                   draws one for a Studio of one's own
 WAN_MODELS        a folder of checkpoints by key (a mounted volume), looked into before the Hub
@@ -36,7 +36,7 @@ from common.catalog import CHECKPOINTS, GpuSize, Weights
 from common.errors import InputError, quoted
 
 SECRET_CHARACTERS = 16
-MOST_WORKERS = 1000
+MOST = 999
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,8 @@ def _engine(env: Mapping[str, str]) -> str:
 
 def _count(env: Mapping[str, str], name: str) -> int:
     value = env.get(name, "").strip()
-    if value and not (value.isdecimal() and 0 < int(value) <= MOST_WORKERS):
-        raise InputError(name, f"must be a number from 1 to {MOST_WORKERS}", got=quoted(value))
+    if value and not (re.fullmatch(r"[0-9]{1,3}", value) and int(value)):
+        raise InputError(name, f"must be a whole number from 1 to {MOST}", got=quoted(value))
     return int(value or 0)
 
 

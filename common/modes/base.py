@@ -243,6 +243,8 @@ class Mode(Generic[Asked]):
             notices.append(f"Not enough memory: {placement.shortage(checkpoint, weights, backend, job)}.")
         elif placed.why:
             notices.append(f"To fit {backend.name}: {'; '.join(placed.why)}.")
+        if placed is not None and placed.shared:
+            notices.append(placed.shared)
 
         done = self.denoising_steps(request, steps)
         work = cost.Work(

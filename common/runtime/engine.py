@@ -33,6 +33,7 @@ from common.memory import Shape
 from common.modes.base import PRESETS, Asked, MediaSlot, Mode
 from common.run.runner import explain
 from common.run.service import Ready, Update
+from common.runtime.crew import leader
 from common.runtime.device import backend as machine
 from common.runtime.device.seat import seat_of
 from common.runtime.fast import packages
@@ -177,6 +178,10 @@ class Engine(Stocked, ABC, Generic[Asked]):
             if not isinstance(told, DiskError):
                 raise  # nobody knows in what state this worker is: ZeroGPU ends it for that
 
+    def follow(self, ready: Ready[Asked], job: Job) -> None:
+        """What another process does of a job that several cards make: all but decoding, writing and telling."""
+        self._sampled(ready, job)
+
     def warm(self) -> None:
         """Imports diffusers in the background (about 6 s), so that the first video need not wait for it."""
         if self.pool is not None:
@@ -257,6 +262,10 @@ class Engine(Stocked, ABC, Generic[Asked]):
         return self._written(ready, self._sampled(ready, job), job)
 
     def _sampled(self, ready: Ready[Asked], job: Job) -> generate.Pictures:
+        with leader.shared(self, ready, job, self.backend.device):
+            return self._made_here(ready, job)
+
+    def _made_here(self, ready: Ready[Asked], job: Job) -> generate.Pictures:
         request, plan = ready.request, ready.plan
         checkpoint = CHECKPOINTS[plan.checkpoint]
         job.stage("load", f"Loading {checkpoint.name}")

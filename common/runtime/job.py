@@ -5,7 +5,8 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -14,6 +15,7 @@ from common.contract import Done, Event, Heartbeat, Notice, Queued, Stage
 from common.errors import Cancelled
 from common.run.service import Update
 from common.runtime.device.turns import Turns
+from common.runtime.together import Ranks, Together
 
 HEARTBEAT = 0.4
 """Seconds: a little under the promised half, since ZeroGPU looks for a stop only after a yield."""
@@ -41,6 +43,14 @@ class Job:
         self._stage = Stage(name="", text="")
         self._counted = 0.0
         self.notices: list[str] = []
+        self.together: Together | None = None
+        """Who else samples it, where several cards do."""
+        self._verdict: bool | None = None
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process decodes, writes and tells."""
+        return self.together is None or self.together.leads
 
     def seconds(self) -> float:
         """Since the start of the job."""
@@ -64,11 +74,30 @@ class Job:
 
     def check(self, done: int = 0, total: int = 0) -> None:
         """Raises Cancelled when the user has stopped the job; says how far the stage is, where that is known."""
-        if self.stop.is_set():
+        if self.stop.is_set() if self._verdict is None else self._verdict:
             raise Cancelled()
         if total and (done == total or self.seconds() - self._counted >= COUNT_SECONDS):
             self._counted = self.seconds()
             self.say(self._stage.model_copy(update={"done": done, "total": total, "t": self._counted}))
+
+    @contextmanager
+    def in_step(self) -> Iterator[Ranks | None]:
+        """In it all who sample the job go from step to step together; None where that is this process alone."""
+        if self.together is None:
+            yield None
+            return
+        ranks = self.together.begin(self.check)
+        self._verdict = False
+        try:
+            yield ranks
+        finally:
+            self._verdict = None
+        self.together.end()
+
+    def meet(self) -> None:
+        """After each step, before anything else: from here on `check` says what the leader has decided for all."""
+        if self.together is not None and self._verdict is not None:
+            self._verdict = self.together.stops(self.stop.is_set())
 
 
 def in_turn(line: Turns, job: Job) -> Generator[Update, None, Callable[[], None]]:

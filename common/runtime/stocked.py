@@ -9,6 +9,7 @@ from common.catalog import LORAS, Checkpoint
 from common.contract import Backend, LoraInfo
 from common.errors import InputError, UnavailableError, quoted
 from common.modes.base import Mode
+from common.runtime.crew import leader
 from common.runtime.device.seat import Seat
 from common.runtime.lending.lender import Held, Lender
 from common.runtime.model import fetching, lora, stock
@@ -71,7 +72,11 @@ class Stocked:
             raise UnavailableError(
                 "the model of a ZeroGPU Space stays packed on its disk; restart the Space instead"
             )
-        (self.pool or self.seat.residency).unload()
+        if self.pool is not None:
+            self.pool.unload()
+        else:
+            self.seat.residency.unload()
+            leader.unload()
 
     def download(self, checkpoint: str, *, again: bool = False) -> None:
         """Begins to fetch a checkpoint; the manifest tells how far that is."""

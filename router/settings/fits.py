@@ -41,6 +41,8 @@ def fits(watcher: Watcher, panels: Mapping[ModeKey, Panel]) -> str:
 def machine(backend: Backend) -> str:
     """A machine with its memory, in words."""
     parts = [f"ZeroGPU {backend.gpu_size}" if backend.gpu_size else backend.name]
+    if backend.cards > 1:
+        parts.append(f"{backend.cards} {'processes' if backend.device == 'cpu' else 'cards'} a job")
     if backend.memory_bytes:
         parts.append(f"{size(backend.memory_bytes)} for models")
     else:
@@ -96,4 +98,5 @@ def _placed(plan: Plan, known: bool) -> list[str]:
         return [badge("yes", "ready"), f"under {size(placed.peak_bytes)}", NONE, NONE]
     host = size(placed.host_bytes) if placed.host_bytes else NONE
     fits = badge("yes", "ready") if known else badge("not known")
-    return [fits, size(placed.peak_bytes), host, escape("; ".join(placed.why) or NONE)]
+    how = [*placed.why, *([placed.shared.rstrip(".")] if placed.shared else [])]
+    return [fits, size(placed.peak_bytes), host, escape("; ".join(how) or NONE)]

@@ -101,3 +101,26 @@ def test_a_clip_of_speech_is_counted_with_what_the_vae_decodes_again_of_these_we
     mode = MODES["s2v"]
     plan = mode.plan(mode.parse(asked), Backend(device="cpu"), weights="nano")
     assert len(plan.segments) == 3 and 6 < plan.expected_seconds < 10
+
+
+@pytest.mark.parametrize(("size", "alone", "both"), [
+    ((832, 480, 81), 3.397, 1.865), ((1280, 720, 81), 12.593, 6.607),
+])  # fmt: skip
+def test_two_cards_take_what_they_took_on_two_h200(size, alone, both) -> None:
+    """diffusers' own context parallelism, a forward of the 14B, by torchrun (2026-11-23)."""
+    row, work = CHECKPOINTS["wan2.1-t2v-14b"], Work(*size, forwards=1)
+    none = cost.seconds(row, "wan", "cuda", Work(*size, forwards=0), placed())
+    one, two = (
+        cost.seconds(row, "wan", "cuda", work, placed().model_copy(update={"cards": n})) - none for n in (1, 2)
+    )
+    assert one / two == pytest.approx(alone / both, rel=0.02)
+    eight = cost.seconds(row, "wan", "cuda", work, placed().model_copy(update={"cards": 8})) - none
+    assert 5 < one / eight < 8
+
+
+def test_cards_share_no_decode() -> None:
+    row, work = CHECKPOINTS["wan2.1-t2v-14b"], Work(832, 480, 81, forwards=0)
+    one, two = (
+        cost.seconds(row, "wan", "cuda", work, placed().model_copy(update={"cards": n})) for n in (1, 2)
+    )
+    assert one == two

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from common.contract import Backend, Device
+from common.errors import InputError
 from common.placement import precision, zerogpu
 from common.runtime.fast import attention, integers, shortcuts
 from common.settings import SpaceSettings
@@ -21,13 +22,16 @@ def on_zerogpu() -> bool:
 
 def detect(settings: SpaceSettings, first_checkpoint: str) -> Backend:
     """The machine behind a Space; `gpu_size` is set on ZeroGPU alone."""
-    quick = settings.speed != "exact"
+    quick, cards = settings.speed != "exact", settings.cards
     if on_zerogpu():
+        _there(cards, 1, "ZeroGPU lends one")
         lent = zerogpu(settings.tier(first_checkpoint))
         return lent.model_copy(update={"attention": "int8"}) if quick and integers.may_work(None) else lent
     if settings.device != "cpu" and torch.cuda.is_available():
         # In segments of fixed size what lies between tensors is lost: TI2V-5B's decode died with 5 GB of 51 unused.
         os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
+        if cards > 1:
+            _there(cards, there := torch.cuda.device_count(), f"this machine has {there}")
         card = torch.cuda.get_device_properties(0)
         capability = (card.major, card.minor)
         fast = quick and attention.compiles(capability)
@@ -37,14 +41,16 @@ def detect(settings: SpaceSettings, first_checkpoint: str) -> Backend:
         return Backend(
             device="cuda",
             name=card.name,
-            memory_bytes=card.total_memory,
+            memory_bytes=min(torch.cuda.get_device_properties(n).total_memory for n in range(cards)),
             host_bytes=_ram(),
             capability=capability,
             compiles=fast,
             attention="fa3" if fast and attention.has_fa3(capability) else "int8" if by_integers else "sdpa",
             step_cache=fast and shortcuts.has_step_cache(),
+            cards=cards,
         )
     if settings.device != "cpu" and torch.backends.mps.is_available():
+        _there(cards, 1, "a Mac has one")
         most = int(torch.mps.recommended_max_memory())
         # torch would go on to 1.7 times as much, into swap, and has taken whole machines down; so it says no in time.
         torch.mps.set_per_process_memory_fraction(1.0)
@@ -52,7 +58,14 @@ def detect(settings: SpaceSettings, first_checkpoint: str) -> Backend:
     if settings.weights == "nano":
         # Tiny tensors: a second thread costs more than it gives (a clip: 11 s with 1, 26 s with 2).
         torch.set_num_threads(1)
-    return Backend(device="cpu", name=f"CPU ({os.cpu_count()} cores)", memory_bytes=_ram())
+    name = f"CPU ({os.cpu_count()} cores)"
+    return Backend(device="cpu", name=name, memory_bytes=_ram() // cards, cards=cards)
+
+
+def _there(wanted: int, cards: int, what: str) -> None:
+    if wanted > cards:
+        rule = f"must be at most {cards}, for {what}"
+        raise InputError("WAN_CARDS", rule, got=str(wanted), hint="leave it empty for one card a job")
 
 
 def dtype_of(part: str, device: Device) -> torch.dtype:

@@ -11,7 +11,8 @@ import torch
 from diffusers.models.transformers.transformer_wan import WanAttnProcessor
 from torch import Tensor
 
-from common.runtime.fast.attention import Attention, Rounded, longest, rotation
+from common.runtime.fast.attention import Attention, Rounded, longest, plain, rotation
+from common.runtime.fast.exchange import Exchange
 
 VARIANTS = 64
 """How many forms of a block torch may keep: with and without each LoRA and 8-bit attention, at several sizes."""
@@ -32,6 +33,8 @@ class SelfAttention(WanAttnProcessor):
         super().__init__()
         self.exact, self.eight, self.turn = exact, eight, turn
         self.in_8_bits = False
+        self.exchange: Exchange | None = None
+        """With the other cards, where each has a part of the tokens."""
 
     def __call__(
         self, attn: Any, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None,
@@ -39,15 +42,39 @@ class SelfAttention(WanAttnProcessor):
     ) -> Tensor:  # fmt: skip
         if encoder_hidden_states is not None or attention_mask is not None or rotary_emb is None:
             return super().__call__(attn, hidden_states, encoder_hidden_states, attention_mask, rotary_emb)
-        query, key = attn.norm_q(attn.to_q(hidden_states)), attn.norm_k(attn.to_k(hidden_states))
-        value = attn.to_v(hidden_states).unflatten(2, (attn.heads, -1))
-        query, key = (turned(x.unflatten(2, (attn.heads, -1)), *rotary_emb) for x in (query, key))
-        if self.in_8_bits and self.eight is not None:
-            made = self.eight(query, key, value, self.turn, (longest(attn.norm_q), longest(attn.norm_k)))
+        if self.exchange is None:
+            query, key = attn.norm_q(attn.to_q(hidden_states)), attn.norm_k(attn.to_k(hidden_states))
+            value = attn.to_v(hidden_states).unflatten(2, (attn.heads, -1))
+            query, key = (turned(x.unflatten(2, (attn.heads, -1)), *rotary_emb) for x in (query, key))
+            made = self._attended(attn, query, key, value)
         else:
-            made = self.exact(query, key, value)
-        made = made.flatten(2, 3).type_as(query)
+            made = self._exchanged(self.exchange, attn, hidden_states, rotary_emb)
+        made = made.flatten(2, 3).type_as(hidden_states)
         return attn.to_out[1](attn.to_out[0](made))
+
+    def _attended(self, attn: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        if self.in_8_bits and self.eight is not None:
+            return self.eight(query, key, value, self.turn, (longest(attn.norm_q), longest(attn.norm_k)))
+        return self.exact(query, key, value)
+
+    def _exchanged(
+        self, exchange: Exchange, attn: Any, hidden_states: Tensor, rotary_emb: tuple[Tensor, Tensor]
+    ) -> Tensor:
+        """The same for this card's tokens: meanwhile it attends with its heads to all tokens.
+
+        What is made travels while the next is made.
+        """
+        value = exchange.send(attn.to_v(hidden_states).unflatten(2, (attn.heads, -1)))
+        query = attn.norm_q(attn.to_q(hidden_states)).unflatten(2, (attn.heads, -1))
+        query = exchange.send(turned(query, *rotary_emb))
+        key = attn.norm_k(attn.to_k(hidden_states)).unflatten(2, (attn.heads, -1))
+        key = exchange.send(turned(key, *rotary_emb))
+        value, query, key = (exchange.heads(x) for x in (value, query, key))
+        parts = [
+            exchange.give_back(self._attended(attn, *three))
+            for three in zip(*(exchange.parts(x) for x in (query, key, value)), strict=True)
+        ]
+        return exchange.tokens(parts, attn.heads)
 
 
 def turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -94,6 +121,22 @@ def blocks_of(transformer: Any) -> Iterable[Any]:
     """Its blocks, those of VACE's control branch included."""
     yield from transformer.blocks
     yield from getattr(transformer, "vace_blocks", ())
+
+
+@contextmanager
+def exchanging(transformer: Any, exchange: Exchange) -> Iterator[None]:
+    """In it a video's attention to itself is shared with other cards, by whatever kernel it has."""
+    own = {block: block.attn1.processor for block in blocks_of(transformer)}
+    processor = _processors.get(transformer) or attend(transformer, plain, None)
+    processor.exchange = exchange
+    try:
+        yield
+    finally:
+        processor.exchange = None
+        for block, before in own.items():
+            block.attn1.set_processor(before)
+        if processor not in own.values():
+            del _processors[transformer]
 
 
 def at_step(transformers: Iterable[Any], step: int, steps: int) -> None:

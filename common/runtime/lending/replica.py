@@ -108,7 +108,7 @@ class Replica:
     def unload(self) -> None:
         """Lets what is in memory go."""
         for engine in again.loaded():
-            engine.seat.residency.unload()
+            engine.unload()
 
     # ------------------------------------------------------------------ files, where the disk is another
 

@@ -17,7 +17,7 @@ from common.catalog import CHECKPOINTS, MAX_PROMPT_TOKENS
 from common.contract import Plan, Preview, Step
 from common.errors import GOT_CHARACTERS, GpuError, ResultError
 from common.runtime.device.backend import free_memory, out_of_memory
-from common.runtime.fast import blocks, shortcuts
+from common.runtime.fast import blocks, shortcuts, ulysses
 from common.runtime.job import Job
 from common.runtime.model import load
 from common.runtime.sample import decode, preview, stages
@@ -123,6 +123,8 @@ def _make(
     }
     if not CHECKPOINTS[plan.checkpoint].segments:
         with (
+            job.in_step() as ranks,
+            ulysses.split(load.transformers(pipe), ranks),
             _scheduler(pipe, plan, generator),
             stages.denoising(pipe, placed) as kept,
             _shortened(pipe, plan, steps) as watch.at_step,
@@ -198,10 +200,11 @@ class Watch:
         self.segment, self.segments = (segment + 1, len(plan.segments)) if several else (None, None)
         self.started = time.monotonic()
         self.done = 0
-        self.can_preview = True
+        self.can_preview = job.leads
         self.at_step: shortcuts.AtStep = lambda done: None
 
     def __call__(self, pipe: Any, index: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        self.job.meet()
         self.job.check()
         self.done += 1
         each = (time.monotonic() - self.started) / self.done

@@ -136,3 +136,39 @@ def test_without_the_package_nothing_changes(blackwell: None, monkeypatch: pytes
     assert backend.detect(SpaceSettings(), "wan2.1-t2v-14b").attention == "sdpa"
     monkeypatch.setattr(backend, "on_zerogpu", lambda: True)
     assert backend.detect(SpaceSettings(), "wan2.1-t2v-14b").attention == "sdpa"
+
+
+@pytest.mark.parametrize(("text", "rule"), [
+    ("0", "must be a whole number from 1 to 999; got '0'"), ("two", "a whole number .* got 'two'"),
+    ("²", "a whole number"), ("1" * 5000, "a whole number"), ("-1", "a whole number"),
+])  # fmt: skip
+def test_cards_are_a_number(text: str, rule: str) -> None:
+    with pytest.raises(InputError, match=f"WAN_CARDS .*{rule}"):
+        SpaceSettings.from_env({"WAN_CARDS": text})
+
+
+def test_no_more_cards_than_are_there(hopper: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert backend.detect(SpaceSettings.from_env({"WAN_CARDS": "2"}), "wan2.1-t2v-14b").cards == 2
+    with pytest.raises(InputError, match="WAN_CARDS must be at most 2, for this machine has 2; got 3, leave it"):
+        backend.detect(SpaceSettings.from_env({"WAN_CARDS": "3"}), "wan2.1-t2v-14b")
+
+
+def test_the_smallest_of_several_cards_counts(hopper: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    cards = [SimpleNamespace(name="a card", total_memory=n, major=9, minor=0) for n in (85, 80)]
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", cards.__getitem__)
+    assert backend.detect(SpaceSettings(cards=2), "wan2.1-t2v-14b").memory_bytes == 80
+
+
+def test_a_mac_and_zerogpu_have_one_card(mac: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="WAN_CARDS must be at most 1, for a Mac has one"):
+        backend.detect(SpaceSettings(cards=2), "wan2.1-t2v-14b")
+    monkeypatch.setattr(backend, "on_zerogpu", lambda: True)
+    with pytest.raises(InputError, match="WAN_CARDS must be at most 1, for ZeroGPU lends one"):
+        backend.detect(SpaceSettings(cards=2), "wan2.1-t2v-14b")
+
+
+def test_processes_on_a_cpu_share_its_memory() -> None:
+    one, two = (backend.detect(SpaceSettings(device="cpu", cards=n), "wan2.1-t2v-14b") for n in (1, 2))
+    assert two.cards == 2 and two.memory_bytes == one.memory_bytes // 2

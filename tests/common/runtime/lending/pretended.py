@@ -17,26 +17,13 @@ from common.runtime.lending.lender import Held
 from common.runtime.zerogpu import Carried
 
 
-class Residency:
-    def __init__(self) -> None:
-        self.unloaded = 0
-
-    def unload(self) -> None:
-        self.unloaded += 1
-
-
-class Seat:
-    def __init__(self) -> None:
-        self.residency = Residency()
-
-
 class Pretended:
     """Its prompt says what happens: `hold` waits for a stop, `raise`, `refuse`; else four steps and a file."""
 
     pipeline = "WanPipeline"
 
     def __init__(self) -> None:
-        self.seat = Seat()
+        self.unloaded = 0
         self.begun: list[str] = []
         self.closed: list[str] = []
         self.has: list[Held] = []
@@ -70,6 +57,9 @@ class Pretended:
 
     def writes(self, ready: Ready[Any]) -> list[Path]:
         return ready.inputs.get("writes", [])
+
+    def unload(self) -> None:
+        self.unloaded += 1
 
     def own(self) -> list[Held]:
         return self.has

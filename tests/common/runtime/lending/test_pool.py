@@ -366,4 +366,4 @@ def test_all_let_their_models_go(engine: Any) -> None:
     pool, _ = of(2)
     made(pool, engine, ready("a circle"))
     pool.unload()
-    assert engine.seat.residency.unloaded == 2 and pool.held() == []
+    assert engine.unloaded == 2 and pool.held() == []

@@ -1,0 +1,1 @@
+"""Several cards for one job: a process for each, of which one leads."""
