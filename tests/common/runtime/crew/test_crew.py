@@ -96,7 +96,7 @@ def test_an_error_of_the_leader_ends_all_of_them_and_is_told(
     job.made(2)
     (pid,) = followers()
     monkeypatch.setattr(generate.Watch, "_preview", lambda *_: 1 / 0)
-    with pytest.raises(StudioError, match="^ZeroDivisionError"):  # its own, not what the others then meet
+    with pytest.raises(StudioError, match=r"^ZeroDivisionError"):  # its own, not what the others then meet
         list(job.run(2))
     assert gone(pid)
 
