@@ -139,9 +139,10 @@ class Child:
             "until": asked.until, "folder": str(folder), "checkpoint": CHECKPOINT, **given,
         }  # fmt: skip
         root = Path(__file__).parents[2]
+        found = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH", "")]))
         kept = os.environ | {
             "WAN_WEIGHTS": asked.weights, "BENCH_FOLDER": str(folder), "WAN_CARDS": "", "WAN_SPEED": "",
-            "GRADIO_TEMP_DIR": str(folder / "results"), "PYTHONPATH": str(root), "PYTHONUNBUFFERED": "1", **more,
+            "GRADIO_TEMP_DIR": str(folder / "results"), "PYTHONPATH": found, "PYTHONUNBUFFERED": "1", **more,
         }  # fmt: skip
         self.until = asked.until
         self.process = subprocess.Popen(

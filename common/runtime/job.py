@@ -86,6 +86,7 @@ class Job:
         if self.together is None:
             yield None
             return
+        self.stage("load", "Waiting for the other cards")
         ranks = self.together.begin(self.check)
         self._verdict = False
         try:

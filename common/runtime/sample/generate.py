@@ -102,7 +102,6 @@ def _make(
         optional["num_frames"] = plan.num_frames
     if plan.guidance_scale_2 is not None:
         optional["guidance_scale_2"] = plan.guidance_scale_2
-    denoising(job, plan, steps, segment)
     # On the CPU always: a ZeroGPU worker has no CUDA generator, and seeds mean the same everywhere.
     generator = torch.Generator("cpu").manual_seed(plan.seed + segment)
     blocks.at_step(load.transformers(pipe), 0, steps)
@@ -129,9 +128,12 @@ def _make(
             stages.denoising(pipe, placed) as kept,
             _shortened(pipe, plan, steps) as watch.at_step,
         ):
+            denoising(job, plan, steps, segment)
+            watch.started = time.monotonic()  # not when the other cards were still loading
             pipe(**arguments)
         job.check()
         return kept[0]
+    denoising(job, plan, steps, segment)
     with _scheduler(pipe, plan, generator), stages.sampling(pipe, placed):
         frames = pipe(**arguments).frames[0]
     if not torch.isfinite(frames).all():

@@ -25,7 +25,7 @@ def script() -> ModuleType:
     return module
 
 
-@pytest.fixture(scope="module", params=(2, 3))
+@pytest.fixture(scope="module", params=(2, pytest.param(3, marks=pytest.mark.slow)))
 def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     """What each of so many processes has got, by case and kernel."""
     size, folder = request.param, tmp_path_factory.mktemp("shared")
