@@ -143,6 +143,7 @@ class Engine(Stocked, ABC, Generic[Asked]):
             versions=versions(),
             loras=self.loras(rows),
             administered=bool(self.admin),
+            jobs=self.jobs(),
         )  # fmt: skip
 
     # ------------------------------------------------------------------ what the Space's app.py calls

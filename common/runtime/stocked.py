@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from common.catalog import LORAS, Checkpoint
-from common.contract import Backend, LoraInfo
+from common.contract import Backend, Jobs, LoraInfo
 from common.errors import InputError, UnavailableError, quoted
 from common.modes.base import Mode
 from common.runtime.device.seat import Seat
@@ -27,6 +27,11 @@ class Stocked:
     def admin(self) -> str:
         """The secret of who may clear caches and unload models; empty where nobody may."""
         return self.settings.admin
+
+    def jobs(self) -> Jobs:
+        """What has a place in this engine's line, of all modes that share its device."""
+        line = len(self.seat.line)
+        return Jobs(running=min(line, 1), waiting=max(line - 1, 0))
 
     def is_loaded(self, checkpoint: str) -> bool:
         """Whether it is in memory."""
