@@ -31,6 +31,7 @@ from common.catalog import CHECKPOINTS, GpuSize, Weights
 from common.errors import InputError
 
 SECRET_CHARACTERS = 16
+_BUNDLE = Path(__file__).resolve().parents[1] / "bundle.json"
 
 
 @dataclass(frozen=True)
@@ -98,14 +99,18 @@ def state_folder() -> Path | None:
     return folder
 
 
+def bundled() -> bool:
+    """Whether this code is a Space's bundle, whose commit is the last one that touched its own files."""
+    return _BUNDLE.is_file()
+
+
 @cache
 def git_sha() -> str:
     """The commit that this code comes from, or `unknown`."""
     if sha := os.environ.get("WAN_GIT_SHA"):
         return sha
-    bundle = Path(__file__).resolve().parents[1] / "bundle.json"
-    if bundle.is_file():
-        return str(json.loads(bundle.read_text("utf-8"))["git_sha"])
+    if bundled():
+        return str(json.loads(_BUNDLE.read_text("utf-8"))["git_sha"])
     try:
         done = subprocess.run(
             ["git", "rev-parse", "HEAD"],
