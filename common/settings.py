@@ -5,8 +5,8 @@ WAN_CHECKPOINTS   comma-separated keys that this Space carries; all of the mode'
 WAN_GPU_SIZE      large | xlarge; the first checkpoint's own tier when empty
 WAN_DEVICE        cpu where a GPU is there and must not be used; else it is
 WAN_SPEED         exact where nothing may be compiled, rounded, left out, or done by another kernel for speed
-WAN_ADMIN         a secret; who gives it to /admin may clear caches, unload, fetch and delete models. The launcher
-                  draws one for a Studio of one's own
+WAN_ADMIN         a secret; who gives it to /admin may clear caches, unload, fetch and delete models, and drain the
+                  Space. The launcher draws one for a Studio of one's own
 WAN_MODELS        a folder of checkpoints by key (a mounted volume), looked into before the Hub
 WAN_ANNOTATORS    a folder of VACE's depth, pose, flow and mask models by key; see common/catalog.py
 WAN_STATE         a folder for what a Studio remembers (jobs, favourites); nothing outlives it where it is empty
