@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Set
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -18,7 +18,6 @@ from common.contract import (
     Done,
     Event,
     Heartbeat,
-    Lineage,
     Manifest,
     MediaHandle,
     ModeKey,
@@ -42,11 +41,11 @@ from router.asking import Status
 from router.busy import Sent, least_busy
 from router.federation import Federation, Place
 from router.health import COMING_UP, WAKE_SECONDS, Watcher, best
+from router.lineages import Lineages
 from router.owners import Owners
 from router.transfer import Traffic, deliver, keep_here
 from router.visitors import owner_of
 
-REMEMBERED = 500
 BEAT_SECONDS = 0.5
 PATIENCE_SECONDS = WAKE_SECONDS + 60
 """How long a job waits for a place that is coming up; whether one wakes at all, the watcher knows sooner."""
@@ -54,26 +53,6 @@ RESUME_SECONDS = 120.0
 """How long jobs of the last Studio wait for their modes to come up."""
 FIRST_ANSWERS_SECONDS = 6.0
 """A little more than a place may take to answer before it counts as down."""
-
-
-class Lineages:
-    """What recent results were made from, by their path and URL: known without opening a file.
-
-    A page names what lies on another machine by its URL alone.
-    """
-
-    def __init__(self) -> None:
-        self._known: OrderedDict[str, Lineage] = OrderedDict()
-
-    def remember(self, handle: MediaHandle, lineage: Lineage) -> None:
-        """Note what a file was made from; the oldest notes are forgotten."""
-        self._known |= {name: lineage for name in (handle.path, handle.url) if name}
-        while len(self._known) > 2 * REMEMBERED:
-            self._known.popitem(last=False)
-
-    def of(self, handle: MediaHandle) -> Lineage | None:
-        """What a file was made from; None for one that a visitor uploaded, or an old one."""
-        return self._known.get(handle.path)
 
 
 @dataclass

@@ -6,12 +6,13 @@ import asyncio
 import signal
 import time
 from collections.abc import Coroutine, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from gradio_client import Client
 
-from common.contract import Done, Step
+from common.contract import Done, Jobs, Step
 from common.errors import InputError, UnavailableError
 from common.run import pulse
 from router import asking, busy
@@ -20,6 +21,7 @@ from router.busy import Sent
 from router.dispatch import Studio
 from router.federation import Place
 from router.health import ask
+from tests.router.conftest import Fleet
 from tests.router.places import VALUES, Copy, Job, Told, studio_over, until
 
 
@@ -389,3 +391,14 @@ def test_a_job_that_a_draining_place_refuses_goes_to_the_other(
 
     play(test())
     assert second.videos() == ["t2v-25.mp4"] and not first.videos()
+
+
+def test_what_is_mounted_here_does_together_what_one_of_it_does_at_once(fleet: Fleet) -> None:
+    studio = fleet.studio
+    assert studio._at_once("here") == 1
+    (status,) = studio.watcher.ready("t2v")
+    assert status.manifest is not None
+    four = status.manifest.model_copy(update={"jobs": Jobs(at_once=4)})
+    studio.watcher.note(replace(status, manifest=four))
+    assert studio._at_once("here") == 4
+    studio.watcher.note(status)
