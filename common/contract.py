@@ -158,8 +158,6 @@ class Backend(Model):
     """The best kernel of attention that is installed here; a worker of ZeroGPU sees whether its card knows `int8`."""
     step_cache: bool = False
     """Whether steps may take again what a step before has made: where blocks are compiled, and cache-dit is there."""
-    at_once: Annotated[int, Field(ge=1, le=1000)] = 1
-    """Jobs that are made side by side, each on a machine like this."""
     cards: int = 1
     """Cards that one job has here, each with as much memory; on a CPU processes."""
     in_8_bits: list[str] = Field(default_factory=lambda: list[str]())
@@ -490,10 +488,24 @@ class CheckpointInfo(Model):
         )  # fmt: skip
 
 
+class Jobs(Model):
+    """How many jobs a place has, whoever sent them: at work, and waiting in any of its lines; it does `at_once`."""
+
+    running: Count = 0
+    waiting: Count = 0
+    at_once: Annotated[int, Field(ge=1, le=256)] = 1
+
+    @property
+    def all(self) -> int:
+        """Those at work and those that wait."""
+        return self.running + self.waiting
+
+
 class Manifest(Model):
     """What a mode Space says of itself; the router reads it before it sends anything.
 
-    `administered` says that it has `/admin`; `loras` are those of its checkpoints.
+    `administered` says that it has `/admin`; `loras` are those of its checkpoints. `jobs` is None where a Space does
+    not say; one that is `draining` finishes those and takes no more.
     """
 
     contract: int = CONTRACT_VERSION
@@ -510,3 +522,5 @@ class Manifest(Model):
     versions: Mapping[str, str]
     loras: list[LoraInfo] = Field(default_factory=lambda: list[LoraInfo]())
     administered: bool = False
+    jobs: Jobs | None = None
+    draining: bool = False

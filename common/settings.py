@@ -9,8 +9,8 @@ WAN_SPEED         exact where nothing may be compiled, rounded, left out, or don
 WAN_ENGINE        ray, or a Ray cluster's address (ray://host:10001): who makes the videos, where that is not this
                   process; needs the extra `ray`
 WAN_REPLICAS      workers of such a pool, each of which makes one video at a time; one a card when empty
-WAN_ADMIN         a secret; who gives it to /admin may clear caches, unload, fetch and delete models. The launcher
-                  draws one for a Studio of one's own
+WAN_ADMIN         a secret; who gives it to /admin may clear caches, unload, fetch and delete models, and drain the
+                  Space. The launcher draws one for a Studio of one's own
 WAN_MODELS        a folder of checkpoints by key (a mounted volume), looked into before the Hub
 WAN_ANNOTATORS    a folder of VACE's depth, pose, flow and mask models by key; see common/catalog.py
 WAN_STATE         a folder for what a Studio remembers (jobs, favourites); nothing outlives it where it is empty
@@ -37,6 +37,7 @@ from common.errors import InputError, quoted
 
 SECRET_CHARACTERS = 16
 MOST = 999
+_BUNDLE = Path(__file__).resolve().parents[1] / "bundle.json"
 
 
 @dataclass(frozen=True)
@@ -125,14 +126,18 @@ def state_folder() -> Path | None:
     return folder
 
 
+def bundled() -> bool:
+    """Whether this code is a Space's bundle, whose commit is the last one that touched its own files."""
+    return _BUNDLE.is_file()
+
+
 @cache
 def git_sha() -> str:
     """The commit that this code comes from, or `unknown`."""
     if sha := os.environ.get("WAN_GIT_SHA"):
         return sha
-    bundle = Path(__file__).resolve().parents[1] / "bundle.json"
-    if bundle.is_file():
-        return str(json.loads(bundle.read_text("utf-8"))["git_sha"])
+    if bundled():
+        return str(json.loads(_BUNDLE.read_text("utf-8"))["git_sha"])
     try:
         done = subprocess.run(
             ["git", "rev-parse", "HEAD"],

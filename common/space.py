@@ -19,6 +19,7 @@ from common.errors import InputError, quoted
 from common.modes.base import Mode
 from common.page.blocks import StudioBlocks, as_gradio_errors
 from common.page.gate import Gate
+from common.page.intake import Intake
 from common.page.theme import page_options
 from common.panels.base import Panel
 from common.panels.extending import GOES_ON, Extending
@@ -38,20 +39,22 @@ def build_space(service: Service, panel: type[Panel]) -> gr.Blocks:
     runner = LocalRunner(service)
     title = f"Wan Studio · {service.mode.title}"
     manifest = service.manifest()
-    queue = {"concurrency_limit": manifest.backend.at_once, "concurrency_id": GPU_QUEUE}
-    with StudioBlocks(title=title, fill_width=True, look=page_options()) as blocks:
+    at_once = manifest.jobs.at_once if manifest.jobs else 1
+    queue = {"concurrency_limit": at_once, "concurrency_id": GPU_QUEUE}
+    intake = Intake(service.mode.title, GPU_QUEUE, lambda: service.manifest().jobs)
+    with StudioBlocks(title=title, fill_width=True, look=page_options(), intake=intake) as blocks:
         line = {**queue, "show_progress": "minimal"}  # the place in the line, while it is not one's turn
         page = panel(runner, manifest, queue=line, rank=1)
         page.draw()
         if page.mode.key in GOES_ON:
             Extending({page.mode.key: page}).alone()
-        add_api(runner, blocks.gate, queue)
+        add_api(runner, blocks.gate, queue, intake)
         if isinstance(service, Administered) and service.admin:
-            add_admin(service)
+            add_admin(service, intake)
     return blocks
 
 
-def add_api(runner: Runner, gate: Gate, queue: Mapping[str, Any]) -> None:
+def add_api(runner: Runner, gate: Gate, queue: Mapping[str, Any], intake: Intake) -> None:
     """The contract's endpoints, inside a Blocks context. Parameters come from the mode's request type.
 
     `queue` is the line of what needs the GPU, in Gradio's words.
@@ -79,7 +82,9 @@ def add_api(runner: Runner, gate: Gate, queue: Mapping[str, Any]) -> None:
             return (await runner.plan(_named(mode, args))).model_dump(mode="json")
 
     async def manifest() -> dict[str, Any]:
-        return (await runner.manifest()).model_dump(mode="json")
+        told = await runner.manifest()
+        now = {"jobs": intake.jobs(told.jobs), "draining": intake.draining}
+        return told.model_copy(update=now).model_dump(mode="json")
 
     async def prepare(*args: Any) -> AsyncGenerator[tuple[Any, ...], None]:
         with as_gradio_errors():
@@ -133,7 +138,7 @@ def _shown(mode: Mode, item: Event | Prepared) -> tuple[Any, ...]:
     return (*nothing, item.model_dump(mode="json"))
 
 
-def add_admin(service: Administered) -> None:
+def add_admin(service: Administered, intake: Intake) -> None:
     """`/admin`, for callers who know this Space's secret: `client.predict(key, "unload", api_name="/admin")`.
 
     Undocumented, as Gradio calls it: no tool for agents, not in the page of the API, arguments by position.
@@ -142,6 +147,8 @@ def add_admin(service: Administered) -> None:
         "unload": service.unload,
         "clear_cache": service.clear_cache,
         "clear_loras": service.clear_loras,
+        "drain": intake.drain,
+        "undrain": intake.undrain,
     }
     of_one: dict[str, Callable[[str], int | None]] = {
         "download": service.download,
@@ -151,13 +158,14 @@ def add_admin(service: Administered) -> None:
     }
 
     def admin(key: str, action: str) -> dict:
-        """Frees memory or disk of this Space, or fetches a model before it is asked for.
+        """Frees memory or disk of this Space, fetches a model before it is asked for, or lets it be updated.
 
         Parameters:
             key: the Space's WAN_ADMIN
             action: `unload` lets the loaded models go, `clear_cache` deletes the videos made here, `clear_loras` the
-                LoRAs that were downloaded; `download`, `download_again`, `cancel` and `delete` are followed by a
-                space and the key of a checkpoint
+                LoRAs that were downloaded, `drain` has it finish its jobs and take no more, `undrain` take them
+                again; `download`, `download_again`, `cancel` and `delete` are followed by a space and the key of a
+                checkpoint
         """
         with as_gradio_errors():
             if not hmac.compare_digest(str(key).encode(errors="replace"), service.admin.encode()):

@@ -10,7 +10,7 @@ from pathlib import Path
 from huggingface_hub import HfApi
 
 from common.errors import Cancelled, InputError, StudioError
-from deploy import ahead, bake, doctor, federation, plan, status, targets, verify, wait
+from deploy import ahead, bake, doctor, drain, federation, plan, status, targets, verify, wait
 from deploy import destroy as destroying
 from deploy import rollback as rolling
 from deploy.hub import Hub
@@ -68,9 +68,17 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     waiting.add_argument(
         "--wait", type=float, default=wait.LONGEST / 60, metavar="MINUTES", help="per Space (60)"
     )
+    draining = argparse.ArgumentParser(add_help=False)
+    draining.add_argument(
+        "--drain-seconds", type=_seconds, default=drain.LONGEST, metavar="N",
+        help="how long a mode may finish its jobs first, where its WAN_ADMIN is known here (600)",
+    )  # fmt: skip
+    draining.add_argument(
+        "--no-drain", dest="drain_seconds", action="store_const", const=0.0, help="lose the jobs that run"
+    )
     p = sub.add_parser("plan", parents=[common, adopt])
     p.add_argument("--json", action="store_true", help="one JSON object")
-    p = sub.add_parser("push", parents=[common, yes, adopt, waiting])
+    p = sub.add_parser("push", parents=[common, yes, adopt, waiting, draining])
     p.add_argument("--pr", action="store_true", help="open pull requests instead of committing")
     p.add_argument("--files-only", action="store_true", help="leave settings alone (trusted publishers)")
     p = sub.add_parser("status", parents=[common])
@@ -80,9 +88,9 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     p.add_argument("--lines", type=int, default=60)
     p = sub.add_parser("verify", parents=[common])
     p.add_argument("--generate", action="store_true", help="also make a clip; spends your GPU quota")
-    p = sub.add_parser("restart", parents=[common, waiting])
+    p = sub.add_parser("restart", parents=[common, waiting, draining])
     p.add_argument("--factory", action="store_true", help="build from scratch, with nothing cached")
-    p = sub.add_parser("rollback", parents=[common, yes, waiting])
+    p = sub.add_parser("rollback", parents=[common, yes, waiting, draining])
     p.add_argument(
         "--to", metavar="DEPLOYMENT", help="its tag, number or start of its git sha; one back when left out"
     )
@@ -105,6 +113,13 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         "--torch", metavar="REQUIREMENT", help="with --own-venvs: torch here, such as torch==2.13.0"
     )
     p.add_argument("--wan", action="store_true", help="keep the file's weights; Wan-Nano otherwise")
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds <= 86_400:  # nor no number
+        raise argparse.ArgumentTypeError(f"must be seconds from 0 to 86400; got {text}")
+    return seconds
 
 
 def run(args: argparse.Namespace, hub: Hub | None = None) -> int:
@@ -175,7 +190,8 @@ def _run(args: argparse.Namespace, hub: Hub | None) -> int:
     if command == "verify":
         return _verify(args, hub, chosen)
     if command == "restart":
-        return _code(Restart(hub, args.factory, longest_wait=args.wait * 60).run(chosen))
+        restart = Restart(hub, args.factory, longest_wait=args.wait * 60, drain_seconds=args.drain_seconds)
+        return _code(restart.run(chosen))
     if command == "rollback":
         return _rollback(args, hub, chosen)
     if command == "destroy":
@@ -233,6 +249,7 @@ def _push(
         create_pr=args.pr,
         files_only=args.files_only,
         longest_wait=args.wait * 60,
+        drain_seconds=args.drain_seconds,
         adopt=adopt,
         federation=everything,
     )
@@ -252,7 +269,9 @@ def _adopted(args: argparse.Namespace, everything: list[Target]) -> list[str]:
 
 
 def _rollback(args: argparse.Namespace, hub: Hub, chosen: list[Target]) -> int:
-    rollback = rolling.Rollback(hub, args.to, longest_wait=args.wait * 60)
+    rollback = rolling.Rollback(
+        hub, args.to, longest_wait=args.wait * 60, drain_seconds=args.drain_seconds
+    )
     steps = rollback.plan(chosen)
     print(rolling.describe(steps))
     if not _confirm(args.yes, "Do this?"):

@@ -1,4 +1,7 @@
-"""The push: modes a few at a time, the router last, each one resumed where an earlier push stopped."""
+"""The push: modes a few at a time, the router last, each one resumed where an earlier push stopped.
+
+Places of one mode come one after another, each drained first, so that another serves meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,12 @@ from pathlib import Path
 
 from deploy import apply, deployment, restart, verify, wait
 from deploy.deployment import Deployment
+from deploy.drain import LONGEST, Drain
 from deploy.errors import Conflict, DeployError, Raced
 from deploy.federation import ROOT
 from deploy.hub import Hub
 from deploy.plan import SpacePlan, plan_space
-from deploy.result import Result, guarded
+from deploy.result import Result, each_place, guarded
 from deploy.targets import Target
 from deploy.verify import Probe
 
@@ -34,13 +38,15 @@ class Push:
     create_pr: bool = False
     files_only: bool = False
     longest_wait: float = wait.LONGEST
+    drain_seconds: float = LONGEST
     adopt: Collection[str] = ()
     federation: Sequence[Target] | None = None
 
     def run(self, targets: Sequence[Target]) -> list[Result]:
         """Push every target; a failed mode stops no other, and the router comes when all modes are done."""
         part_of = deployment.current(self.hub, self.federation or targets, self.root)
-        results = self.hub.each(lambda t: self.one(t, part_of), [t for t in targets if not t.is_router])
+        modes = [t for t in targets if not t.is_router]
+        results = each_place(self.hub, lambda t: self.one(t, part_of), modes)
         # Also after a failure: the router greys a mode that does not answer and heals when it does.
         return results + [self.one(t, part_of) for t in targets if t.is_router]
 
@@ -74,18 +80,22 @@ class Push:
                 if plan.remote is None:
                     apply.create(self.hub, target, self.env)
                     continue  # planned again, for the Hub puts a first commit into every new repository
-                apply.settings(self.hub, plan, self.env)
-                sha = plan.remote.sha
-                if plan.files_differ:
-                    sha = apply.commit(self.hub, plan, part_of, files_only=self.files_only)
+                return self._changed(plan, part_of)
             except (Raced, Conflict) as error:
                 self.hub.say(f"  {error.text}; planning again")
                 exists = isinstance(error, Conflict)
-                continue
-            return self._prove(plan, sha, part_of)
         raise DeployError(
             f"{target.repo_id} was changed by somebody else {REPLANS} times meanwhile; push again"
         )
+
+    def _changed(self, plan: SpacePlan, part_of: Deployment) -> Result:
+        assert plan.remote is not None
+        sha = plan.remote.sha
+        with Drain(self.hub, 0 if plan.same else self.drain_seconds, self.env).around(plan.target, plan.remote):
+            apply.settings(self.hub, plan, self.env)
+            if plan.files_differ:
+                sha = apply.commit(self.hub, plan, part_of, files_only=self.files_only)
+            return self._prove(plan, sha, part_of)
 
     def _prove(self, plan: SpacePlan, sha: str, part_of: Deployment) -> Result:
         """Wait, ask the app, and only then tag: the tag says that this very content has run."""

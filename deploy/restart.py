@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from deploy import remote as remotes
 from deploy import verify, wait
+from deploy.drain import LONGEST, Drain
 from deploy.errors import DeployError
 from deploy.hub import Hub
-from deploy.result import Result, guarded
+from deploy.result import Result, each_place, guarded
 from deploy.targets import Target
 from deploy.verify import Probe
 
@@ -26,16 +27,17 @@ def again(hub: Hub, repo_id: str, stage: str, *, factory: bool = False) -> None:
 
 @dataclass(frozen=True)
 class Restart:
-    """A restart of several Spaces, each waited for and asked."""
+    """A restart of several Spaces, each drained, waited for and asked."""
 
     hub: Hub
     factory: bool = False
     probe: Probe = verify.answers
     longest_wait: float = wait.LONGEST
+    drain_seconds: float = LONGEST
 
     def run(self, targets: Sequence[Target]) -> list[Result]:
         """Modes a few at a time, then the router; a failure stops no other Space."""
-        results = self.hub.each(self.one, [t for t in targets if not t.is_router])
+        results = each_place(self.hub, self.one, [t for t in targets if not t.is_router])
         return results + [self.one(t) for t in targets if t.is_router]
 
     def one(self, target: Target) -> Result:
@@ -49,6 +51,7 @@ class Restart:
             raise DeployError(f"{repo} does not exist; `wan-studio deploy push` makes it")
         if not remote.ours:
             raise DeployError(f"no push of ours has made {repo}; restart it at huggingface.co/spaces/{repo}")
-        again(self.hub, repo, remote.stage, factory=self.factory)
-        wait.until_running(self.hub, repo, remote.sha, longest=self.longest_wait, restarted=True)
-        return Result(target, "restarted", f"runs again; {self.probe(self.hub, target)}")
+        with Drain(self.hub, self.drain_seconds).around(target, remote):
+            again(self.hub, repo, remote.stage, factory=self.factory)
+            wait.until_running(self.hub, repo, remote.sha, longest=self.longest_wait, restarted=True)
+            return Result(target, "restarted", f"runs again; {self.probe(self.hub, target)}")

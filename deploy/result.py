@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,6 +20,15 @@ class Result:
     target: Target
     outcome: Outcome
     text: str = ""
+
+
+def each_place(hub: Hub, work: Callable[[Target], Result], targets: Sequence[Target]) -> list[Result]:
+    """`work` on modes a few at a time, places of one mode one after another: another of them serves meanwhile."""
+    places: dict[str | None, list[Target]] = {}
+    for target in targets:
+        places.setdefault(target.mode, []).append(target)
+    done = {r.target.name: r for many in hub.each(lambda ts: [work(t) for t in ts], places.values()) for r in many}
+    return [done[target.name] for target in targets]
 
 
 def guarded(hub: Hub, target: Target, work: Callable[[], Result]) -> Result:

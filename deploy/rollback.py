@@ -10,13 +10,14 @@ from huggingface_hub import CommitOperationCopy, CommitOperationDelete
 from deploy import apply, deployment, wait
 from deploy import remote as remotes
 from deploy.deployment import Deployment, Entry
+from deploy.drain import LONGEST, Drain
 from deploy.errors import DeployError, Raced
 from deploy.federation import Volume
 from deploy.hub import Hub
 from deploy.plan import Change, setting_changes
 from deploy.push import REPLANS
 from deploy.remote import Remote
-from deploy.result import Result, guarded
+from deploy.result import Result, each_place, guarded
 from deploy.targets import Target
 
 
@@ -41,11 +42,15 @@ def describe(steps: Sequence[Step]) -> str:
 
 @dataclass(frozen=True)
 class Rollback:
-    """A rollback of a federation; `to` names a deployment (its tag, number or git sha), None the one before."""
+    """A rollback of a federation; `to` names a deployment (its tag, number or git sha), None the one before.
+
+    Each Space is drained first.
+    """
 
     hub: Hub
     to: str | None = None
     longest_wait: float = wait.LONGEST
+    drain_seconds: float = LONGEST
 
     def run(self, targets: Sequence[Target]) -> list[Result]:
         """Plan it and do it. DeployError when there is nothing to go back to."""
@@ -53,7 +58,9 @@ class Rollback:
 
     def apply(self, steps: Sequence[Step]) -> list[Result]:
         """Modes in parallel, then the router; a failure stops no other Space."""
-        results = self.hub.each(self._guarded, [s for s in steps if not s.target.is_router])
+        back = {step.target.name: step for step in steps}
+        modes = [s.target for s in steps if not s.target.is_router]
+        results = each_place(self.hub, lambda target: self._guarded(back[target.name]), modes)
         return results + [self._guarded(s) for s in steps if s.target.is_router]
 
     def plan(self, targets: Sequence[Target]) -> list[Step]:
@@ -117,19 +124,26 @@ class Rollback:
             if remote is None:
                 raise DeployError(f"{repo} does not exist; there is nothing to roll back")
             old = remotes.tree(self.hub, repo, entry.sha)
-            self._restore_settings(target, remote, entry.sha)
-            same = old == dict(remote.files)
-            if same and remote.deployed:
-                return Result(target, "unchanged", f"its files are those of {entry.deployment} already")
+            there = old == dict(remote.files) and bool(remote.deployed)
             try:
-                sha = remote.sha if same else self._commit(target, remote, old, entry)
+                with Drain(self.hub, 0 if there else self.drain_seconds).around(target, remote):
+                    return self._back(target, remote, old, entry)
             except Raced as error:
                 self.hub.say(f"  {error.text}; planning again")
-                continue
-            wait.until_running(self.hub, repo, sha, longest=self.longest_wait)
-            name = deployment.mark(self.hub, repo, entry.deployment, sha, remote.tags)
-            return Result(target, "pushed", f"back at {name}")
         raise DeployError(f"{repo} was changed by somebody else {REPLANS} times meanwhile; try again")
+
+    def _back(
+        self, target: Target, remote: Remote, old: dict[str, tuple[str, ...]], entry: Entry
+    ) -> Result:
+        repo = target.repo_id
+        self._restore_settings(target, remote, entry.sha)
+        same = old == dict(remote.files)
+        if same and remote.deployed:
+            return Result(target, "unchanged", f"its files are those of {entry.deployment} already")
+        sha = remote.sha if same else self._commit(target, remote, old, entry)
+        wait.until_running(self.hub, repo, sha, longest=self.longest_wait)
+        name = deployment.mark(self.hub, repo, entry.deployment, sha, remote.tags)
+        return Result(target, "pushed", f"back at {name}")
 
     def _commit(self, target: Target, remote: Remote, old: dict[str, tuple[str, ...]], to: Entry) -> str:
         copy = [p for p, oid in old.items() if remote.files.get(p) != oid]

@@ -6,9 +6,10 @@ one that still runs the build that has answered before is not asked again.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import httpx
@@ -17,16 +18,19 @@ from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import parse_ratelimit_headers
 
 from common.contract import CONTRACT_VERSION, Manifest
-from common.run.remote import ask_manifest
+from common.run.remote import ask_manifest, manifest_in
 from router.federation import Place
 
-State = Literal["ready", "waking", "starting", "building", "asleep", "paused", "down", "skewed"]
+State = Literal["ready", "draining", "waking", "starting", "building", "asleep", "paused", "down", "skewed"]
 
 TIMEOUT = httpx.Timeout(5.0, connect=2.0)
 HUB_REST_SECONDS = 60.0
 """How long the Hub is left alone when it has had too many questions and does not say for how long."""
 
 WAKING = "is waking up; that takes about a minute or two"
+UPDATING = "is being updated; it takes jobs again in a few minutes"
+JUST_NOW_SECONDS = 1.5
+"""How long a job waits for what places say of themselves just now."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +52,6 @@ class Status:
     sha: str = ""
     unknown: bool = False
     hub_rest: float = 0.0
-
-    @property
-    def at_once(self) -> int:
-        """Jobs that it makes side by side."""
-        return self.manifest.backend.at_once if self.manifest else 1
 
 
 def ask(place: Place, token: str | None = None, known: Status | None = None) -> Status:
@@ -78,12 +77,34 @@ def ask(place: Place, token: str | None = None, known: Status | None = None) -> 
         return Status(place, "down", text, missed=True)
     except ValueError:
         return Status(place, "skewed", "answers, but not as a Wan Studio mode; deploy it again")
+    return judged(replace(space, url=url), manifest)
+
+
+def judged(status: Status, manifest: Manifest) -> Status:
+    """How a place is that has answered with this manifest; `status` is where, and what else is known of it."""
+    place = status.place
     if manifest.contract != CONTRACT_VERSION:
         text = f"speaks contract {manifest.contract}, this Studio {CONTRACT_VERSION}; deploy both again"
         return Status(place, "skewed", text, manifest)
     if manifest.mode != place.mode:
         return Status(place, "skewed", f"is a {manifest.mode} Space; mend WAN_FEDERATION", manifest)
-    return Status(place, "ready", "", manifest, url, space.private, sha=space.sha)
+    state, text = ("draining", UPDATING) if manifest.draining else ("ready", "")
+    return Status(place, state, text, manifest, status.url, status.private, sha=status.sha)
+
+
+async def ask_just_now(status: Status, token: str | None) -> Status | None:
+    """How a ready place says that it is, for a job that does not wait longer than a moment; None for no answer."""
+    headers = {"authorization": f"Bearer {token}"} if token and status.private else {}
+    url = str(status.url)
+    try:
+        async with (
+            asyncio.timeout(JUST_NOW_SECONDS),
+            httpx.AsyncClient(verify=url.startswith("https"), headers=headers) as client,
+        ):
+            manifest = manifest_in(await client.post(f"{url}gradio_api/run/manifest", json={"data": []}))
+    except (TimeoutError, httpx.HTTPError, ValueError):
+        return None
+    return judged(status, manifest)
 
 
 def knock(status: Status, token: str | None, *, restart: bool) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections import Counter, OrderedDict
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Set
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from common.contract import (
     Backend,
@@ -17,13 +18,15 @@ from common.contract import (
     Done,
     Event,
     Heartbeat,
-    Lineage,
     Manifest,
     MediaHandle,
     ModeKey,
+    Notice,
     Plan,
     Prepared,
+    Preview,
     Stage,
+    Step,
 )
 from common.errors import UnavailableError
 from common.modes.all import MODES
@@ -35,13 +38,14 @@ from common.run.remote import RemoteRunner
 from common.run.runner import OWNER, VISITOR, Progress, Runner, given, job_id
 from common.settings import SpaceSettings
 from router.asking import Status
+from router.busy import Sent, least_busy
 from router.federation import Federation, Place
 from router.health import COMING_UP, WAKE_SECONDS, Watcher, best
+from router.lineages import Lineages
 from router.owners import Owners
 from router.transfer import Traffic, deliver, keep_here
 from router.visitors import owner_of
 
-REMEMBERED = 500
 BEAT_SECONDS = 0.5
 PATIENCE_SECONDS = WAKE_SECONDS + 60
 """How long a job waits for a place that is coming up; whether one wakes at all, the watcher knows sooner."""
@@ -49,26 +53,6 @@ RESUME_SECONDS = 120.0
 """How long jobs of the last Studio wait for their modes to come up."""
 FIRST_ANSWERS_SECONDS = 6.0
 """A little more than a place may take to answer before it counts as down."""
-
-
-class Lineages:
-    """What recent results were made from, by their path and URL: known without opening a file.
-
-    A page names what lies on another machine by its URL alone.
-    """
-
-    def __init__(self) -> None:
-        self._known: OrderedDict[str, Lineage] = OrderedDict()
-
-    def remember(self, handle: MediaHandle, lineage: Lineage) -> None:
-        """Note what a file was made from; the oldest notes are forgotten."""
-        self._known |= {name: lineage for name in (handle.path, handle.url) if name}
-        while len(self._known) > 2 * REMEMBERED:
-            self._known.popitem(last=False)
-
-    def of(self, handle: MediaHandle) -> Lineage | None:
-        """What a file was made from; None for one that a visitor uploaded, or an old one."""
-        return self._known.get(handle.path)
 
 
 @dataclass
@@ -86,6 +70,7 @@ class Studio:
     lineages: Lineages = field(default_factory=Lineages)
     owners: Owners = field(default_factory=Owners)
     busy: Counter[Place] = field(default_factory=lambda: Counter[Place]())
+    sent: Sent = field(default_factory=Sent)
     admin: str = field(default="", repr=False)
     """The secret that modes of a personal Studio let its owner act by (WAN_ADMIN); empty where they may not."""
     keep: Callable[[str, MediaHandle, Done], Awaitable[None]] | None = None
@@ -129,11 +114,16 @@ class Studio:
         return "here" if places and all(place.mount for place in places) else mode
 
     def _at_once(self, lane: str) -> int:
-        mode: ModeKey | None = next((key for key in MODES if str(key) == lane), None)
-        if mode:
-            return max(1, sum(status.at_once for status in self.watcher.ready(mode)))
-        here = [status.at_once for key in MODES for status in self.watcher.ready(key) if self._lane(key) == lane]
-        return max([1, *here])
+        """What all places of a mode do at once; those that are mounted here do it together."""
+        found = {key: [_does(s) for s in self.watcher.ready(key)] for key in MODES if self._lane(key) == lane}
+        return max([1, *(sum(many) for many in found.values())])
+
+    def name_of(self, place: Place) -> str:
+        """A place as whoever has a job there may know it: a stranger is told no address of this network."""
+        where = place.where if place.is_space else urlsplit(place.where).netloc
+        if self.personal or place.public:
+            return where
+        return f"place {self.watcher.federation[place.mode].index(place) + 1}"
 
     def owner(self, visitor: object) -> str | None:
         """Whose it is what a browser with this secret asks for; see `visitors.owner_of`."""
@@ -187,34 +177,92 @@ class FederatedRunner:
     ) -> AsyncGenerator[Progress, None]:
         job, studio, began, told = job_id(job), self.studio, time.monotonic(), ""
         values = {**values, "seed": drawn(values.get("seed"))}  # one, wherever the job goes
+        tried, updated, why, waited = set[Place](), set[Place](), "", 0.0
         status = await self._chosen(values)
-        while status.state != "ready":
-            waited = time.monotonic() - began
-            if status.state not in COMING_UP or waited > PATIENCE_SECONDS:
-                raise self._away(status)
-            event = Stage(name="wake", text=f"{self.mode.title} {status.text}")
-            yield None, (Heartbeat() if status.text == told else event).later(waited).of(job)
-            told = status.text
-            await asyncio.sleep(BEAT_SECONDS)
-            studio.watcher.look()
-            status = self._candidate(values) or status
-        waited = time.monotonic() - began if told else 0.0
-        place, remote = status.place, self._remote(status)
+        while True:
+            since = time.monotonic()
+            while (status := await self._spread(values, status, tried)).state != "ready":
+                waited = time.monotonic() - began
+                if status.state not in COMING_UP or time.monotonic() - since > PATIENCE_SECONDS:
+                    raise self._away(status)
+                event = Stage(name="wake", text=f"{self.mode.title} {status.text}")
+                yield None, (Heartbeat() if status.text == told else event).later(waited).of(job)
+                told = status.text
+                await asyncio.sleep(BEAT_SECONDS)
+                studio.watcher.look()
+                status = self._candidate(values, tried) or status
+            waited = time.monotonic() - began if told or tried else 0.0
+            place = status.place
+            if why:
+                text = f"{why}; the job goes on at {studio.name_of(place)}"
+                yield None, Notice(text=text).later(waited).of(job)
+            tried.add(place)
+            stepped = False
+            try:
+                async with aclosing(self._at(status, values, headers, job)) as updates:
+                    async for video, event in updates:
+                        stepped = stepped or isinstance(event, Step | Preview | Done)
+                        known = video and await self._taken(video, place, event, (headers or {}).get(OWNER))
+                        yield known, event.later(waited)
+                return
+            except UnavailableError as error:
+                studio.watcher.doubt(place)
+                another = None if stepped else await self._another(values, place, tried, updated)
+                if another is None:
+                    raise
+                status, told = another, ""
+                moved = status.place != place
+                why = f"{studio.name_of(place)} failed before the first step ({error.text})" if moved else ""
+
+    async def _at(
+        self, status: Status, values: Mapping[str, Any], headers: Mapping[str, str] | None, job: str
+    ) -> AsyncGenerator[Progress, None]:
+        """The job as one place does it; that it is there is counted, and so is every word of it."""
+        studio, place = self.studio, status.place
         studio.busy[place] += 1
+        studio.sent.sent(place, job)
         try:
-            async with aclosing(remote.stream(values, headers, job)) as updates:
-                async for video, event in updates:
+            async with aclosing(self._remote(status).stream(values, headers, job)) as updates:
+                async for update in updates:
                     studio.watcher.heard(place)
-                    owner = (headers or {}).get(OWNER)
-                    known = video and await self._known_here(video, place, event, owner)
-                    if known and isinstance(event, Done) and studio.keep is not None and owner is not None:
-                        await studio.keep(owner, known, event)
-                    yield known, event.later(waited)
-        except UnavailableError:
-            studio.watcher.doubt(place)
-            raise
+                    studio.sent.heard(place, job)
+                    yield update
         finally:
             studio.busy[place] -= 1
+            studio.sent.over(place, job)
+
+    async def _taken(
+        self, video: MediaHandle, place: Place, event: Event, owner: str | None
+    ) -> MediaHandle:
+        """A video as this router's page shows it; the finished one is kept where there is a Gallery on disk."""
+        known = await self._known_here(video, place, event, owner)
+        if isinstance(event, Done) and self.studio.keep is not None and owner is not None:
+            await self.studio.keep(owner, known, event)
+        return known
+
+    async def _spread(self, values: Mapping[str, Any], status: Status, tried: Set[Place]) -> Status:
+        """`status`, or a less busy one of the ready places; one that is not ready where all turn out not to be."""
+        studio, ready = self.studio, self._ready_for(values, tried)
+        if status.state != "ready" or len(ready) < 2:
+            return status
+        found, others = await least_busy(ready, studio.sent, studio.token_for)
+        for other in others:
+            studio.watcher.note(other)
+        return found or best(others) or status
+
+    async def _another(
+        self, values: Mapping[str, Any], place: Place, tried: set[Place], updated: set[Place]
+    ) -> Status | None:
+        """Where a job may go on that has failed at `place`: another ready place, or this one once it is `updated`."""
+        watcher, key = self.studio.watcher, self.mode.key
+        if not self._ready_for(values, tried):
+            await asyncio.to_thread(watcher.wait_asked, FIRST_ANSWERS_SECONDS, key)
+            draining = any(s.place == place and s.state == "draining" for s in watcher.statuses(key))
+            if draining and place not in updated:
+                updated.add(place)
+                tried.discard(place)
+        found = self._candidate(values, tried)
+        return found if found and found.state in {"ready", "draining"} else None
 
     async def prepare(
         self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None
@@ -248,7 +296,7 @@ class FederatedRunner:
 
     async def _ready(self, values: Mapping[str, Any]) -> Status:
         """The ready place that a job goes to; UnavailableError for one that has to be waited for, too."""
-        status = await self._chosen(values)
+        status = await self._spread(values, await self._chosen(values), frozenset())
         if status.state != "ready":
             raise self._away(status)
         return status
@@ -274,17 +322,25 @@ class FederatedRunner:
         watcher.rouse(status.place)
         return self._candidate(values) or status
 
-    def _candidate(self, values: Mapping[str, Any]) -> Status | None:
-        """The least busy ready place for the model, the first of equals; else the one that is nearest to it.
+    def _candidate(self, values: Mapping[str, Any], tried: Set[Place] = frozenset()) -> Status | None:
+        """A ready place for the model, the first that has least of our jobs; else the one that is nearest to it.
 
-        None where no place is known to carry the model, or may.
+        None where no place is known to carry the model, or may; none of those that were `tried`.
         """
-        statuses = self.studio.watcher.statuses(self.mode.key)
-        key = values.get("checkpoint") or self.known().default_checkpoint
-        carriers = [s for s in statuses if s.manifest and _carries(s.manifest, key)]
-        if ready := [s for s in carriers if s.state == "ready"]:
+        if ready := self._ready_for(values, tried):
             return min(ready, key=lambda s: self.studio.busy[s.place])
+        statuses = [s for s in self.studio.watcher.statuses(self.mode.key) if s.place not in tried]
+        carriers = self._carriers(values, statuses)
         return best(carriers) or best([s for s in statuses if s.manifest is None or s.state == "skewed"])
+
+    def _ready_for(self, values: Mapping[str, Any], tried: Set[Place]) -> list[Status]:
+        """The ready places that carry the model, but those that were `tried`."""
+        ready = self._carriers(values, self.studio.watcher.ready(self.mode.key))
+        return [s for s in ready if s.place not in tried]
+
+    def _carriers(self, values: Mapping[str, Any], statuses: Iterable[Status]) -> list[Status]:
+        key = values.get("checkpoint") or self.known().default_checkpoint
+        return [s for s in statuses if s.manifest and _carries(s.manifest, key)]
 
     def _away(self, status: Status) -> UnavailableError:
         return UnavailableError(f"{self.mode.title} {status.text}")
@@ -306,6 +362,11 @@ class FederatedRunner:
         if isinstance(event, Done):
             self.studio.lineages.remember(known, event.lineage)
         return known
+
+
+def _does(status: Status) -> int:
+    """How many jobs a place does at once."""
+    return status.manifest.jobs.at_once if status.manifest and status.manifest.jobs else 1
 
 
 def _carries(manifest: Manifest, checkpoint: str) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from common.contract import Manifest, ModeKey
 from common.page.gate import FILE_ROUTE
-from router.asking import WAKING, State, Status, ask, knock
+from router.asking import UPDATING, WAKING, State, Status, ask, knock
 from router.federation import Federation, Place
 
 log = logging.getLogger(__name__)
@@ -29,13 +29,13 @@ MISSES = 2
 LIFE_SECONDS = 30.0
 """How long an event of a job is proof that its place lives, whatever the questions say."""
 
-COMING_UP: frozenset[State] = frozenset({"waking", "starting", "building"})
+COMING_UP: frozenset[State] = frozenset({"waking", "starting", "building", "draining"})
 """The states that end by themselves."""
-_BEST: list[State] = ["ready", "waking", "starting", "building", "asleep", "paused", "down", "skewed"]
+_BEST: list[State] = ["ready", "waking", "starting", "building", "asleep", "draining", "paused", "down", "skewed"]
 
 _FAR: dict[State, tuple[float, float]] = {
     "ready": (30, 300), "waking": (3, 10), "starting": (5, 30), "building": (15, 60),
-    "asleep": (20, 120), "paused": (30, 300), "down": (10, 120), "skewed": (30, 300),
+    "draining": (5, 30), "asleep": (20, 120), "paused": (30, 300), "down": (10, 120), "skewed": (30, 300),
 }  # fmt: skip
 
 Probe = Callable[[Place, Status | None], Status]
@@ -82,6 +82,7 @@ class Watcher:
         self._answered: dict[Place, float] = {}
         self._heard: dict[Place, float] = {}
         self._waking: dict[Place, float] = {}
+        self._updating: dict[Place, float] = {}
         self._roused = set[Place]()
         self._due = dict.fromkeys(self._status, 0.0)
         self._looked = float("-inf")
@@ -172,6 +173,7 @@ class Watcher:
         """Take in what was learnt of a place. What it once said of itself is kept while it is away."""
         place, before = status.place, self._status[status.place]
         now = time.monotonic()
+        status = self._updated(status, now)
         self._unasked.discard(place)
         self._misses[place] = self._misses[place] + 1 if status.missed else 0
         alive = now - self._heard.get(place, -LIFE_SECONDS) < LIFE_SECONDS
@@ -205,9 +207,13 @@ class Watcher:
         self._heard[place] = time.monotonic()
 
     def doubt(self, place: Place) -> None:
-        """A job on a place has failed because nobody answered: that is a miss, and it is asked right away."""
+        """A job on a place has failed because nobody answered: that is a miss, and it is asked right away.
+
+        `wait_asked` waits for the answer.
+        """
         self._heard.pop(place, None)
         self._misses[place] += 1
+        self._unasked.add(place)
         self._ask_now(place)
 
     # ------------------------------------------------------------------ what is known
@@ -286,6 +292,16 @@ class Watcher:
         finally:
             self._asking.discard(place)
             self._wake.set()
+
+    def _updated(self, status: Status, now: float) -> Status:
+        """What a place says that was draining: gone for a while, it is being updated still."""
+        if status.state == "draining":
+            self._updating[status.place] = now + WAKE_SECONDS
+        elif status.state == "ready" or now > self._updating.get(status.place, now):
+            self._updating.pop(status.place, None)
+        elif status.missed and status.place in self._updating:
+            return replace(status, state="draining", text=UPDATING)
+        return status
 
     def _woken(self, status: Status) -> Status:
         """What a place that is being woken says: asleep still, or up and not listening yet, is waking."""

@@ -148,7 +148,8 @@ def _relay(
             )
             reply.raise_for_status()
     except httpx.HTTPStatusError as error:
-        if error.response.status_code in (403, 404, 410):
+        taken = str(error.request.url).startswith(target_url)  # a place that is paused meanwhile has no route
+        if error.response.status_code in (403, 404, 410) and not taken:
             raise _gone(handle) from None
         raise UnavailableError(
             f"the file could not be passed on (HTTP {error.response.status_code})"

@@ -18,6 +18,7 @@ from common.errors import InputError, StudioError
 from common.page import sessions
 from common.page.door import Door, own_names
 from common.page.gate import Gate, asking
+from common.page.intake import Intake
 from common.page.uploads import Uploads
 from common.run.runner import VISITOR, explain
 
@@ -25,21 +26,30 @@ log = logging.getLogger(__name__)
 
 
 class StudioBlocks(gr.Blocks):
-    """gr.Blocks whose file inputs pass `gate` before any component or handler sees them.
+    """gr.Blocks whose file inputs pass `gate` before any component or handler sees them, and its jobs `intake`.
 
     A mount gives theme and style itself (`common.page.theme.page_options`); `launch` takes them from `look`.
     """
 
     def __init__(
-        self, *args: Any, gate: Gate | None = None, look: dict[str, Any] | None = None, **options: Any
+        self,
+        *args: Any,
+        gate: Gate | None = None,
+        intake: Intake | None = None,
+        look: dict[str, Any] | None = None,
+        **options: Any,
     ) -> None:
         cache.check_writable()  # Gradio makes folders there, and names them in a traceback
         self.gate = gate or Gate()
+        self.intake = intake
         self.look = look or {}
         super().__init__(*args, **options)
 
     def queue(self, *args: Any, **options: Any) -> Any:
-        return super().queue(*args, **{"max_size": BUDGETS.queue_length, **options})
+        queued = super().queue(*args, **{"max_size": BUDGETS.queue_length, **options})
+        if self.intake:
+            self.intake.watch(self._queue)
+        return queued
 
     def get_config_file(self) -> Any:
         # `mount_gradio_app` has just set its own default, which is no limit.
@@ -58,10 +68,14 @@ class StudioBlocks(gr.Blocks):
         """What stands before this app's own routes, for `app_kwargs` of a mount; `launch` adds it itself."""
         return [Middleware(Uploads, brought=self.gate.brought)]
 
-    async def process_api(self, *args: Any, request: Any = None, **options: Any) -> Any:
+    async def process_api(
+        self, *args: Any, request: Any = None, event_id: str | None = None, **options: Any
+    ) -> Any:
         with as_gradio_errors():
+            if self.intake:
+                self.intake.check(event_id)
             asking.set(str(getattr(request, "headers", {}).get(VISITOR, "")))
-            return await super().process_api(*args, request=request, **options)
+            return await super().process_api(*args, request=request, event_id=event_id, **options)
 
     async def preprocess_data(self, block_fn: Any, inputs: list[Any], *args: Any, **options: Any) -> Any:
         if block_fn.fn is None:
@@ -92,6 +106,8 @@ class StudioBlocks(gr.Blocks):
         # A Space is public, by names that only the Hub knows; elsewhere we know ours.
         door = Middleware(Door, names=None if os.environ.get("SPACE_ID") else own_names())
         ours["app_kwargs"] = {"middleware": [door, *self.inside]}
+        if self.intake:
+            self.intake.leave_when_asked()
         return super().launch(*args, **{**ours, **options})
 
 

@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, aclosing, suppress
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from common import cache
@@ -178,11 +178,12 @@ class Line:
         paused, busy = self.book.paused(), Counter(self._lanes.values())
         before = Counter(busy)
         ahead: dict[str, int] = {}
+        at_once = lru_cache(None)(self._at_once)
         for job in self.book.line():
             lane = self._lane(job.mode)
             if job.owner in paused:
                 continue
-            if busy[lane] >= self._at_once(lane):
+            if busy[lane] >= at_once(lane):
                 ahead[job.id] = before[lane]
                 before[lane] += 1
                 continue

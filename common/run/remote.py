@@ -83,12 +83,17 @@ def ask_manifest(url: str, headers: Mapping[str, str], timeout: httpx.Timeout) -
     reply = httpx.post(
         f"{url}gradio_api/run/manifest", json={"data": []}, headers=dict(headers), timeout=timeout
     )
+    return manifest_in(reply)
+
+
+def manifest_in(reply: httpx.Response) -> Manifest:
+    """The manifest that a mode has answered with; raises as `ask_manifest` does."""
     reply.raise_for_status()
     body: Any = reply.json()
     try:
         return Manifest.model_validate(body["data"][0])
     except (KeyError, IndexError, TypeError) as error:
-        raise ValueError(f"{url} answers with no manifest") from error
+        raise ValueError(f"{reply.url} answers with no manifest") from error
 
 
 @dataclass(frozen=True)

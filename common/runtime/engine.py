@@ -149,6 +149,7 @@ class Engine(Stocked, ABC, Generic[Asked]):
             versions=versions(),
             loras=self.loras(rows),
             administered=bool(self.admin),
+            jobs=self.jobs(),
         )  # fmt: skip
 
     def reads(self, ready: Ready[Asked]) -> Iterable[Path]:

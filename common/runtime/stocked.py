@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from common.catalog import LORAS, Checkpoint
-from common.contract import Backend, LoraInfo
+from common.contract import Backend, Jobs, LoraInfo
 from common.errors import InputError, UnavailableError, quoted
 from common.modes.base import Mode
 from common.runtime.crew import leader
 from common.runtime.device.seat import Seat
+from common.runtime.device.turns import Turns
 from common.runtime.lending.lender import Held, Lender
 from common.runtime.model import fetching, lora, stock
 from common.settings import SpaceSettings
@@ -24,6 +25,7 @@ class Stocked:
     backend: Backend
     seat: Seat
     pool: Lender | None
+    line: Turns
     allowed: tuple[str, ...]
     _revisions: dict[str, str]
 
@@ -31,6 +33,11 @@ class Stocked:
     def admin(self) -> str:
         """The secret of who may clear caches and unload models; empty where nobody may."""
         return self.settings.admin
+
+    def jobs(self) -> Jobs:
+        """What has a place in this engine's line, of all modes that share its device."""
+        line, places = len(self.line), self.line.places
+        return Jobs(running=min(line, places), waiting=max(line - places, 0), at_once=places)
 
     def is_loaded(self, checkpoint: str) -> bool:
         """Whether it is in memory."""

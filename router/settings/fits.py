@@ -7,7 +7,7 @@ from functools import lru_cache
 from html import escape
 
 from common.catalog import CHECKPOINTS, Weights
-from common.contract import Backend, ModeKey, Plan
+from common.contract import Backend, Manifest, ModeKey, Plan
 from common.errors import StudioError
 from common.modes.all import MODES
 from common.modes.base import PRESETS
@@ -26,7 +26,7 @@ def fits(watcher: Watcher, panels: Mapping[ModeKey, Panel]) -> str:
     for key, mode in MODES.items():
         for manifest in watcher.offers(key):
             keys = tuple(info.key for info in manifest.checkpoints if info.key in CHECKPOINTS)
-            machines[machine(manifest.backend)] = None
+            machines[machine(manifest)] = None
             rows, fitting = _rows(panels[key], manifest.backend.model_dump_json(), manifest.weights, keys)
             unknown = manifest.weights == "wan" and not manifest.backend.memory_bytes
             words = "what its models take" if unknown else f"{fitting} of {len(keys)} models fit"
@@ -38,8 +38,9 @@ def fits(watcher: Watcher, panels: Mapping[ModeKey, Panel]) -> str:
     return section("What fits this machine", " · ".join(machines), "".join(dict.fromkeys(parts)))
 
 
-def machine(backend: Backend) -> str:
-    """A machine with its memory, in words."""
+def machine(manifest: Manifest) -> str:
+    """A mode's machine with its memory, and how many there are of it, in words."""
+    backend, jobs = manifest.backend, manifest.jobs
     parts = [f"ZeroGPU {backend.gpu_size}" if backend.gpu_size else backend.name]
     if backend.cards > 1:
         parts.append(f"{backend.cards} {'processes' if backend.device == 'cpu' else 'cards'} a job")
@@ -49,8 +50,8 @@ def machine(backend: Backend) -> str:
         parts.append("whose memory is not known")
     if backend.host_bytes:
         parts.append(f"{size(backend.host_bytes)} of the machine's own")
-    if backend.at_once > 1:
-        parts.append(f"{backend.at_once} of them")
+    if jobs and jobs.at_once > 1:
+        parts.append(f"{jobs.at_once} of them")
     return ", ".join(parts)
 
 

@@ -89,7 +89,7 @@ def webp(index: int, total: int) -> str:
 class FakeService:
     """`pause` seconds a step. `log` tells what happened, in order; `failure` is raised at step 2.
 
-    While the file `hold` exists, jobs stand still at step 3.
+    While the file `hold` exists, jobs stand still at step `hold_at`: before the first step of all at 1.
     """
 
     def __init__(
@@ -100,11 +100,13 @@ class FakeService:
         pause: float = 0.0,
         shown: Manifest | None = None,
         hold: Path | None = None,
+        hold_at: int = 3,
     ) -> None:
         self.mode = mode
         self.folder = folder
         self.pause = pause
         self.hold = hold
+        self.hold_at = hold_at
         self.shown = shown or manifest(mode)
         self.log: list[str] = []
         self.failure: Exception | None = None
@@ -138,7 +140,7 @@ class FakeService:
             total = plan.num_inference_steps
             for i in range(1, total + 1):
                 time.sleep(self.pause)
-                while i == 3 and self.hold and self.hold.exists():
+                while i == self.hold_at and self.hold and self.hold.exists():
                     time.sleep(0.05)
                     yield say(Heartbeat(t=now()))
                 if i == 2 and self.failure:

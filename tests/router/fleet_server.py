@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("--router", action="store_true")
     parser.add_argument("--pause", type=float, default=0.2)
     parser.add_argument("--hold", type=Path)
+    parser.add_argument("--hold-at", type=int, default=3, help="the step that jobs stand still at")
     parser.add_argument("--weights", choices=["nano", "wan"], default="nano")
     parser.add_argument("--gpu-size", choices=["large", "xlarge"], help="pretends a tier of ZeroGPU")
     parser.add_argument("--personal", action="store_true")
@@ -47,7 +48,7 @@ def main() -> None:
         backend = zerogpu(args.gpu_size) if args.gpu_size else None
         shown = manifest(MODES[key], weights=args.weights, backend=backend)
         kind = StockedService if args.stocked else FakeService
-        service = kind(MODES[key], folder, pause=args.pause, shown=shown, hold=args.hold)
+        service = kind(MODES[key], folder, pause=args.pause, shown=shown, hold=args.hold, hold_at=args.hold_at)
         app = gr.mount_gradio_app(app, space_of(service), path=f"/{key}", **theme.page_options())
     if args.router:
         table = federation.from_env() or federation.mounted(f"http://127.0.0.1:{args.port}", args.modes)

@@ -22,6 +22,11 @@ class Turns:
         self._line: deque[Ticket] = deque()
         self._moved = threading.Condition()
 
+    def __len__(self) -> int:
+        """How many are in the line, with the one whose turn it is."""
+        with self._moved:
+            return len(self._line)
+
     def enter(self) -> Ticket:
         """A place at the end of the line."""
         ticket = Ticket(self)

@@ -102,8 +102,7 @@ class Pool:
                 log.warning("%s does not say what machine it is", member.worker.name)
         if not found:
             raise UnavailableError(f"none of the {len(self._members)} workers came up; see Ray's own log")
-        least = min(found, key=lambda backend: backend.memory_bytes)
-        return least.model_copy(update={"at_once": len(self._members)})
+        return min(found, key=lambda backend: backend.memory_bytes)
 
     def warm(self, borrower: Borrower) -> None:
         """Each imports the engine and its libraries, which takes ten seconds."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from common.contract import Jobs
 from common.errors import InputError, UnavailableError
 from common.run.service import Administered
 from common.runtime.model import stock
@@ -64,3 +65,17 @@ def test_a_zerogpu_space_downloads_nothing_ahead(t2v: Any, monkeypatch: pytest.M
     monkeypatch.setattr(t2v, "backend", t2v.backend.model_copy(update={"gpu_size": "large"}))
     with pytest.raises(UnavailableError, match="when it starts"):
         t2v.download(KEY)
+
+
+def test_a_manifest_tells_how_many_jobs_stand_in_the_engines_line(t2v: Any) -> None:
+    others = [t2v.seat.line.enter() for _ in range(3)]  # of any mode of this device
+    assert t2v.manifest().jobs == Jobs(running=1, waiting=2)
+    request = t2v.mode.parse({"prompt": "a red circle", "checkpoint": KEY})
+    job = t2v.generate(request, t2v.plan(request))
+    while next(job)[1].type != "queued":
+        pass
+    assert t2v.manifest().jobs == Jobs(running=1, waiting=3)
+    job.close()
+    for other in others:
+        other.leave()
+    assert t2v.manifest().jobs == Jobs()

@@ -355,7 +355,7 @@ def test_the_smallest_machine_is_planned_for_and_one_that_is_silent_is_left_out(
         monkeypatch.setattr(worker.replica, "machine", lambda settings, keys, found=found: found)
     workers[2].fault = fault
     backend = pool.backend(SpaceSettings(), ["wan2.1-t2v-1.3b"])
-    assert backend.memory_bytes == 48 and backend.at_once == 3
+    assert backend.memory_bytes == 48
     for worker in workers:
         worker.fault = fault
     with pytest.raises(UnavailableError, match="none of the 3 workers"):
