@@ -24,6 +24,8 @@ SECRETS = ("WAN_ADMIN", READ_TOKEN, "WAN_ENHANCE_TOKEN")
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 ENV_NAME = r"[A-Z][A-Z0-9_]*"
 VARIABLE_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+ROUTER = "router"
+"""How the one Space that is no mode's is called among the others."""
 NOBODY = "local"
 """Stands for the account where none is known, and none is asked."""
 
@@ -135,7 +137,7 @@ def _parse(raw: dict[str, Any]) -> Federation:
 
 def _check(federation: Federation) -> None:
     """Rules that need more than one field, or the catalog."""
-    names: set[str] = set()
+    names = {ROUTER}
     for i, entry in enumerate(federation.spaces):
         name = entry.name or entry.mode
         if name in names:
