@@ -10,7 +10,7 @@ from pathlib import Path
 from huggingface_hub import HfApi
 
 from common.errors import Cancelled, InputError, StudioError
-from deploy import ahead, bake, doctor, federation, plan, status, targets, verify, wait
+from deploy import ahead, bake, doctor, federation, plan, prices, status, targets, verify, wait
 from deploy import destroy as destroying
 from deploy import rollback as rolling
 from deploy.hub import Hub
@@ -72,6 +72,9 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     )
     p = sub.add_parser("plan", parents=[common, adopt])
     p.add_argument("--json", action="store_true", help="one JSON object")
+    p.add_argument(
+        "--hardware", action="store_true", help="instead: the Hub's machines that hold each checkpoint, and prices"
+    )
     p = sub.add_parser("push", parents=[common, yes, adopt, waiting])
     p.add_argument("--pr", action="store_true", help="open pull requests instead of committing")
     p.add_argument("--files-only", action="store_true", help="leave settings alone (trusted publishers)")
@@ -159,6 +162,10 @@ def _run(args: argparse.Namespace, hub: Hub | None) -> int:
         if args.compiled:
             ahead.check(args.checkpoint)
     hub = hub or Hub(HfApi(), say=lambda text: print(text, file=sys.stderr, flush=True))
+    if command == "plan" and args.hardware:
+        everything = targets.resolve(file, file.namespace or federation.NOBODY)
+        print(prices.table(targets.select(everything, args.only), prices.ask(hub)))
+        return 0
     namespace = file.namespace or _own_name(hub, command)
     if command == "bake":
         repack = bake.bake(hub, args.checkpoint, namespace, private=args.private, form=form)
@@ -171,12 +178,15 @@ def _run(args: argparse.Namespace, hub: Hub | None) -> int:
     skipped = {} if args.only else federation.skipped(file)
     if command == "plan":
         plans = plan.plan_all(hub, chosen, adopt=_adopted(args, everything))
+        asked = prices.ask(hub)
+        machines = {t.repo_id: prices.notices(t, asked) for t in chosen}
         if args.json:
-            print(
-                json.dumps({"spaces": [p.as_json() for p in plans], "skipped": skipped}, ensure_ascii=False)
-            )
+            spaces = [p.as_json() | {"hardware": machines[p.target.repo_id]} for p in plans]
+            print(json.dumps({"spaces": spaces, "skipped": skipped}, ensure_ascii=False))
         else:
-            print(plan.describe(plans, skipped))
+            print(plan.describe(plans, skipped, machines))
+            if asked.why:
+                print(f"note: {asked.why}")
         return 1 if any(p.action == "fail" for p in plans) else 0
     if command == "push":
         return _push(args, hub, everything, chosen, skipped)

@@ -161,6 +161,10 @@ def _check(federation: Federation) -> None:
                 )
         hardware = entry.hardware or federation.hardware or ZEROGPU
         sleep = entry.sleep_seconds if entry.sleep_seconds is not None else federation.sleep_seconds
+        if hardware.startswith("job:"):
+            rule = "must be a Space's: a Job ends with its command, and no router finds it"
+            hint = "`wan-studio deploy plan --hardware` lists both"
+            raise InputError(f"spaces.{i}.hardware", rule, got=repr(hardware), hint=hint)
         _check_sleep(f"spaces.{i}.sleep_seconds", sleep, hardware)
         _check_secrets(f"spaces.{i}.secrets", entry.secrets)
         _check_variables(f"spaces.{i}.variables", entry.variables)

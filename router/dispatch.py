@@ -226,9 +226,10 @@ class FederatedRunner:
         clips = {name: value for name, value in made if isinstance(value, MediaHandle)}
         shown: dict[str, object] = {n: await self._known_here(c, place, None, owner) for n, c in clips.items()}
         for name, many in ((name, value) for name, value in made if isinstance(value, list)):
-            shown[name] = [await self._reached(i, place) if isinstance(i, MediaHandle) else i for i in many]
-            for handle in (item for item in [*many, *shown[name]] if isinstance(item, MediaHandle)):
+            here = [await self._reached(i, place) if isinstance(i, MediaHandle) else i for i in many]
+            for handle in (item for item in [*many, *here] if isinstance(item, MediaHandle)):
                 self.studio.owners.note_handle(handle, owner)
+            shown[name] = here
         return made.model_copy(update=shown)
 
     def _remote(self, status: Status) -> RemoteRunner:

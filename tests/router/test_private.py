@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -108,3 +109,23 @@ def test_a_private_result_that_finds_no_room_leaves_nothing(
             MediaHandle(path="/x/t2v-1.mp4", url="https://x/t2v-1.mp4"), "hf_x", transfer.Traffic()
         )
     assert not [f for f in tmp_path.rglob("*") if f.is_file()]
+
+
+def test_a_result_of_a_container_comes_through_the_router_too(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mode at http://t2v:…, a name that its network alone knows: no visitor's browser would find it."""
+    find = socket.getaddrinfo
+    here = {"t2v": "127.0.0.1", b"t2v": "127.0.0.1"}
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *a, **k: find(here.get(host, host), *a, **k))
+    service = FakeService(MODES["t2v"], outputs)
+    server, thread, url = serve(gr.mount_gradio_app(FastAPI(), space_of(service), path="/"))
+    try:
+        place = Place("t2v", url.replace("127.0.0.1", "t2v").rstrip("/") + "/")
+        studio = Studio.over({"t2v": (place,)})
+        studio.watcher.note(ask(place))
+        values = {"prompt": "a", "num_frames": 5, "num_inference_steps": 2, "seed": 3}
+        video = asyncio.run(asyncio.wait_for(last(studio, "t2v", values), 60))
+        assert video.url is None and Path(video.path).read_bytes()[4:8] == b"ftyp"
+        assert studio.traffic.relayed == Path(video.path).stat().st_size
+    finally:
+        server.should_exit = True
+        thread.join(10)
