@@ -61,6 +61,7 @@ def _service(container: Container, name: str, card: int | None) -> dict[str, Any
         # A Space that is told to stop finishes its job.
         "stop_grace_period": f"{needs.longest_seconds}s",
         "security_opt": ["no-new-privileges:true"],
+        "cap_drop": ["ALL"],
         "deploy": {"resources": resources},
     }
     if not container.target.is_router:

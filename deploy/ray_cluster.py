@@ -33,6 +33,12 @@ from deploy.targets import Target
 CLIENT = 10001
 """Where the head of a cluster takes programs from. Who reaches it runs what they like: the studio alone may."""
 
+ALIVE: Manifest = {
+    "exec": {"command": ["ray", "health-check"]},
+    "initialDelaySeconds": 30, "timeoutSeconds": 20, "periodSeconds": 30, "failureThreshold": 10,
+}  # fmt: skip
+"""KubeRay's own probes want wget and Ray's dashboard, neither of which is in the image."""
+
 
 def ray_cluster(
     targets: Sequence[Target], project: str, *, gpus: int, use: str | None = None, storage: str | None = None
@@ -168,6 +174,8 @@ def _ray_pod(
         "resources": resources(container),
         "securityContext": CONFINED,
         "volumeMounts": [{"name": v, "mountPath": path} for v, (path, _) in sources.items()],
+        "readinessProbe": ALIVE,
+        "livenessProbe": ALIVE,
     }
     if ports:
         ray["ports"] = [{"containerPort": port} for port in ports]
