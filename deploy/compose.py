@@ -23,6 +23,8 @@ def compose(
     """The file's text. Services with a GPU are dealt onto cards 0 to `gpus` - 1; `use` is another image."""
     if gpus < 1:
         raise InputError("--gpus", "must be 1 or more", got=gpus)
+    if not 0 < port < 65536:
+        raise InputError("--port", "must be between 1 and 65535", got=port, hint="try 7860")
     name = use or image(targets)
     found = containers(targets)
     cards = {c.service: i % gpus for i, c in enumerate(c for c in found if c.gpu)}

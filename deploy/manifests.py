@@ -57,14 +57,19 @@ def deployment(labels: Mapping[str, str], pod: Manifest) -> Manifest:
 
 
 def service(labels: Mapping[str, str]) -> Manifest:
-    """The name by which it is called, inside of the cluster alone."""
+    """The name by which it is called, inside of the cluster alone.
+
+    A mode that ends its last job is still called by it, to hand over the result: the router asks each how it is.
+    """
     name = labels["app.kubernetes.io/name"]
+    spec: Manifest = {
+        "selector": {"app.kubernetes.io/name": name},
+        "ports": [{"name": "http", "port": PORT, "targetPort": "http"}],
+    }
+    if labels[COMPONENT] == "mode":
+        spec["publishNotReadyAddresses"] = True
     return {
-        "apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "labels": {**labels}},
-        "spec": {
-            "selector": {"app.kubernetes.io/name": name},
-            "ports": [{"name": "http", "port": PORT, "targetPort": "http"}],
-        },
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "labels": {**labels}}, "spec": spec,
     }  # fmt: skip
 
 

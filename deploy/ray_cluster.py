@@ -48,11 +48,12 @@ def ray_cluster(
         raise InputError("--gpus", "must be 1 or more", got=gpus)
     name = use or f"{IMAGE}:ray"
     part_of = services({"": project})[""]
-    cluster = services({"": f"{part_of}-ray"})[""]
+    head = services({"": f"{part_of}-ray-head-svc"})[""]  # the name that KubeRay gives it
+    cluster = head.removesuffix("-head-svc")
     found = containers(targets)
     modes = [c for c in found if c.target.mode is not None]
     worker = _worker(modes)
-    studio = _studio(found, modes, f"ray://{cluster}-head-svc:{CLIENT}")
+    studio = _studio(found, modes, f"ray://{head}:{CLIENT}")
     labels = labelled(part_of, part_of, "studio")
     data, weights = f"{part_of}-data", f"{cluster}-weights"
     claims = [claim(data, studio.needs.files_bytes, labels, storage)]

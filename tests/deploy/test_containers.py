@@ -173,6 +173,8 @@ def test_each_deployment_is_called_probed_limited_and_stopped_in_time() -> None:
         wanted = kinds["Service"][name]["spec"]["selector"]
         assert wanted.items() <= pod["metadata"]["labels"].items()
         assert wanted == each["spec"]["selector"]["matchLabels"]
+        # One that finishes its last job is called still, to hand it over.
+        assert kinds["Service"][name]["spec"].get("publishNotReadyAddresses", False) == (name != "wan-studio")
         (space,) = pod["spec"]["containers"]
         assert space["livenessProbe"]["httpGet"]["path"] == containers.HEALTH
         claimed = [v.get("persistentVolumeClaim") for v in pod["spec"]["volumes"]]
@@ -183,6 +185,7 @@ def test_each_deployment_is_called_probed_limited_and_stopped_in_time() -> None:
         assert space["resources"]["limits"].get("nvidia.com/gpu") == (None if name == "wan-studio" else 1)
     a14b = kinds["Deployment"]["wan-studio-t2v"]["spec"]["template"]["spec"]
     limit = float(a14b["containers"][0]["resources"]["limits"]["memory"].removesuffix("G")) * 1e9
+    assert a14b["terminationGracePeriodSeconds"] > 600
     assert limit * HOST_SHARE > most_waiting(CHECKPOINTS["wan2.2-t2v-a14b"], ANY_CARD) > 80e9
     assert a14b["initContainers"][0]["command"][-1].startswith("hf download ada/wan2.2-t2v-a14b-bf16 ")
     policy = kinds["NetworkPolicy"]["wan-studio-mode"]["spec"]
@@ -228,7 +231,7 @@ def test_a_file_that_is_there_is_written_over_by_force_alone(
     assert all(yaml.safe_load_all(capsys.readouterr().out))
 
 
-@pytest.mark.parametrize(("flag", "value"), [("--host", "my host"), ("--gpus", "0")])
+@pytest.mark.parametrize(("flag", "value"), [("--host", "my host"), ("--gpus", "0"), ("--port", "0")])
 def test_a_wrong_word_on_the_command_line_is_one_sentence(
     flag: str, value: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
