@@ -52,6 +52,8 @@ def ray_cluster(
     cluster = head.removesuffix("-head-svc")
     found = containers(targets)
     modes = [c for c in found if c.target.mode is not None]
+    if not modes or len(modes) == len(found):
+        raise InputError("--only", "must be left out with --ray: the Studio is one program")
     worker = _worker(modes)
     studio = _studio(found, modes, f"ray://{head}:{CLIENT}")
     labels = labelled(part_of, part_of, "studio")
@@ -93,7 +95,15 @@ def _worker(modes: Sequence[Container]) -> Container:
     variables = {k: v for c in modes for k, v in c.variables.items() if k in ("WAN_WEIGHTS", "WAN_MODELS")}
     variables |= _carried(modes)
     fetches = tuple(dict.fromkeys(f for c in modes for f in c.fetches))
-    return replace(modes[0], service="ray", variables=variables, secrets={}, gpu=True, needs=needs, fetches=fetches)
+    return replace(
+        modes[0],
+        service="ray",
+        variables=variables,
+        secrets={},
+        gpu=any(c.gpu for c in modes),
+        needs=needs,
+        fetches=fetches,
+    )
 
 
 def _carried(modes: Sequence[Container]) -> dict[str, str]:
@@ -103,9 +113,7 @@ def _carried(modes: Sequence[Container]) -> dict[str, str]:
 
 
 def _studio(found: Sequence[Container], modes: Sequence[Container], address: str) -> Container:
-    router = next((c for c in found if c.target.is_router), None)
-    if router is None:
-        raise InputError("--only", "must be left out with --ray: the Studio is one program")
+    router = next(c for c in found if c.target.is_router)
     wan = any(c.target.weights == "wan" for c in modes)
     keys = list(dict.fromkeys(str(c.target.mode) for c in modes))
     only = ("--only", *keys) if len(keys) < len(MODES) else ()
@@ -152,7 +160,7 @@ def _cluster(worker: Container, name: str, part_of: str, weights: str, gpus: int
         "workerGroupSpecs": [
             {
                 "groupName": "gpu", "replicas": gpus, "minReplicas": gpus, "maxReplicas": gpus,
-                "rayStartParams": {"num-gpus": "1"},
+                "rayStartParams": {"num-gpus": "1" if worker.gpu else "0"},
                 "template": _ray_pod(worker, "ray-worker", name, part_of, weights, []),
             }
         ],

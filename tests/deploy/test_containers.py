@@ -215,6 +215,14 @@ def test_one_studio_over_a_ray_cluster_that_nobody_else_reaches() -> None:
     assert shut["ingress"][0]["ports"] == [{"port": 10001}]
 
 
+def test_wan_nano_on_ray_asks_for_no_card_and_a_part_of_the_federation_is_refused() -> None:
+    text = "".join(ray_cluster.ray_cluster(demo(), "wan-studio", gpus=2).values())
+    assert "nvidia" not in text and "weights\n" not in text and "ReadWriteMany" not in text
+    for part in (demo()[:1], demo()[-1:]):
+        with pytest.raises(InputError, match="--only must be left out with --ray"):
+            ray_cluster.ray_cluster(part, "wan-studio", gpus=2)
+
+
 @pytest.mark.parametrize("command", ["compose", "kubernetes"])
 def test_a_file_that_is_there_is_written_over_by_force_alone(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
