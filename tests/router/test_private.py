@@ -14,7 +14,7 @@ import pytest
 from fastapi import FastAPI
 from huggingface_hub import HfApi, constants
 
-from common.contract import Done, MediaHandle
+from common.contract import Control, Done, MediaHandle
 from common.modes.all import MODES
 from router import transfer
 from router.dispatch import FederatedRunner, Studio
@@ -129,3 +129,21 @@ def test_a_result_of_a_container_comes_through_the_router_too(outputs: Path, mon
     finally:
         server.should_exit = True
         thread.join(10)
+
+
+def test_what_a_container_prepares_is_seen_too_pictures_in_a_list_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = httpx.MockTransport(lambda request: httpx.Response(200, content=request.url.path.encode()))
+    monkeypatch.setattr(transfer.httpx, "stream", httpx.Client(transport=made).stream)
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    video, mask, one, two = (MediaHandle(path=f"/{n}.mp4", url=f"http://vace/{n}.mp4") for n in "abcd")
+    control = Control(video=video, mask=mask, reference_images=[one, two], notices=["a notice"])
+    for where, fetched in (("http://vace:7860/", 4), ("http://127.0.0.1:1/", 0)):
+        studio = Studio.over({})
+        shown = asyncio.run(FederatedRunner(MODES["vace"], studio)._shown_here(control, Place("vace", where), "me"))
+        assert isinstance(shown, Control) and shown.notices == ["a notice"]
+        handles = [shown.video, shown.mask, *shown.reference_images]
+        assert sum(handle.url is None for handle in handles) == fetched
+        if fetched:
+            assert [Path(handle.path).read_text() for handle in handles] == ["/a.mp4", "/b.mp4", "/c.mp4", "/d.mp4"]
