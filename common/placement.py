@@ -205,6 +205,11 @@ def shortage(checkpoint: Checkpoint, weights: Weights, backend: Backend, job: Jo
     return f"{text}; it can make {' or '.join(ways)}" if ways else text
 
 
+def most_waiting(checkpoint: Checkpoint, backend: Backend) -> int:
+    """Bytes of the machine's own memory that a checkpoint takes at the most, whatever is done to make a job fit."""
+    return int(max(_host(checkpoint, backend, choice) for choice in _choices(checkpoint, backend)))
+
+
 def levers(checkpoint: Checkpoint, backend: Backend) -> tuple[str, ...]:
     """All that may be done on a machine to make a job fit, in the order in which it is tried."""
     return list(_choices(checkpoint, backend))[-1].why

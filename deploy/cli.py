@@ -10,7 +10,7 @@ from pathlib import Path
 from huggingface_hub import HfApi
 
 from common.errors import Cancelled, InputError, StudioError
-from deploy import ahead, bake, doctor, drain, federation, plan, status, targets, verify, wait
+from deploy import ahead, bake, doctor, drain, federation, plan, prices, status, targets, verify, wait
 from deploy import destroy as destroying
 from deploy import rollback as rolling
 from deploy.hub import Hub
@@ -31,7 +31,9 @@ doctor      token, plan limits, quota, disk, bundles
 bake        write a bf16 (or fp8) repack of an fp32 checkpoint to your account
 bundle      write the bundles into a folder
 spaces      name and id of every Space, as a CI job wants them
-local       run the same bundles on this machine, one process each"""
+local       run the same bundles on this machine, one process each
+compose     write a Compose file: the same Spaces as containers of one machine
+kubernetes  write manifests for a cluster; with --ray one Studio over a Ray cluster"""
 
 
 def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
@@ -78,6 +80,9 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     )
     p = sub.add_parser("plan", parents=[common, adopt])
     p.add_argument("--json", action="store_true", help="one JSON object")
+    p.add_argument(
+        "--hardware", action="store_true", help="instead: the Hub's machines that hold each checkpoint, and prices"
+    )
     p = sub.add_parser("push", parents=[common, yes, adopt, waiting, draining])
     p.add_argument("--pr", action="store_true", help="open pull requests instead of committing")
     p.add_argument("--files-only", action="store_true", help="leave settings alone (trusted publishers)")
@@ -113,6 +118,19 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         "--torch", metavar="REQUIREMENT", help="with --own-venvs: torch here, such as torch==2.13.0"
     )
     p.add_argument("--wan", action="store_true", help="keep the file's weights; Wan-Nano otherwise")
+    written = argparse.ArgumentParser(add_help=False)
+    written.add_argument("--image", help="another image than wan-studio:cuda, :cpu or :ray")
+    written.add_argument("--force", action="store_true", help="write over files that are there")
+    p = sub.add_parser("compose", parents=[common, written])
+    p.add_argument("--out", default="dist/compose.yaml", metavar="FILE", help="- prints it (dist/compose.yaml)")
+    p.add_argument("--host", default="127.0.0.1", help="this machine's address that the router's port is on")
+    p.add_argument("--port", type=int, default=7860, help="of the router")
+    p.add_argument("--gpus", type=int, default=1, help="cards of this machine that the Spaces are dealt onto")
+    p = sub.add_parser("kubernetes", parents=[common, written])
+    p.add_argument("--out", default="dist/kubernetes", metavar="FOLDER", help="- prints them (dist/kubernetes)")
+    p.add_argument("--storage-class", metavar="NAME", help="of the volumes; the cluster's default when left out")
+    p.add_argument("--ray", action="store_true", help="one Studio over a RayCluster (KubeRay)")
+    p.add_argument("--gpus", type=int, default=1, help="with --ray: workers, each with a card")
 
 
 def _seconds(text: str) -> float:
@@ -147,8 +165,11 @@ def _run(args: argparse.Namespace, hub: Hub | None) -> int:
     file = federation.load(args.file, args.profile)
     file.namespace = args.namespace or file.namespace
     command = args.deploy_command
+    if command in ("compose", "kubernetes"):
+        everything = targets.resolve(file, file.namespace or federation.NOBODY)
+        return _written(args, file.prefix, targets.select(everything, args.only))
     if command in ("local", "bundle", "spaces"):
-        everything = targets.resolve(file, file.namespace or "local")
+        everything = targets.resolve(file, file.namespace or federation.NOBODY)
         return _here(args, targets.select(everything, args.only))
     form: bake.Form = "fp8" if command == "bake" and args.fp8 else "bf16"
     if command == "bake":
@@ -156,6 +177,10 @@ def _run(args: argparse.Namespace, hub: Hub | None) -> int:
         if args.compiled:
             ahead.check(args.checkpoint)
     hub = hub or Hub(HfApi(), say=lambda text: print(text, file=sys.stderr, flush=True))
+    if command == "plan" and args.hardware:
+        everything = targets.resolve(file, file.namespace or federation.NOBODY)
+        print(prices.table(targets.select(everything, args.only), prices.ask(hub)))
+        return 0
     namespace = file.namespace or _own_name(hub, command)
     if command == "bake":
         repack = bake.bake(hub, args.checkpoint, namespace, private=args.private, form=form)
@@ -168,12 +193,15 @@ def _run(args: argparse.Namespace, hub: Hub | None) -> int:
     skipped = {} if args.only else federation.skipped(file)
     if command == "plan":
         plans = plan.plan_all(hub, chosen, adopt=_adopted(args, everything))
+        asked = prices.ask(hub)
+        machines = {t.repo_id: prices.notices(t, asked) for t in chosen}
         if args.json:
-            print(
-                json.dumps({"spaces": [p.as_json() for p in plans], "skipped": skipped}, ensure_ascii=False)
-            )
+            spaces = [p.as_json() | {"hardware": machines[p.target.repo_id]} for p in plans]
+            print(json.dumps({"spaces": spaces, "skipped": skipped}, ensure_ascii=False))
         else:
-            print(plan.describe(plans, skipped))
+            print(plan.describe(plans, skipped, machines))
+            if asked.why:
+                print(f"note: {asked.why}")
         return 1 if any(p.action == "fail" for p in plans) else 0
     if command == "push":
         return _push(args, hub, everything, chosen, skipped)
@@ -226,6 +254,32 @@ def _here(args: argparse.Namespace, chosen: list[Target]) -> int:
     for target in chosen:
         folder = bundle.build(target).write(args.out / target.name)
         print(folder)
+    return 0
+
+
+def _written(args: argparse.Namespace, project: str, chosen: list[Target]) -> int:
+    """Compose's one file, or Kubernetes' several."""
+    from deploy import compose, documents, kubernetes, ray_cluster
+
+    if args.deploy_command == "compose":
+        content = compose.compose(
+            chosen, project, port=args.port, host=args.host, gpus=args.gpus, use=args.image
+        )
+        files = {Path(args.out): content}
+    elif args.ray:
+        made = ray_cluster.ray_cluster(
+            chosen, project, gpus=args.gpus, use=args.image, storage=args.storage_class
+        )
+        files = {Path(args.out, name): content for name, content in made.items()}
+    else:
+        made = kubernetes.kubernetes(chosen, project, use=args.image, storage=args.storage_class)
+        files = {Path(args.out, name): content for name, content in made.items()}
+    if args.out == "-":
+        print("---\n".join(files.values()), end="")
+        return 0
+    documents.write_all(files, force=args.force)
+    for file in files:
+        print(file)
     return 0
 
 

@@ -18,7 +18,7 @@ from common.memory import Shape
 from common.modes.all import MODES
 from common.placement import ZEROGPU_BYTES, place, possible, shortage, zerogpu
 from deploy import bundle as bundles
-from deploy import volumes
+from deploy import hardware, volumes
 from deploy.bake import repo_of
 from deploy.errors import DeployError
 from deploy.federation import ROOT, ZEROGPU
@@ -207,7 +207,7 @@ def _memory(target: Target) -> list[Finding]:
     """Whether a Space's tier of ZeroGPU holds its checkpoint at every size that it offers, and how."""
     tier = _tier(target)
     if tier is None or target.mode is None:
-        return []
+        return _dedicated(target)
     mode, row, backend = MODES[target.mode], CHECKPOINTS[target.checkpoints[0]], _lent(target, tier)
     most, why = 0, ""
     for size in row.sizes("wan"):
@@ -229,6 +229,16 @@ def _memory(target: Target) -> list[Finding]:
             f"; with {mode.most_references} reference pictures {size.size} and {frames} frames at the most"
         )
     return [Finding("ok", text)]
+
+
+def _dedicated(target: Target) -> list[Finding]:
+    """Whether the card of a Space's own hardware holds each of its checkpoints at every size."""
+    machine = hardware.backend(target.hardware)
+    if target.mode is None or target.weights != "wan" or machine is None:
+        return []
+    lacks = [lack for key in target.checkpoints if (lack := hardware.lack(target.mode, key, machine))]
+    way_out = "`wan-studio deploy plan --hardware` lists what holds it"
+    return [Finding("problem", f"{target.name}: {lack}; {way_out}") for lack in lacks]
 
 
 def _disk(target: Target) -> list[Finding]:

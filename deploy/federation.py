@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from common.catalog import CHECKPOINTS, GpuSize, Weights
 from common.contract import ModeKey
-from common.errors import InputError
+from common.errors import InputError, quoted
 from common.modes.all import MODES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,7 +22,12 @@ READ_TOKEN = "WAN_READ_TOKEN"
 SECRETS = ("WAN_ADMIN", READ_TOKEN, "WAN_ENHANCE_TOKEN")
 """Never variables, which anybody can read on a public Space."""
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
-ENV_NAME = r"^[A-Z][A-Z0-9_]*$"
+ENV_NAME = r"[A-Z][A-Z0-9_]*"
+VARIABLE_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+ROUTER = "router"
+"""How the one Space that is no mode's is called among the others."""
+NOBODY = "local"
+"""Stands for the account where none is known, and none is asked."""
 
 SET_BY = {"WAN_WEIGHTS": "weights", "WAN_CHECKPOINTS": "checkpoints", "WAN_GPU_SIZE": "gpu_size"}
 """Variables that follow from an entry's fields: two places for one fact could disagree."""
@@ -132,7 +137,7 @@ def _parse(raw: dict[str, Any]) -> Federation:
 
 def _check(federation: Federation) -> None:
     """Rules that need more than one field, or the catalog."""
-    names: set[str] = set()
+    names = {ROUTER}
     for i, entry in enumerate(federation.spaces):
         name = entry.name or entry.mode
         if name in names:
@@ -156,6 +161,10 @@ def _check(federation: Federation) -> None:
                 )
         hardware = entry.hardware or federation.hardware or ZEROGPU
         sleep = entry.sleep_seconds if entry.sleep_seconds is not None else federation.sleep_seconds
+        if hardware.startswith("job:"):
+            rule = "must be a Space's: a Job ends with its command, and no router finds it"
+            hint = "`wan-studio deploy plan --hardware` lists both"
+            raise InputError(f"spaces.{i}.hardware", rule, got=repr(hardware), hint=hint)
         _check_sleep(f"spaces.{i}.sleep_seconds", sleep, hardware)
         _check_secrets(f"spaces.{i}.secrets", entry.secrets)
         _check_variables(f"spaces.{i}.variables", entry.variables)
@@ -190,11 +199,19 @@ def _check_variables(where: str, variables: dict[str, str]) -> None:
             rule = f"must not hold {name}: anybody can read a variable of a public Space"
             hint = f'put it under secrets: {{{name} = "NAME_OF_A_VARIABLE_HOLDING_ONE"}}'
             raise InputError(where, rule, hint=hint)
+    for name in variables:
+        _check_name(where, name)
+
+
+def _check_name(where: str, name: str) -> None:
+    if not re.fullmatch(VARIABLE_NAME, name):
+        raise InputError(where, "must have names of letters, digits and _", got=quoted(name))
 
 
 def _check_secrets(where: str, secrets: dict[str, str]) -> None:
     for name, variable in secrets.items():
-        if not re.match(ENV_NAME, variable):
+        _check_name(where, name)
+        if not re.fullmatch(ENV_NAME, variable):
             # Whatever stands here may be a pasted token: say the rule and never the value.
             raise InputError(
                 f"{where}.{name}",

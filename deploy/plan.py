@@ -226,8 +226,12 @@ def hub_volumes(target: Target) -> list[Volume]:
     return [Volume(**v.model_dump(exclude_none=True)) for v in target.volumes]
 
 
-def describe(plans: Sequence[SpacePlan | Unplanned], skipped: Mapping[str, str]) -> str:
-    """The plan as people read it."""
+def describe(
+    plans: Sequence[SpacePlan | Unplanned],
+    skipped: Mapping[str, str],
+    machines: Mapping[str, Sequence[str]] | None = None,
+) -> str:
+    """The plan as people read it; `machines` says of each Space's hardware what there is to say."""
     lines: list[str] = []
     for p in plans:
         if isinstance(p, Unplanned):
@@ -241,6 +245,7 @@ def describe(plans: Sequence[SpacePlan | Unplanned], skipped: Mapping[str, str])
             "refuse": "; ".join(p.refusals),
         }.get(p.action, files)
         lines.append(f"{p.action:8} {p.target.repo_id}: {detail}")
+        lines += [f"           {text}" for text in (machines or {}).get(p.target.repo_id, ())]
         if p.refusals:
             continue
         if p.action == "update":

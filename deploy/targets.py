@@ -11,9 +11,8 @@ from common.catalog import CHECKPOINTS, Weights
 from common.contract import ModeKey
 from common.errors import InputError
 from common.modes.all import MODES
-from deploy.federation import ROOT, ZEROGPU, Federation, SpaceEntry, Visibility, Volume, skipped
+from deploy.federation import ROOT, ROUTER, ZEROGPU, Federation, SpaceEntry, Visibility, Volume, skipped
 
-ROUTER = "router"
 MODELS_ROOT = "/models"
 FEDERATION_VARIABLE = "WAN_FEDERATION"
 WEIGHTS_VARIABLE = "WAN_WEIGHTS"

@@ -275,12 +275,13 @@ class FederatedRunner:
 
     async def _shown_here(self, made: Prepared, place: Place, owner: str | None) -> Prepared:
         clips = {name: value for name, value in made if isinstance(value, MediaHandle)}
-        for many in (value for _, value in made if isinstance(value, list)):
-            for handle in (item for item in many if isinstance(item, MediaHandle)):
+        shown: dict[str, object] = {n: await self._known_here(c, place, None, owner) for n, c in clips.items()}
+        for name, many in ((name, value) for name, value in made if isinstance(value, list)):
+            here = [await self._reached(i, place) if isinstance(i, MediaHandle) else i for i in many]
+            for handle in (item for item in [*many, *here] if isinstance(item, MediaHandle)):
                 self.studio.owners.note_handle(handle, owner)
-        return made.model_copy(
-            update={n: await self._known_here(c, place, None, owner) for n, c in clips.items()}
-        )
+            shown[name] = here
+        return made.model_copy(update=shown)
 
     def _remote(self, status: Status) -> RemoteRunner:
         place, url, studio = status.place, str(status.url), self.studio
@@ -355,13 +356,20 @@ class FederatedRunner:
         if place.mount:
             # Same machine, same cache: served from the path, whatever address the visitor came by.
             known = known.model_copy(update={"url": None})
-        elif known.url and (token := self.studio.token_for(place)):
-            known = await asyncio.to_thread(keep_here, known, token, self.studio.traffic)
+        else:
+            known = await self._reached(known, place)
         for handle in (video, known):
             self.studio.owners.note_handle(handle, owner)
         if isinstance(event, Done):
             self.studio.lineages.remember(known, event.lineage)
         return known
+
+    async def _reached(self, handle: MediaHandle, place: Place) -> MediaHandle:
+        """The handle at an address that a browser reaches, which has no token and knows no name of a service."""
+        token = self.studio.token_for(place)
+        if not handle.url or not (token or place.inside):
+            return handle
+        return await asyncio.to_thread(keep_here, handle, token or "", self.studio.traffic)
 
 
 def _does(status: Status) -> int:

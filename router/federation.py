@@ -47,6 +47,13 @@ class Place:
         """Whether another machine can fetch this place's files by URL."""
         return self.is_space or on_the_internet(self.where)
 
+    @property
+    def inside(self) -> bool:
+        """Whether its name is known to its network of containers alone, so that no visitor's browser finds it."""
+        host = "" if self.is_space else urlparse(self.where).hostname or ""
+        dotless = "." not in host and ":" not in host and host != "localhost"
+        return bool(host) and (dotless or host.endswith((".svc", ".cluster.local")))
+
 
 def on_the_internet(url: str) -> bool:
     """Whether a URL may be fetched by another machine: Gradio refuses loopback and private networks."""

@@ -4,7 +4,8 @@ shared cache   both ends read the same folder: the path is enough, nothing is co
 public URL     the target fetches the file itself
 relay          anything else (private Spaces, loopback): through this process, in chunks
 
-What a private Space makes comes here too, for the visitor to see.
+What a private Space makes comes here too, for the visitor to see, and so does what a container makes whose name its
+own network alone knows.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def _headers(token: str | None) -> dict[str, str]:
 
 
 def keep_here(handle: MediaHandle, token: str, traffic: Traffic) -> MediaHandle:
-    """A file of a private Space as one of this router's own, since a visitor's browser has no token."""
+    """A file of a place that no visitor's browser reaches as one of this router's own. `token` is empty for none."""
     name = Path(handle.orig_name or handle.path).name
     path, size = cache.root() / "private" / secrets.token_hex(16) / name, 0
     try:
@@ -100,7 +101,7 @@ def keep_here(handle: MediaHandle, token: str, traffic: Traffic) -> MediaHandle:
                     size += file.write(piece)
     except httpx.HTTPError as error:
         raise UnavailableError(
-            f"the result could not be fetched from its private Space ({type(error).__name__}); try again"
+            f"the result could not be fetched from where it was made ({type(error).__name__}); try again"
         ) from None
     traffic.add("relay", size)
     return handle.model_copy(update={"path": str(path), "url": None})

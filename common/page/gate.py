@@ -168,7 +168,7 @@ def public(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_global
     except ValueError:
-        return bool(host) and host != "localhost" and not host.endswith((".local", ".localhost", ".internal"))
+        return "." in host and not host.endswith((".local", ".localhost", ".internal", ".svc"))
 
 
 async def fetched(url: str, field: str) -> Path:

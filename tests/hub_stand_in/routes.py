@@ -34,6 +34,8 @@ def answer(hub: Hub, call: Call) -> Reply:
         return Reply(200, {"errors": [], "warnings": []})
     if path == "/api/spaces/zero-gpu/quota":
         return Reply(200, hub.quota)
+    if path in ("/api/spaces/hardware", "/api/jobs/hardware"):
+        return Reply(200, [machine(*m) for m in hub.machines[path.split("/")[2]]])
     if path == "/api/spaces":
         author = call.query.get("author", [""])[0]
         return Reply(200, [info(r, None) for r in hub.repos.values() if r.id.startswith(author + "/")])
@@ -62,6 +64,16 @@ def answer(hub: Hub, call: Call) -> Reply:
             return missing("RepoNotFound")
         return space(hub, call, repo, m[2] or "")
     return missing(f"no route {path}")
+
+
+def machine(name: str, ram: str, an_hour: float, card: str | None) -> dict[str, Any]:
+    """A kind of hardware, billed by the minute."""
+    gpu = {"type": "gpu", "model": card, "quantity": "1", "vram": "", "manufacturer": "Nvidia"}
+    return {
+        "name": name, "prettyName": name, "cpu": "8 vCPU", "ram": ram, "ephemeralStorage": "100 GB",
+        "accelerator": gpu if card else None, "unitLabel": "minute",
+        "unitCostUSD": an_hour / 60, "unitCostMicroUSD": int(an_hour / 60 * 1e6),
+    }  # fmt: skip
 
 
 def account_name(call: Call) -> str:

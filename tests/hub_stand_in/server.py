@@ -56,6 +56,14 @@ class Hub:
         self.outcomes: dict[str, str] = {}
         self.hosts: dict[str, str] = {}
         self.quota: dict[str, Any] = {"base": 2400, "current": 1800, "resetsAt": None, "overquotaUsed": 0}
+        self.machines: dict[str, list[tuple[str, str, float, str | None]]] = {
+            "spaces": [
+                ("cpu-basic", "16 GB", 0, None), ("zero-a10g", "", 0, "A10G"), ("t4-small", "15 GB", 0.4, "T4"),
+                ("l4x1", "30 GB", 0.8, "L4"), ("l4x4", "186 GB", 3.8, "L4"), ("l40sx1", "62 GB", 1.8, "L40S"),
+                ("a100-large", "142 GB", 2.5, "A100"), ("gpu9000", "1 TB", 9, "9000"),
+            ],
+            "jobs": [("h200", "256 GB", 5, "H200"), ("l40sx1", "62 GB", 1.8, "L40S")],
+        }  # fmt: skip
         self.lock = threading.RLock()
         self.url = ""
 

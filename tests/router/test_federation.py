@@ -1,5 +1,7 @@
 """The table of places: what WAN_FEDERATION may say, and what it may not."""
 
+import json
+
 import pytest
 
 from common.errors import InputError
@@ -50,3 +52,17 @@ def test_launcher_mounts_every_built_mode() -> None:
     table = mounted("http://127.0.0.1:7860")
     assert table["t2v"] == (Place("t2v", "http://127.0.0.1:7860/t2v/", mount=True),)
     assert from_env({}) == {}
+
+
+@pytest.mark.parametrize(
+    ("where", "inside"),
+    [
+        ("http://t2v:7860", True), ("http://wan-studio-t2v.lab.svc:7860", True),
+        ("http://t2v.lab.svc.cluster.local", True), ("http://localhost:7860", False), ("http://127.0.0.1:1", False),
+        ("http://[::1]:7860", False), ("http://10.0.0.7", False), ("https://wan.example.org", False),
+        ("http://box.local", False), ("ada/t2v", False),
+    ],
+)  # fmt: skip
+def test_a_name_that_containers_alone_know_is_inside(where: str, inside: bool) -> None:
+    (place,) = parse(json.dumps({"t2v": where}))["t2v"]
+    assert place.inside is inside and not (inside and place.public)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from fastapi import FastAPI
 from huggingface_hub import HfApi, constants
 
-from common.contract import Done, MediaHandle
+from common.contract import Control, Done, MediaHandle
 from common.modes.all import MODES
 from router import transfer
 from router.dispatch import FederatedRunner, Studio
@@ -108,3 +109,41 @@ def test_a_private_result_that_finds_no_room_leaves_nothing(
             MediaHandle(path="/x/t2v-1.mp4", url="https://x/t2v-1.mp4"), "hf_x", transfer.Traffic()
         )
     assert not [f for f in tmp_path.rglob("*") if f.is_file()]
+
+
+def test_a_result_of_a_container_comes_through_the_router_too(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mode at http://t2v:…, a name that its network alone knows: no visitor's browser would find it."""
+    find = socket.getaddrinfo
+    here = {"t2v": "127.0.0.1", b"t2v": "127.0.0.1"}
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *a, **k: find(here.get(host, host), *a, **k))
+    service = FakeService(MODES["t2v"], outputs)
+    server, thread, url = serve(gr.mount_gradio_app(FastAPI(), space_of(service), path="/"))
+    try:
+        place = Place("t2v", url.replace("127.0.0.1", "t2v").rstrip("/") + "/")
+        studio = Studio.over({"t2v": (place,)})
+        studio.watcher.note(ask(place))
+        values = {"prompt": "a", "num_frames": 5, "num_inference_steps": 2, "seed": 3}
+        video = asyncio.run(asyncio.wait_for(last(studio, "t2v", values), 60))
+        assert video.url is None and Path(video.path).read_bytes()[4:8] == b"ftyp"
+        assert studio.traffic.relayed == Path(video.path).stat().st_size
+    finally:
+        server.should_exit = True
+        thread.join(10)
+
+
+def test_what_a_container_prepares_is_seen_too_pictures_in_a_list_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = httpx.MockTransport(lambda request: httpx.Response(200, content=request.url.path.encode()))
+    monkeypatch.setattr(transfer.httpx, "stream", httpx.Client(transport=made).stream)
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    video, mask, one, two = (MediaHandle(path=f"/{n}.mp4", url=f"http://vace/{n}.mp4") for n in "abcd")
+    control = Control(video=video, mask=mask, reference_images=[one, two], notices=["a notice"])
+    for where, fetched in (("http://vace:7860/", 4), ("http://127.0.0.1:1/", 0)):
+        studio = Studio.over({})
+        shown = asyncio.run(FederatedRunner(MODES["vace"], studio)._shown_here(control, Place("vace", where), "me"))
+        assert isinstance(shown, Control) and shown.notices == ["a notice"]
+        handles = [shown.video, shown.mask, *shown.reference_images]
+        assert sum(handle.url is None for handle in handles) == fetched
+        if fetched:
+            assert [Path(handle.path).read_text() for handle in handles] == ["/a.mp4", "/b.mp4", "/c.mp4", "/d.mp4"]
