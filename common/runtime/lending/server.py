@@ -206,17 +206,17 @@ def _said(response: httpx.Response) -> str:
         return _plain(text)
 
 
-def _words(answer: Any) -> str:
+def _words(answer: Any, depth: int = 4) -> str:
     """A server's own words: plain, on one line, and not without end."""
+    if isinstance(answer, str) or not depth:
+        return _plain(answer) if isinstance(answer, str) else ""
     if isinstance(answer, dict):
         known = cast("dict[str, Any]", answer)
         found = next((known[key] for key in ("error", "detail", "message", "msg") if known.get(key)), "")
-        where = known.get("loc")
-        text = _words(found)
-        return f"{where[-1]}: {text}"[:WORDS] if isinstance(where, list) and where else text
-    if isinstance(answer, list):
-        return "; ".join(_words(item) for item in cast("list[Any]", answer)[:3])[:WORDS]
-    return _plain(answer) if isinstance(answer, str) else ""
+        where, text = known.get("loc"), _words(found, depth - 1)
+        return shown(f"{where[-1]}: {text}", WORDS) if text and isinstance(where, list) and where else text
+    rows = cast("list[Any]", answer)[:3] if isinstance(answer, list) else []
+    return shown("; ".join(filter(None, (_words(row, depth - 1) for row in rows))), WORDS)
 
 
 def _plain(text: str) -> str:

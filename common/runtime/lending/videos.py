@@ -20,7 +20,8 @@ from common import cache
 from common.catalog import CHECKPOINTS, Checkpoint
 from common.contract import Backend, ModeKey, Notice, Plan, Step
 from common.errors import GpuError, InputError, StudioError, UnavailableError
-from common.media import copied
+from common.media.finished import Measured, measured
+from common.media.write import write_copy
 from common.modes.base import Mode
 from common.run.runner import explain
 from common.run.service import Ready
@@ -200,17 +201,17 @@ class Videos:
         try:
             with cache.holding([str(part)]):
                 next(self._patient(job, lambda: self._server.fetch(held, part, job.check)))
-                plan = self._as_it_is(ready.plan, copied.measured(part), job)
+                plan = self._as_it_is(ready.plan, measured(part), job)
                 made_by = {name: value for name, value in versions().items() if name in OURS}
                 made_by[self._card.kind or "server"] = self._card.version or "unknown"
                 ready = replace(ready, plan=plan)
-                return borrower.keep(ready, job, partial(copied.with_lineage, part), made_by)
+                return borrower.keep(ready, job, partial(write_copy, part), made_by)
         finally:
             part.unlink(missing_ok=True)
 
-    def _as_it_is(self, plan: Plan, video: copied.Measured, job: Job) -> Plan:
+    def _as_it_is(self, plan: Plan, video: Measured, job: Job) -> Plan:
         """The plan of what came, which should be what was asked for."""
-        wanted = copied.Measured(plan.width, plan.height, plan.num_frames, float(plan.fps))
+        wanted = Measured(plan.width, plan.height, plan.num_frames, float(plan.fps))
         if video != wanted:
             job.note(f"{self.name} made {video}, not {wanted}.")
         return plan.model_copy(

@@ -1,15 +1,12 @@
-"""A finished video of somebody else: measured, and copied with its lineage. No frame is encoded again."""
+"""A finished video that came from a server: what it really holds."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 from av.error import FFmpegError
 
-from common import cache
-from common.contract import Lineage
 from common.errors import ResultError
 from common.media.opening import open_clip, packets
 
@@ -37,31 +34,12 @@ def measured(path: Path) -> Measured:
         with open_clip(path) as container:
             frames = sum(1 for packet in packets(container, container.streams.video[0]) if packet.size)
     except (FFmpegError, OSError, ValueError, IndexError, StopIteration):
-        raise _broken() from None
+        raise broken() from None
     if not fps or not frames:
-        raise _broken()
+        raise broken()
     return Measured(first.width, first.height, frames, round(fps, 3))
 
 
-def with_lineage(source: Path, path: Path, lineage: Lineage) -> None:
-    """The pictures and the sound of `source`, as they are, with the lineage beside them; whole or not at all."""
-    try:
-        with (
-            cache.whole(path) as part,
-            open_clip(source) as given,
-            av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"}) as container,
-        ):
-            container.metadata["comment"] = lineage.model_dump_json()
-            tracks = [given.streams.video[0], *given.streams.audio[:1]]
-            copies = {track.index: container.add_stream_from_template(track) for track in tracks}
-            for packet in packets(given, *tracks):
-                if packet.dts is None:  # it only says that a track has ended
-                    continue
-                packet.stream = copies[packet.stream.index]
-                container.mux(packet)
-    except (FFmpegError, ValueError):
-        raise _broken() from None
-
-
-def _broken() -> ResultError:
+def broken() -> ResultError:
+    """What is told of a file that is none."""
     return ResultError("the server sent a file that is no video; see its log, then try again")

@@ -1,0 +1,392 @@
+"""A server of /v1/videos as an engine: whole jobs in both dialects, and what may go wrong on the way."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+from gradio_client import Client
+from PIL import Image
+
+from common.budgets import Budgets
+from common.catalog import CHECKPOINTS
+from common.contract import MediaHandle
+from common.errors import GpuError, InputError, ResultError, StudioError, UnavailableError
+from common.media.lineage import read_lineage
+from common.panels.t2v import T2VPanel
+from common.runtime import again
+from common.runtime.engine import Engine
+from common.runtime.lending import server, videos
+from common.runtime.lending.replica import ROOT
+from common.runtime.model import weights
+from common.settings import SpaceSettings
+from common.space import build_space
+from tests.common.runtime.lending.stand_in_videos import Dropped, Huge, Stand, film, serving
+
+T2V, I2V = "wan2.1-t2v-1.3b", "wan2.2-i2v-a14b"
+ASKED: dict[str, Any] = {
+    "prompt": "a red circle moving right", "num_frames": 5, "num_inference_steps": 10, "seed": 3, "width": 480,
+    "height": 832, "preset": "quality",
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _hasty_and_without_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(videos, "LOOK", 0.01)
+    monkeypatch.setattr(server, "LEAST_WAIT", 0.01)
+
+    resolve = weights.resolve
+
+    def embedded(checkpoint: Any, kind: Any, say: Any) -> Path:
+        assert kind == "nano", "nothing is loaded or downloaded here"
+        return resolve(checkpoint, kind, say)
+
+    monkeypatch.setattr(weights, "resolve", embedded)
+
+
+@pytest.fixture
+def stand() -> Iterator[Stand]:
+    with serving(Stand()) as stand:
+        yield stand
+
+
+def engine_of(mode: str, stand: Stand, **more: Any) -> Engine[Any]:
+    app = again.load(ROOT / "spaces" / mode / "app.py")
+    return type(app.service)(SpaceSettings(weights="wan", engine=stand.url, **more))
+
+
+def made(engine: Engine[Any], **values: Any) -> tuple[Path, list[Any]]:
+    request = engine.mode.parse(ASKED | values)
+    updates = list(engine.generate(request, engine.plan(request)))
+    assert updates[-1][0] is not None
+    return Path(updates[-1][0]), [event for _, event in updates]
+
+
+def notices(events: list[Any]) -> str:
+    return " ".join(event.text for event in events if event.type == "notice")
+
+
+def frames_of(path: Path) -> tuple[int, int, int]:
+    with av.open(str(path)) as container:
+        pictures = list(container.decode(video=0))
+    return pictures[0].width, pictures[0].height, len(pictures)
+
+
+@pytest.mark.parametrize("dialect", ["vllm-omni", "sglang"])
+def test_a_text_becomes_the_video_that_the_server_makes(dialect: str) -> None:
+    with serving(Stand(dialect=dialect)) as stand:
+        engine = engine_of("t2v", stand)
+        assert engine.allowed == (T2V,) and engine.is_loaded(T2V)
+        path, events = made(engine)
+    assert frames_of(path) == (480, 832, 5)
+    assert stand.begun == [{
+        "prompt": ASKED["prompt"], "negative_prompt": CHECKPOINTS[T2V].negative_prompt, "size": "480x832",
+        "num_frames": 5, "fps": 16, "num_inference_steps": 10, "guidance_scale": 6.0, "flow_shift": 8.0, "seed": 3,
+    }]  # fmt: skip
+    assert [event.index for event in events if event.type == "step"] == [1, 5, 9, 10]
+    lineage = read_lineage(path)
+    assert lineage is not None and lineage.request["prompt"] == ASKED["prompt"] and lineage.seed == 3
+    assert lineage.versions[dialect] == ("0.30.0" if dialect == "vllm-omni" else "unknown")
+    assert "torch" not in lineage.versions and lineage.plan.placement is None
+    assert stand.deleted == ["video-1"], "the server keeps nothing of it"
+    assert notices(events) == ""
+
+
+def test_no_frame_is_encoded_again_and_the_sound_stays(stand: Stand) -> None:
+    stand.video = lambda given: film(given, sound=True)
+    engine = engine_of("t2v", stand)
+    path, _ = made(engine)
+    with av.open(str(path)) as container:
+        ours = [bytes(packet) for packet in container.demux(video=0) if packet.size]
+        assert len(container.streams.audio) == 1
+    source = path.with_name("source.mp4")
+    source.write_bytes(film(stand.begun[0], sound=True))
+    with av.open(str(source)) as container:
+        assert ours == [bytes(packet) for packet in container.demux(video=0) if packet.size]
+
+
+def test_a_picture_goes_along_in_the_size_of_the_video_and_both_experts_are_guided(tmp_path: Path) -> None:
+    picture = tmp_path / "first.png"
+    Image.new("RGB", (400, 400), "red").save(picture)
+    with serving(Stand(model="/models/Wan2.2-I2V-A14B-Diffusers/")) as stand:
+        path, events = made(engine_of("i2v", stand), image=MediaHandle(path=str(picture)), preset="fast")
+    given = stand.begun[0]
+    assert given.pop("input_reference").size == (480, 832)
+    preset = CHECKPOINTS[I2V].presets["quality"]
+    assert (given["guidance_scale"], given["guidance_scale_2"]) == (preset.guidance_scale, preset.guidance_scale_2)
+    assert given["boundary_ratio"] == 0.9
+    assert "using Quality preset" in notices(events), "the server has none of our LoRAs"
+    lineage = read_lineage(path)
+    assert lineage is not None and lineage.parents[0].role == "image"
+
+
+# ---------------------------------------------------------------------- what is told instead
+
+
+@pytest.mark.parametrize(
+    ("mode", "model", "says"),
+    [
+        ("i2v", "Wan-AI/Wan2.1-T2V-1.3B-Diffusers", "serves Wan 2.1 T2V-1.3B, which is not for Image to Video"),
+        ("v2v", "Wan-AI/Wan2.1-T2V-1.3B-Diffusers", "cannot be asked for Video to Video"),
+        ("flf2v", "Wan-AI/Wan2.2-I2V-A14B-Diffusers", "takes a text and a first picture"),
+        ("vace", "Wan-AI/Wan2.1-VACE-1.3B-diffusers", "cannot be asked for VACE"),
+        ("t2v", "Qwen/Qwen3-8B", "serves Qwen/Qwen3-8B, which is no checkpoint"),
+    ],
+)
+def test_what_a_server_does_not_serve_is_told_by_name_in_one_line(mode: str, model: str, says: str) -> None:
+    with serving(Stand(model=model)) as stand, pytest.raises(UnavailableError, match=says) as told:
+        engine_of(mode, stand)
+    assert "\n" not in told.value.text and "leave WAN_ENGINE empty" in told.value.text
+
+
+def test_no_server_and_one_of_something_else_are_told_in_one_line(stand: Stand, free_port: int) -> None:
+    with pytest.raises(UnavailableError, match="no server of videos answers at"):
+        engine_of("t2v", Stand(url=f"http://127.0.0.1:{free_port}"))
+    stand.faults["models"] = [HTMLResponse("<h1>It works</h1>")]
+    with pytest.raises(UnavailableError, match="not as a server of /v1/videos does"):
+        engine_of("t2v", stand)
+    stand.faults["models"] = [JSONResponse({"error": "no such route"}, 404)]
+    with pytest.raises(UnavailableError, match="has no /v1/models"):
+        engine_of("t2v", stand)
+
+
+def test_wan_nano_is_no_server_s(stand: Stand) -> None:
+    app = again.load(ROOT / "spaces" / "t2v" / "app.py")
+    with pytest.raises(InputError, match="start with --weights wan"):
+        type(app.service)(SpaceSettings(engine=stand.url))
+
+
+def test_clips_are_not_joined_and_the_model_is_its_owner_s(tmp_path: Path) -> None:
+    with serving(Stand(model="Wan-AI/Wan2.2-I2V-A14B-Diffusers")) as stand:
+        engine = engine_of("i2v", stand, admin="x" * 16)
+    clip = MediaHandle(path=str(tmp_path / "a.mp4"), mime="video/mp4", frames=9, fps=16, seconds=0.5)
+    request = engine.mode.parse(ASKED | {"image": clip, "image_from": "last", "join": True})
+    with pytest.raises(InputError, match="join is not possible where vLLM-Omni"):
+        engine.plan(request)
+    with pytest.raises(UnavailableError, match="keeps its model"):
+        engine.unload()
+    for act in (engine.download, engine.delete):
+        with pytest.raises(UnavailableError, match="other machines"):
+            act(I2V)
+
+
+def test_the_key_is_sent_and_shown_nowhere(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with serving(Stand(key="sk-of-nobody-else")) as stand:
+        with pytest.raises(UnavailableError, match="refuses the key; see WAN_ENGINE_KEY"):
+            engine_of("t2v", stand, engine_key="wrong")
+        engine = engine_of("t2v", stand, engine_key=stand.key)
+        path, events = made(engine)
+    shown = caplog.text + repr(engine.settings) + repr(events) + engine.manifest().model_dump_json()
+    assert stand.key not in shown and stand.key.encode() not in path.read_bytes()
+
+
+# ---------------------------------------------------------------------- what passes
+
+
+def test_a_connection_that_breaks_is_asked_again_and_progress_never_goes_back(stand: Stand) -> None:
+    back = (("in_progress", 60), ("in_progress", 20), ("marinating", None), ("in_progress", -5))
+    stand.script = (*back, *stand.script)
+    stand.faults = {
+        "look": [Dropped(), HTMLResponse("<h1>Bad gateway</h1>", 502), None, JSONResponse({}, 429), Dropped()],
+        "content": [Dropped(), HTMLResponse("<h1>Bad gateway</h1>", 502)],
+    }
+    stand.content_type = "text/plain"  # its bytes say what it is
+    path, events = made(engine_of("t2v", stand))
+    assert frames_of(path) == (480, 832, 5)
+    assert [event.index for event in events if event.type == "step"] == [6, 9, 10]
+
+
+def test_a_full_queue_is_waited_for_in_words(stand: Stand) -> None:
+    full = JSONResponse({"error": {"message": "queue full"}}, 429, headers={"retry-after": "0"})
+    stand.faults["begin"] = [full, full, JSONResponse({}, 503, headers={"retry-after": "0"})]
+    _, events = made(engine_of("t2v", stand))
+    told = [event.text for event in events if event.type == "stage"]
+    assert sum("is busy: waiting for a place" in text for text in told) == 1 and len(stand.begun) == 1
+
+
+def test_a_server_that_was_started_anew_begins_the_job_once_more(stand: Stand) -> None:
+    gone = JSONResponse({"detail": "Video not found"}, 404)
+    stand.faults["look"] = [None, None, gone]
+    engine = engine_of("t2v", stand)
+    _, events = made(engine)
+    assert "was started anew; the job begins again" in notices(events)
+    assert len(stand.begun) == 2 and stand.begun[0] == stand.begun[1]
+    stand.faults["look"] = [None, gone, gone]
+    with pytest.raises(GpuError, match="has lost the job twice"):
+        made(engine)
+    assert len(stand.begun) == 4
+
+
+def test_a_video_of_another_shape_is_told_and_described_as_it_is(stand: Stand) -> None:
+    stand.video = lambda given: film(given, frames=9, size="256x128")
+    path, events = made(engine_of("t2v", stand))
+    said = notices(events)
+    assert "made 9 frames of 256x128 at 16 a second, not 5 frames of 480x832 at 16 a second" in said
+    assert events[-1].plan.num_frames == 9 and events[-1].plan.width == 256
+    assert frames_of(path) == (256, 128, 9)
+
+
+# ---------------------------------------------------------------------- what ends a job
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "says"),
+    [
+        (JSONResponse({"detail": "num_frames must be 81"}, 400), InputError, "server: num_frames must be 81"),
+        (JSONResponse({"error": {"message": "no \x1b[31m\nsuch size" + "!" * 9999}}, 422), InputError, "such size!!"),
+        (HTMLResponse("<html><head><title>x</title></head><h1>Server <b>Error</b></h1></html>", 500), GpuError,
+         "answered 500: Server Error; see its log"),
+        (JSONResponse({"id": ["a"]}), GpuError, "named no id"),
+        (Response("[" * 100_000, media_type="application/json"), UnavailableError, "not as a server"),
+        (Response("a" * 3_000_000), UnavailableError, "not as a server"),
+        (Dropped(), GpuError, "did not take the job"),
+        (JSONResponse({}, 401), UnavailableError, "refuses the key"),
+    ],
+)  # fmt: skip
+def test_a_job_that_is_refused_is_told_in_the_server_s_words(
+    stand: Stand, answer: Response, kind: type[StudioError], says: str
+) -> None:
+    stand.faults["begin"] = [answer]
+    engine = engine_of("t2v", stand)
+    with pytest.raises(kind, match=says) as told:
+        made(engine)
+    assert "\x1b" not in told.value.text and "\n" not in told.value.text and len(told.value.text) < 600
+    assert "<" not in told.value.text
+    made(engine)  # and the line goes on
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        ({"code": 500, "message": "CUDA out of memory"}, "could not make it: CUDA out of memory"),
+        ("out of patience", "could not make it: out of patience"),
+        (None, "it says failed"),
+        ([1, 2], "it says failed"),
+        ({"error": [{"detail": {"message": {"error": {"error": "deep down"}}}}]}, "it says failed"),
+    ],
+)
+def test_a_job_that_fails_there_fails_here(stand: Stand, error: Any, says: str) -> None:
+    stand.script, stand.error = (("queued", 0), ("in_progress", 30), ("failed", 30)), error
+    with pytest.raises(GpuError, match=says):
+        made(engine_of("t2v", stand))
+    assert stand.deleted == ["video-1"]
+
+
+@pytest.mark.parametrize(
+    ("video", "says"),
+    [
+        (b"all work and no play\n" * 1000, "is no video"),
+        (b"", "is no video"),
+        (b"\x89PNG\r\n\x1a\n" + b"\0" * 100, "is no video"),
+        (b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n", "is no video"),
+    ],
+)
+def test_a_file_that_is_no_video_is_not_kept(stand: Stand, outputs: Path, video: bytes, says: str) -> None:
+    stand.video = lambda _: video
+    with pytest.raises(ResultError, match=says):
+        made(engine_of("t2v", stand))
+    assert [*outputs.rglob("*.mp4")] == [] and [*outputs.rglob(".*.part")] == []
+
+
+def test_half_a_video_and_more_than_is_kept_are_refused(
+    stand: Stand, outputs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = engine_of("t2v", stand)
+    stand.video = lambda given: film(given)[:700]
+    with pytest.raises(ResultError, match="is no video"):
+        made(engine)
+    stand.faults["content"] = [Huge()]
+    with pytest.raises(ResultError, match="larger than 500 MB"):
+        made(engine)
+    stand.video = None
+    monkeypatch.setattr(server, "BUDGETS", Budgets(upload_bytes=1000))
+    with pytest.raises(ResultError, match="WAN_LIMIT_UPLOAD_BYTES"):
+        made(engine)
+    assert [*outputs.rglob(".*.part")] == []
+
+
+def test_a_job_that_never_ends_and_a_server_that_is_gone_are_given_up(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = engine_of("t2v", stand)
+    stand.script = (("in_progress", 30),)
+    monkeypatch.setattr(videos, "SILENCE", 0.2)
+    with pytest.raises(GpuError, match="has told nothing new"):
+        made(engine)
+    assert stand.deleted == ["video-1"]
+    monkeypatch.setattr(videos, "PATIENCE", 0.2)
+    stand.faults["look"] = [HTMLResponse("", 502) for _ in range(1000)]
+    with pytest.raises(GpuError, match="has not answered for"):
+        made(engine)
+    monkeypatch.setattr(videos, "BUSY_SECONDS", 0.0)
+    stand.faults["begin"] = [JSONResponse({}, 429, headers={"retry-after": "0"}) for _ in range(1000)]
+    with pytest.raises(GpuError, match="has taken no job"):
+        made(engine)
+
+
+def test_another_model_behind_the_same_address_makes_nothing(stand: Stand) -> None:
+    engine = engine_of("t2v", stand)
+    stand.model = "Wan-AI/Wan2.2-TI2V-5B-Diffusers"
+    with pytest.raises(UnavailableError, match="TI2V-5B-Diffusers by now"):
+        made(engine)
+    assert stand.begun == []
+
+
+@pytest.mark.parametrize(
+    ("where", "sign"),
+    [
+        ("before it is taken", "is busy"),
+        ("in its queue", "own line"),
+        ("at work", "makes the video"),
+        ("while it is fetched", "Fetching"),
+    ],
+)
+def test_a_stop_reaches_the_server_in_every_phase(stand: Stand, where: str, sign: str) -> None:
+    engine = engine_of("t2v", stand)
+    if where == "before it is taken":
+        stand.faults["begin"] = [JSONResponse({}, 429, headers={"retry-after": "0"}) for _ in range(100_000)]
+    elif where == "while it is fetched":
+        stand.faults["content"] = [Dropped() for _ in range(100_000)]
+    else:
+        stand.script = (("queued", 0),) if where == "in its queue" else (("in_progress", 30),)
+    request = engine.mode.parse(ASKED)
+    job = engine.generate(request, engine.plan(request))
+    for _, event in job:
+        if event.type == "stage" and sign in event.text:
+            break
+    job.close()
+    assert stand.deleted == ([] if where == "before it is taken" else ["video-1"]) and stand.jobs == {}
+    stand.faults.clear()
+    stand.script = Stand().script
+    made(engine)  # its place in the line is free again
+
+
+# ---------------------------------------------------------------------- as people meet it
+
+
+def test_a_space_over_a_server_is_used_as_any(stand: Stand, tmp_path: Path) -> None:
+    stand.faults["begin"] = [None, JSONResponse({"detail": "no such seed"}, 400)]
+    blocks = build_space(engine_of("t2v", stand), T2VPanel)
+    blocks.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True)
+    try:
+        client = Client(blocks.local_url, verbose=False, token=False, ssl_verify=False, download_files=str(tmp_path))
+        job = client.submit(**ASKED, api_name="/generate")
+        video, event = job.result(timeout=60)
+        assert frames_of(Path(video["video"] if isinstance(video, dict) else video)) == (480, 832, 5)
+        assert event["type"] == "done"
+        with pytest.raises(Exception, match="no such seed"):
+            client.submit(**ASKED, api_name="/generate").result(timeout=60)
+    finally:
+        blocks.close()
+
+
+def test_as_many_jobs_at_once_as_the_server_is_asked_for(stand: Stand) -> None:
+    engine = engine_of("t2v", stand, replicas=3)
+    assert engine.line.places == 3 and engine.manifest().backend.at_once == 3
+    assert engine_of("t2v", stand).line.places == 1
