@@ -63,7 +63,7 @@ class Card:
     @property
     def name(self) -> str:
         """As people call it."""
-        return NAMES.get(self.kind, "the server")
+        return NAMES.get(self.kind, "The server")
 
 
 @dataclass(frozen=True)
@@ -151,8 +151,7 @@ class Server:
         except (ValueError, RecursionError):
             answer = None
         if not isinstance(answer, dict):
-            text = f"{self.url} answers, but not as a server of /v1/videos does; see WAN_ENGINE"
-            raise UnavailableError(text) from None
+            raise UnavailableError("what WAN_ENGINE names answers, but not as a server of /v1/videos does") from None
         return cast("dict[str, Any]", answer)
 
     @contextmanager
@@ -168,14 +167,14 @@ class Server:
     def _refuse(self, method: str, path: str, response: httpx.Response) -> None:
         code, words = response.status_code, _said(response)
         if code in (401, 403):
-            raise UnavailableError(f"the server at {self.where} refuses the key; see WAN_ENGINE_KEY")
+            raise UnavailableError("the server of WAN_ENGINE refuses its key; see WAN_ENGINE_KEY")
         if code in BUSY:
             said = response.headers.get("retry-after", "")
             raise Busy(min(max(float(said) if said.isdecimal() else 2.0, LEAST_WAIT), MOST_WAIT))
         if code == 404 and path.startswith("/v1/videos/"):
             raise Gone
         if code in (404, 405):
-            raise UnavailableError(f"{self.url} has no {path}; WAN_ENGINE must name a server of videos")
+            raise UnavailableError(f"what WAN_ENGINE names has no {path}; it must be a server of videos")
         if method == "POST" and 400 <= code < 500:
             raise InputError("the request", f"was refused by the server: {words or f'status {code}'}")
         if method == "GET" and code >= 500:

@@ -74,30 +74,31 @@ class Videos:
 
     @property
     def name(self) -> str:
-        """Who and where it is."""
-        return f"{self._card.name} at {self._server.where}"
+        """Who it is. Where, no visitor need know: that stands in what is told at the start alone."""
+        return self._card.name
 
     def serves(self, mode: Mode[Any], checkpoints: Sequence[str]) -> Sequence[str]:
         """The one that it has, where that makes this mode's videos and can be asked to."""
         found = [row.key for row in self._served if row.key in checkpoints]
         if found and mode.key in MODES:
             return found
+        name = f"{self.name} at {self._server.where}"
         if not self._served:
             have = ", ".join(self._card.models[:3]) or "nothing"
             raise UnavailableError(
-                f"{self.name} serves {have}, which is no checkpoint of the catalog; start it with one under its own "
+                f"{name} serves {have}, which is no checkpoint of the catalog; start it with one under its own "
                 f"name, such as {CHECKPOINTS[checkpoints[0]].repo}, or leave WAN_ENGINE empty"
             )
         names = ", ".join(row.name for row in self._served)
         why = f"serves {names}, which is not for {mode.title}"
         if found:
             why = f"cannot be asked for {mode.title}: /v1/videos takes a text and a first picture"
-        raise UnavailableError(f"{self.name} {why}; leave WAN_ENGINE empty for that, or start another server")
+        raise UnavailableError(f"{name} {why}; leave WAN_ENGINE empty for that, or start another server")
 
     def check(self, plan: Plan) -> None:
         """A clip that goes on would have to be joined with frames that never come here one by one."""
         if plan.continues is not None:
-            rule = f"is not possible where {self.name} makes the videos"
+            rule = "is not possible where a server of others makes the videos"
             raise InputError("join", rule, hint="leave it out, and join both clips afterwards")
 
     def backend(self, settings: SpaceSettings, checkpoints: Sequence[str]) -> Backend:

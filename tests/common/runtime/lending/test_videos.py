@@ -166,7 +166,7 @@ def test_clips_are_not_joined_and_the_model_is_its_owner_s(tmp_path: Path) -> No
         engine = engine_of("i2v", stand, admin="x" * 16)
     clip = MediaHandle(path=str(tmp_path / "a.mp4"), mime="video/mp4", frames=9, fps=16, seconds=0.5)
     request = engine.mode.parse(ASKED | {"image": clip, "image_from": "last", "join": True})
-    with pytest.raises(InputError, match="join is not possible where vLLM-Omni"):
+    with pytest.raises(InputError, match="join is not possible where a server"):
         engine.plan(request)
     with pytest.raises(UnavailableError, match="keeps its model"):
         engine.unload()
@@ -178,10 +178,11 @@ def test_clips_are_not_joined_and_the_model_is_its_owner_s(tmp_path: Path) -> No
 def test_the_key_is_sent_and_shown_nowhere(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     with serving(Stand(key="sk-of-nobody-else")) as stand:
-        with pytest.raises(UnavailableError, match="refuses the key; see WAN_ENGINE_KEY"):
+        with pytest.raises(UnavailableError, match="refuses its key; see WAN_ENGINE_KEY"):
             engine_of("t2v", stand, engine_key="wrong")
         engine = engine_of("t2v", stand, engine_key=stand.key)
         path, events = made(engine)
+    assert stand.url.removeprefix("http://") not in repr(events) + engine.manifest().model_dump_json()
     shown = caplog.text + repr(engine.settings) + repr(events) + engine.manifest().model_dump_json()
     assert stand.key not in shown and stand.key.encode() not in path.read_bytes()
 
@@ -246,7 +247,7 @@ def test_a_video_of_another_shape_is_told_and_described_as_it_is(stand: Stand) -
         (Response("[" * 100_000, media_type="application/json"), UnavailableError, "not as a server"),
         (Response("a" * 3_000_000), UnavailableError, "not as a server"),
         (Dropped(), GpuError, "did not take the job"),
-        (JSONResponse({}, 401), UnavailableError, "refuses the key"),
+        (JSONResponse({}, 401), UnavailableError, "refuses its key"),
     ],
 )  # fmt: skip
 def test_a_job_that_is_refused_is_told_in_the_server_s_words(
