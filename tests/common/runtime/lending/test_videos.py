@@ -3,78 +3,28 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import av
 import pytest
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse
 from gradio_client import Client
 from PIL import Image
 
-from common.budgets import Budgets
 from common.catalog import CHECKPOINTS
 from common.contract import MediaHandle
-from common.errors import GpuError, InputError, ResultError, StudioError, UnavailableError
+from common.errors import GpuError, InputError, UnavailableError
 from common.media.lineage import read_lineage
 from common.panels.t2v import T2VPanel
 from common.runtime import again
-from common.runtime.engine import Engine
-from common.runtime.lending import server, videos
 from common.runtime.lending.replica import ROOT
-from common.runtime.model import weights
 from common.settings import SpaceSettings
 from common.space import build_space
-from tests.common.runtime.lending.stand_in_videos import Dropped, Huge, Stand, film, serving
+from tests.common.runtime.lending.over_videos import ASKED, engine_of, frames_of, made, notices
+from tests.common.runtime.lending.stand_in_videos import Dropped, Stand, film, serving
 
 T2V, I2V = "wan2.1-t2v-1.3b", "wan2.2-i2v-a14b"
-ASKED: dict[str, Any] = {
-    "prompt": "a red circle moving right", "num_frames": 5, "num_inference_steps": 10, "seed": 3, "width": 480,
-    "height": 832, "preset": "quality",
-}  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def _hasty_and_without_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(videos, "LOOK", 0.01)
-    monkeypatch.setattr(server, "LEAST_WAIT", 0.01)
-
-    resolve = weights.resolve
-
-    def embedded(checkpoint: Any, kind: Any, say: Any) -> Path:
-        assert kind == "nano", "nothing is loaded or downloaded here"
-        return resolve(checkpoint, kind, say)
-
-    monkeypatch.setattr(weights, "resolve", embedded)
-
-
-@pytest.fixture
-def stand() -> Iterator[Stand]:
-    with serving(Stand()) as stand:
-        yield stand
-
-
-def engine_of(mode: str, stand: Stand, **more: Any) -> Engine[Any]:
-    app = again.load(ROOT / "spaces" / mode / "app.py")
-    return type(app.service)(SpaceSettings(weights="wan", engine=stand.url, **more))
-
-
-def made(engine: Engine[Any], **values: Any) -> tuple[Path, list[Any]]:
-    request = engine.mode.parse(ASKED | values)
-    updates = list(engine.generate(request, engine.plan(request)))
-    assert updates[-1][0] is not None
-    return Path(updates[-1][0]), [event for _, event in updates]
-
-
-def notices(events: list[Any]) -> str:
-    return " ".join(event.text for event in events if event.type == "notice")
-
-
-def frames_of(path: Path) -> tuple[int, int, int]:
-    with av.open(str(path)) as container:
-        pictures = list(container.decode(video=0))
-    return pictures[0].width, pictures[0].height, len(pictures)
+pytestmark = pytest.mark.usefixtures("hasty")
 
 
 @pytest.mark.parametrize("dialect", ["vllm-omni", "sglang"])
@@ -231,141 +181,6 @@ def test_a_video_of_another_shape_is_told_and_described_as_it_is(stand: Stand) -
     assert "made 9 frames of 256x128 at 16 a second, not 5 frames of 480x832 at 16 a second" in said
     assert events[-1].plan.num_frames == 9 and events[-1].plan.width == 256
     assert frames_of(path) == (256, 128, 9)
-
-
-# ---------------------------------------------------------------------- what ends a job
-
-
-@pytest.mark.parametrize(
-    ("answer", "kind", "says"),
-    [
-        (JSONResponse({"detail": "num_frames must be 81"}, 400), InputError, "server: num_frames must be 81"),
-        (JSONResponse({"error": {"message": "no \x1b[31m\nsuch size" + "!" * 9999}}, 422), InputError, "such size!!"),
-        (HTMLResponse("<html><head><title>x</title></head><h1>Server <b>Error</b></h1></html>", 500), GpuError,
-         "answered 500: Server Error; see its log"),
-        (JSONResponse({"id": ["a"]}), GpuError, "named no id"),
-        (Response("[" * 100_000, media_type="application/json"), UnavailableError, "not as a server"),
-        (Response("a" * 3_000_000), UnavailableError, "not as a server"),
-        (Dropped(), GpuError, "did not take the job"),
-        (JSONResponse({}, 401), UnavailableError, "refuses its key"),
-    ],
-)  # fmt: skip
-def test_a_job_that_is_refused_is_told_in_the_server_s_words(
-    stand: Stand, answer: Response, kind: type[StudioError], says: str
-) -> None:
-    stand.faults["begin"] = [answer]
-    engine = engine_of("t2v", stand)
-    with pytest.raises(kind, match=says) as told:
-        made(engine)
-    assert "\x1b" not in told.value.text and "\n" not in told.value.text and len(told.value.text) < 600
-    assert "<" not in told.value.text
-    made(engine)  # and the line goes on
-
-
-@pytest.mark.parametrize(
-    ("error", "says"),
-    [
-        ({"code": 500, "message": "CUDA out of memory"}, "could not make it: CUDA out of memory"),
-        ("out of patience", "could not make it: out of patience"),
-        (None, "it says failed"),
-        ([1, 2], "it says failed"),
-        ({"error": [{"detail": {"message": {"error": {"error": "deep down"}}}}]}, "it says failed"),
-    ],
-)
-def test_a_job_that_fails_there_fails_here(stand: Stand, error: Any, says: str) -> None:
-    stand.script, stand.error = (("queued", 0), ("in_progress", 30), ("failed", 30)), error
-    with pytest.raises(GpuError, match=says):
-        made(engine_of("t2v", stand))
-    assert stand.deleted == ["video-1"]
-
-
-@pytest.mark.parametrize(
-    ("video", "says"),
-    [
-        (b"all work and no play\n" * 1000, "is no video"),
-        (b"", "is no video"),
-        (b"\x89PNG\r\n\x1a\n" + b"\0" * 100, "is no video"),
-        (b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n", "is no video"),
-    ],
-)
-def test_a_file_that_is_no_video_is_not_kept(stand: Stand, outputs: Path, video: bytes, says: str) -> None:
-    stand.video = lambda _: video
-    with pytest.raises(ResultError, match=says):
-        made(engine_of("t2v", stand))
-    assert [*outputs.rglob("*.mp4")] == [] and [*outputs.rglob(".*.part")] == []
-
-
-def test_half_a_video_and_more_than_is_kept_are_refused(
-    stand: Stand, outputs: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine = engine_of("t2v", stand)
-    stand.video = lambda given: film(given)[:700]
-    with pytest.raises(ResultError, match="is no video"):
-        made(engine)
-    stand.faults["content"] = [Huge()]
-    with pytest.raises(ResultError, match="larger than 500 MB"):
-        made(engine)
-    stand.video = None
-    monkeypatch.setattr(server, "BUDGETS", Budgets(upload_bytes=1000))
-    with pytest.raises(ResultError, match="WAN_LIMIT_UPLOAD_BYTES"):
-        made(engine)
-    assert [*outputs.rglob(".*.part")] == []
-
-
-def test_a_job_that_never_ends_and_a_server_that_is_gone_are_given_up(
-    stand: Stand, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine = engine_of("t2v", stand)
-    stand.script = (("in_progress", 30),)
-    monkeypatch.setattr(videos, "SILENCE", 0.2)
-    with pytest.raises(GpuError, match="has told nothing new"):
-        made(engine)
-    assert stand.deleted == ["video-1"]
-    monkeypatch.setattr(videos, "PATIENCE", 0.2)
-    stand.faults["look"] = [HTMLResponse("", 502) for _ in range(1000)]
-    with pytest.raises(GpuError, match="has not answered for"):
-        made(engine)
-    monkeypatch.setattr(videos, "BUSY_SECONDS", 0.0)
-    stand.faults["begin"] = [JSONResponse({}, 429, headers={"retry-after": "0"}) for _ in range(1000)]
-    with pytest.raises(GpuError, match="has taken no job"):
-        made(engine)
-
-
-def test_another_model_behind_the_same_address_makes_nothing(stand: Stand) -> None:
-    engine = engine_of("t2v", stand)
-    stand.model = "Wan-AI/Wan2.2-TI2V-5B-Diffusers"
-    with pytest.raises(UnavailableError, match="TI2V-5B-Diffusers by now"):
-        made(engine)
-    assert stand.begun == []
-
-
-@pytest.mark.parametrize(
-    ("where", "sign"),
-    [
-        ("before it is taken", "is busy"),
-        ("in its queue", "own line"),
-        ("at work", "makes the video"),
-        ("while it is fetched", "Fetching"),
-    ],
-)
-def test_a_stop_reaches_the_server_in_every_phase(stand: Stand, where: str, sign: str) -> None:
-    engine = engine_of("t2v", stand)
-    if where == "before it is taken":
-        stand.faults["begin"] = [JSONResponse({}, 429, headers={"retry-after": "0"}) for _ in range(100_000)]
-    elif where == "while it is fetched":
-        stand.faults["content"] = [Dropped() for _ in range(100_000)]
-    else:
-        stand.script = (("queued", 0),) if where == "in its queue" else (("in_progress", 30),)
-    request = engine.mode.parse(ASKED)
-    job = engine.generate(request, engine.plan(request))
-    for _, event in job:
-        if event.type == "stage" and sign in event.text:
-            break
-    job.close()
-    assert stand.deleted == ([] if where == "before it is taken" else ["video-1"]) and stand.jobs == {}
-    stand.faults.clear()
-    stand.script = Stand().script
-    made(engine)  # its place in the line is free again
 
 
 # ---------------------------------------------------------------------- as people meet it
