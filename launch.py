@@ -52,6 +52,8 @@ def download_notice(weights: Weights, modes: Sequence[str] | None = None) -> str
 
     if weights == "nano":
         return "Weights: Wan-Nano (embedded, nothing to download)"
+    if (engine := os.environ.get("WAN_ENGINE", "")).startswith("http"):
+        return f"Weights: those of the server at {engine} (nothing to download)"
     keys = dict.fromkeys(
         key for name, mode in MODES.items() if not modes or name in modes for key in mode.checkpoints
     )
@@ -62,6 +64,23 @@ def download_notice(weights: Weights, modes: Sequence[str] | None = None) -> str
             f"  {row.key:24} {cost.download_bytes(row) / 1e9:6.0f} GB  https://huggingface.co/{row.repo}"
         )
     return "\n".join(lines)
+
+
+def loaded(modes: Sequence[str]) -> dict[str, ModuleType]:
+    """These modes' apps; one that a server of others does not make is told in a line and left out, unless all are."""
+    from common.errors import UnavailableError
+
+    found, missing = dict[str, ModuleType](), list[UnavailableError]()
+    for key in modes:
+        try:
+            found[key] = load_space(key)
+        except UnavailableError as error:
+            missing.append(error)
+    if not found:
+        raise missing[0]
+    for error in missing:
+        print(error.text, flush=True)
+    return found
 
 
 def build_app(base_url: str, modes: Sequence[str] | None = None, *, personal: bool = False) -> FastAPI:
@@ -82,12 +101,13 @@ def build_app(base_url: str, modes: Sequence[str] | None = None, *, personal: bo
 
     app = FastAPI(title="Wan Studio")
     app.add_middleware(Door, names=own_names())
-    for key in modes or MODES:
-        demo = load_space(key).demo
+    served = loaded(modes or list(MODES))
+    for key, space in served.items():
+        demo = space.demo
         app = gr.mount_gradio_app(app, demo, path=f"/{key}", mcp_server=True, **page_options())
         # Else the first MCP caller's Host header decides where everybody's calls go.
         demo.mcp_server_obj._local_url = f"{base_url}/{key}/"
-    table = federation.from_env() or federation.mounted(base_url, modes or list(MODES))
+    table = federation.from_env() or federation.mounted(base_url, served)
     admin = SpaceSettings.from_env().admin if personal else ""
     studio = Studio.over(table, personal=personal, book=Book.kept(state_folder()), admin=admin)
     return mount(app, studio)
@@ -108,6 +128,6 @@ def serve(host: str, port: int, weights: Weights, modes: Sequence[str] | None = 
     # The router calls its modes over loopback, whatever address it listens on.
     app = build_app(f"http://127.0.0.1:{port}", modes, personal=ports.loopback(host))
     if os.environ.get("WAN_ENGINE"):  # workers have nothing else to do
-        load_space(next(iter(modes or MODES))).service.warm()
+        again.loaded()[0].warm()
     print(f"Wan Studio is at http://{host}:{port}", flush=True)
     uvicorn.run(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=3)

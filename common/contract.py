@@ -160,6 +160,8 @@ class Backend(Model):
     """Whether steps may take again what a step before has made: where blocks are compiled, and cache-dit is there."""
     cards: int = 1
     """Cards that one job has here, each with as much memory; on a CPU processes."""
+    loras: bool = True
+    """Whether LoRAs can be put on a model there: a server of others takes none of ours."""
     in_8_bits: list[str] = Field(default_factory=lambda: list[str]())
     """Checkpoints whose weights are mounted here in 8 bits: no plan has them otherwise."""
 

@@ -7,8 +7,10 @@ WAN_DEVICE        cpu where a GPU is there and must not be used; else it is
 WAN_CARDS         cards that this process owns and each of its jobs is shared by; 1 when empty. On a CPU: processes
 WAN_SPEED         exact where nothing may be compiled, rounded, left out, or done by another kernel for speed
 WAN_ENGINE        ray, or a Ray cluster's address (ray://host:10001): who makes the videos, where that is not this
-                  process; needs the extra `ray`
-WAN_REPLICAS      workers of such a pool, each of which makes one video at a time; one a card when empty
+                  process; needs the extra `ray`. Or the address of a vLLM-Omni or SGLang server (http://host:8000)
+WAN_ENGINE_KEY    a secret: the key of that server, where it wants one
+WAN_REPLICAS      workers of such a pool, each of which makes one video at a time; one a card when empty. Of a server:
+                  how many videos it is asked for at once, 1 when empty
 WAN_ADMIN         a secret; who gives it to /admin may clear caches, unload, fetch and delete models, and drain the
                   Space. The launcher draws one for a Studio of one's own
 WAN_MODELS        a folder of checkpoints by key (a mounted volume), looked into before the Hub
@@ -37,6 +39,7 @@ from common.errors import InputError, quoted
 
 SECRET_CHARACTERS = 16
 MOST = 999
+SERVER = r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:\d{1,5})?(/[\w.~/-]*)?"
 _BUNDLE = Path(__file__).resolve().parents[1] / "bundle.json"
 
 
@@ -50,6 +53,7 @@ class SpaceSettings:
     device: Literal["", "cpu"] = ""
     speed: Literal["", "exact"] = ""
     engine: str = ""
+    engine_key: str = field(default="", repr=False)
     replicas: int = 0
     cards: int = 1
     admin: str = field(default="", repr=False)
@@ -70,6 +74,7 @@ class SpaceSettings:
             device=cast(Literal["", "cpu"], _one_of(env, "WAN_DEVICE", ("cpu",), "")),
             speed=cast(Literal["", "exact"], _one_of(env, "WAN_SPEED", ("exact",), "")),
             engine=_engine(env),
+            engine_key=_key(env, "WAN_ENGINE_KEY"),
             replicas=_count(env, "WAN_REPLICAS"),
             cards=_count(env, "WAN_CARDS") or 1,
             admin=_secret(env, "WAN_ADMIN"),
@@ -90,9 +95,21 @@ def _secret(env: Mapping[str, str], name: str) -> str:
 
 def _engine(env: Mapping[str, str]) -> str:
     value = env.get("WAN_ENGINE", "").strip()
+    if value.startswith(("http://", "https://")):
+        if not re.fullmatch(SERVER, value):  # never quoted: a password may stand in it
+            rule = "must be a plain address, without user, query or fragment"
+            raise InputError("WAN_ENGINE", rule, hint="try http://host:8000, and WAN_ENGINE_KEY for a key")
+        return value.rstrip("/").removesuffix("/v1")
     if value and value != "ray" and not re.fullmatch(r"(ray://)?[A-Za-z0-9.-]+:\d{1,5}", value):
         rule = "must be ray, or the address of a cluster"
         raise InputError("WAN_ENGINE", rule, got=quoted(value), hint="try ray://host:10001")
+    return value
+
+
+def _key(env: Mapping[str, str], name: str) -> str:
+    value = env.get(name, "").strip()
+    if not re.fullmatch(r"[!-~]{0,4096}", value):
+        raise InputError(name, "must be a key, which has no spaces and no letters beyond ASCII")
     return value
 
 

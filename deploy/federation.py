@@ -19,7 +19,7 @@ DEFAULT_FILE = Path(__file__).with_name("federation.toml")
 ZEROGPU = "zero-a10g"
 READ_TOKEN = "WAN_READ_TOKEN"
 """The secret by which the router reads private mode Spaces."""
-SECRETS = ("WAN_ADMIN", READ_TOKEN, "WAN_ENHANCE_TOKEN")
+SECRETS = ("WAN_ADMIN", READ_TOKEN, "WAN_ENHANCE_TOKEN", "WAN_ENGINE_KEY")
 """Never variables, which anybody can read on a public Space."""
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 ENV_NAME = r"[A-Z][A-Z0-9_]*"

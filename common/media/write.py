@@ -10,10 +10,13 @@ import av
 import numpy as np
 from av.codec.context import ThreadType
 from av.container import OutputContainer
+from av.error import FFmpegError
 from numpy.typing import NDArray
 
 from common import cache
 from common.contract import Lineage
+from common.media.finished import broken
+from common.media.opening import open_clip, packets
 from common.media.pictures import Size
 from common.media.sound import HEARD_RATE, Samples
 
@@ -70,6 +73,29 @@ def write_pictures(
             container.mux(packet)
         if track:
             track.end()
+
+
+def write_copy(source: Path, path: Path, lineage: Lineage) -> None:
+    """The pictures and the sound of a finished video as they are, with the lineage; ResultError where it is none.
+
+    No frame is encoded again.
+    """
+    try:
+        with (
+            cache.whole(path) as part,
+            open_clip(source) as given,
+            av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"}) as container,
+        ):
+            container.metadata["comment"] = lineage.model_dump_json()
+            tracks = [given.streams.video[0], *given.streams.audio[:1]]
+            copies = {track.index: container.add_stream_from_template(track) for track in tracks}
+            for packet in packets(given, *tracks):
+                if packet.dts is None:  # it only says that a track has ended
+                    continue
+                packet.stream = copies[packet.stream.index]
+                container.mux(packet)
+    except (FFmpegError, ValueError):
+        raise broken() from None
 
 
 class _Track:

@@ -208,7 +208,7 @@ class Mode(Generic[Asked]):
         for slot, handle in self.media(request):
             if slot.kind == "video":
                 rules.clip(slot.name, handle)
-        requested, effective, notices = _preset(request.preset, checkpoint, weights)
+        requested, effective, notices = _preset(request.preset, checkpoint, weights, backend)
         preset = checkpoint.presets[effective]
         size = _size(request, checkpoint, weights)
         num_frames = self.frames(request, checkpoint, weights)
@@ -353,13 +353,16 @@ def drawn(seed: Any) -> Any:
     return random.SystemRandom().randint(0, MAX_SEED) if seed in (None, -1) else seed
 
 
-def _preset(name: str, checkpoint: Checkpoint, weights: Weights) -> tuple[PresetName, PresetName, list[str]]:
+def _preset(
+    name: str, checkpoint: Checkpoint, weights: Weights, backend: Backend
+) -> tuple[PresetName, PresetName, list[str]]:
     requested: PresetName | None = next((p for p in PRESETS if p == name), None)
     if requested is None:
         raise InputError("preset", "must be fast or quality", got=repr(name))
-    if requested in checkpoint.presets:
+    there: list[PresetName] = [k for k, preset in checkpoint.presets.items() if backend.loras or not preset.loras]
+    if requested in there:
         return requested, requested, []
-    other: PresetName = next(iter(checkpoint.presets))
+    other = there[0]
     steps = checkpoint.steps(other, weights)
     if requested == "fast":
         text = f"Lightning unavailable for {checkpoint.name} — using Quality preset ({steps} steps)."

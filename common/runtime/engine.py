@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -68,11 +68,13 @@ class Engine(Stocked, ABC, Generic[Asked]):
         self.settings = settings
         self.pool = lender_of(settings)
         keys = [row.key for row in rows]
+        if self.pool:
+            keys = list(self.pool.serves(self.mode, keys))
         self.backend = self.pool.backend(settings, keys) if self.pool else machine.detect(settings, keys[0])
         self.seat = seat_of(self.backend.device)
         self.line = self.pool.line if self.pool else self.seat.line
         # On ZeroGPU what is parked on the GPU moves with every new worker: one checkpoint a Space.
-        self.allowed = tuple(r.key for r in rows[: 1 if self.backend.gpu_size else None])
+        self.allowed = tuple(keys[: 1 if self.backend.gpu_size else None])
         if settings.weights == "wan" and self.pool is None:
             mounted = weights.in_8_bits(self.mode.rows(self.allowed))
             self.backend = self.backend.model_copy(update={"in_8_bits": mounted})
@@ -98,7 +100,10 @@ class Engine(Stocked, ABC, Generic[Asked]):
 
     def plan(self, request: Asked) -> Plan:
         """The plan on this machine; InputError for a rule broken."""
-        return self.mode.plan(request, self.backend, weights=self.settings.weights, allowed=self.allowed)
+        plan = self.mode.plan(request, self.backend, weights=self.settings.weights, allowed=self.allowed)
+        if self.pool:
+            self.pool.check(plan)
+        return plan
 
     def generate(self, request: Asked, plan: Plan) -> Iterator[Update]:
         """Makes the video through the Space's GPU function; raises what went wrong there."""
@@ -280,10 +285,28 @@ class Engine(Stocked, ABC, Generic[Asked]):
 
     def _written(self, ready: Ready[Asked], frames: generate.Pictures, job: Job) -> Made:
         plan = ready.plan
+
+        def write(path: Path, lineage: Lineage) -> None:
+            size = plan.width, plan.height
+            write_pictures(_told(frames, job), size, plan.fps, path, lineage, self.sound(ready))
+
+        return self.keep(ready, job, write)
+
+    def keep(
+        self,
+        ready: Ready[Asked],
+        job: Job,
+        write: Callable[[Path, Lineage], object],
+        made_by: Mapping[str, str] | None = None,
+    ) -> Made:
+        """The video of a job, which `write` writes; `made_by` are the versions of what has made it elsewhere."""
+        plan = ready.plan
         lineage = self._lineage(ready)
+        if made_by is not None:
+            lineage = lineage.model_copy(update={"versions": made_by})
         # In a folder that nobody can guess: who can name a result may use it.
         draft = cache.results() / secrets.token_hex(16) / f".{plan.mode}-{plan.seed}.mp4"
-        write_pictures(_told(frames, job), (plan.width, plan.height), plan.fps, draft, lineage, self.sound(ready))
+        write(draft, lineage)
         digest = files.sha256(draft)
         path = draft.replace(draft.with_name(f"{plan.mode}-{plan.seed}-{digest[:8]}.mp4"))
         done = Done(

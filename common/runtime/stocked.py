@@ -111,6 +111,8 @@ class Stocked:
         return stock.clear_loras() if self.settings.weights == "wan" else 0
 
     def _row(self, checkpoint: object) -> Checkpoint:
+        if self.pool is not None and not self.pool.own_disk:
+            raise UnavailableError("the models lie on the disks of other machines; see to them there")
         rows = {row.key: row for row in self.mode.rows(self.allowed)}
         if not isinstance(checkpoint, str) or checkpoint not in rows:  # a list cannot be looked up
             raise InputError("checkpoint", "must be one of " + ", ".join(rows), got=quoted(checkpoint))
@@ -118,8 +120,6 @@ class Stocked:
 
     def _real(self, checkpoint: object) -> Checkpoint:
         row = self._row(checkpoint)
-        if self.pool is not None and not self.pool.own_disk:
-            raise UnavailableError("the models lie on the disks of the cluster's machines; see to them there")
         if self.settings.weights == "nano":
             rule = f"{row.name} is Wan-Nano here, which is part of the code"
             raise InputError("checkpoint", rule, hint="start with --weights wan for the real one")

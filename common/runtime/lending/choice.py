@@ -1,4 +1,4 @@
-"""Who lends this process' engines their device, as WAN_ENGINE says: one pool for all modes."""
+"""Who lends this process' engines their device, as WAN_ENGINE says: one pool, or server, for all modes."""
 
 from __future__ import annotations
 
@@ -21,6 +21,10 @@ def lender_of(settings: SpaceSettings) -> Lender | None:
 
 @cache
 def _lender(settings: SpaceSettings) -> Lender:
+    if settings.engine.startswith("http"):
+        from common.runtime.lending import videos
+
+        return videos.Videos(settings)
     from common.runtime.lending import rays  # where nobody asks for Ray, nothing of it is read
 
     return rays.pool(settings)

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from common import cache
-from common.contract import Backend, Event, Heartbeat, Notice, Stage
+from common.contract import Backend, Event, Heartbeat, Notice, Plan, Stage
 from common.errors import GpuError, StudioError, UnavailableError
+from common.modes.base import Mode
 from common.run.service import Ready
 from common.runtime import again
 from common.runtime.device.turns import Turns
@@ -91,9 +92,16 @@ class Pool:
 
     # ------------------------------------------------------------------ what is known of them
 
+    def serves(self, mode: Mode[Any], checkpoints: Sequence[str]) -> Sequence[str]:
+        """All: its workers are engines of this very code."""
+        return checkpoints
+
+    def check(self, plan: Plan) -> None:
+        """For the same reason anything may be asked of it."""
+
     def backend(self, settings: SpaceSettings, checkpoints: Sequence[str]) -> Backend:
         """The smallest machine of the pool: what fits there fits everywhere."""
-        asked = replace(settings, admin="", engine="")
+        asked = replace(settings, admin="", engine="", engine_key="")
         found: list[Backend] = []
         for member in self._members:
             try:

@@ -28,7 +28,9 @@ CALLS_AT_ONCE = 8
 """Threads of a worker: a stop must get in while somebody waits for more of a job."""
 STORE_BYTES = 200_000_000
 """Ray's memory for what is passed by reference: we pass a few pictures, and it would take 30% of the machine's."""
-OWN = ("WAN_ENGINE", "WAN_REPLICAS", "WAN_ADMIN", "WAN_STATE", "WAN_FEDERATION", "WAN_ENHANCE_TOKEN")
+OWN = (
+    "WAN_ENGINE", "WAN_ENGINE_KEY", "WAN_REPLICAS", "WAN_ADMIN", "WAN_STATE", "WAN_FEDERATION", "WAN_ENHANCE_TOKEN",
+)  # fmt: skip
 """What is for who asks, not for who works."""
 PASSED_ON = ("GRADIO_ANALYTICS_ENABLED", "HF_HUB_DISABLE_PROGRESS_BARS", "TORCHAO_FORCE_SKIP_LOADING_SO_FILES")
 LEFT_OUT = ["/.git", "/.venv", "/.github", "/tests", "/docs", "/bench", "/nano/train", "/nano/judge", "__pycache__"]
