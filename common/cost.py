@@ -127,7 +127,7 @@ def seconds(
         if placed.halves:  # the two of a step at once
             fixed += (work.forwards - alone) / 2 * _exchanging(a, work, placed.cards // 2)
     if weights == "wan" and not compiled:
-        each += _waiting(a, placed)
+        each += _waiting(a, placed) / (2 if placed and placed.halves else 1)
     # A process compiles its attention once for each size; ZeroGPU's may be new with each call.
     compiles = _number("compile_seconds") if a.caches_video and profile.startswith("zerogpu") else 0
     again = checkpoint.segments.again(weights) if checkpoint.segments else 0
