@@ -8,6 +8,7 @@ import threading
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -52,7 +53,7 @@ def _halved(rank: int, size: int) -> Ranks | None:
     name = ""
     for first in (0, each) if each > 1 else ():
         members = [*range(first, first + each)]
-        group = dist.new_group(members, timeout=TIMEOUT)
+        group: Any = dist.new_group(members, timeout=TIMEOUT)
         if rank in members:
             name = group.group_name
     return Ranks(name, rank % each, each)

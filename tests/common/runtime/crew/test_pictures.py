@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from common.runtime.sample import generate
 from tests.common.runtime.crew.two_cards import Asked
 from tests.spaces import media_for_modes as media
 
@@ -82,6 +83,24 @@ def test_without_guidance_both_share_a_forward(
     _, plan = job.plan(2, **given)
     assert not plan.placement.halves and plan.guidance_scale == 1
     assert apart(job, **given) <= (1 if name in ROUNDED else 0)
+
+
+def test_a_half_reuses_what_its_own_forwards_have_made(
+    asked: Callable[[str], Asked], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The step cache is told that forwards come in pairs, or that they do not."""
+    told: list[bool] = []
+    own = generate.shortcuts.taken
+
+    def taken(*given: Any, guided: bool) -> Any:
+        told.append(guided)
+        return own(*given, guided=guided)
+
+    monkeypatch.setattr(generate.shortcuts, "taken", taken)
+    job = asked("t2v")
+    for cards in (1, 2):
+        job.made(cards, **TEXT)
+    assert told == [True, False]
 
 
 @pytest.mark.slow
