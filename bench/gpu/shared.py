@@ -53,22 +53,20 @@ def clips(asked: dict[str, Any]) -> None:
         several: Clip | None = None
         for cards in (asked["cards"], 1):
             if time.time() > asked["until"] - 30:
-                if several is not None:
-                    said(several.row)
                 return said({"failed": f"no time for {cards} cards at {size}"})
             engine.backend = engine.backend.model_copy(update={"cards": cards, "step_cache": False})
             first: dict[str, Any] = {}
             if several is None:
                 heard(f"{size}: warming up")
-                first = {"first_seconds": _made(engine, asked, size, WARM).row["seconds"]}
+                steps = WARM if engine.backend.compiles else 1
+                first = {"first_seconds": _made(engine, asked, size, steps).row["seconds"]}
             heard(f"{size} with {cards}: {asked['steps']} steps {first or ''}")
             made = _made(engine, asked, size, asked["steps"])
-            made.row.update(first)
+            said(made.row | first)
             if several is None:
                 several = made
             else:
-                said(made.row)
-                said(several.row | _against(made, several))
+                said({"way": f"{asked['cards']} cards against one", "size": size} | _against(made, several))
     engine.unload()
 
 

@@ -40,12 +40,12 @@ def test_a_part_without_time_ends_with_its_processes() -> None:
 
 @pytest.mark.slow
 def test_two_processes_make_the_clip_that_one_makes() -> None:
-    one, two = parallel.measure("clip", SMALL)
+    two, one, both = parallel.measure("clip", SMALL)
     assert (one["cards"], two["cards"]) == (1, 2)
-    assert two["equal"] and two["equal_with_guidance"]
-    assert two["start_off"] == two["off"] == two["frames_max_off"] == 0
-    assert two["latents_max_off"] == [0, 0, 0] and two["guided"] == two["steps"] == 3
-    assert two["times_step"] == pytest.approx(one["step_seconds"] / two["step_seconds"], abs=1e-3)
+    assert both["equal"] and both["equal_with_guidance"]
+    assert both["start_off"] == both["off"] == both["frames_max_off"] == 0
+    assert both["latents_max_off"] == [0, 0, 0] and two["guided"] == two["steps"] == 3
+    assert both["times_step"] == pytest.approx(one["step_seconds"] / two["step_seconds"], abs=1e-3)
     rest = one["seconds"] - sum(one["each_step"])
     whole = rest + 2 * one["each_step"][0] + 28 * one["step_seconds"]
     assert one["quality_seconds"] == pytest.approx(whole, abs=0.1)

@@ -1,4 +1,4 @@
-"""A process of `test_halves`: `python halved_steps.py FOLDER RANK SIZE`; saves clips of Wan-Nano and what they took."""
+"""A process of `test_halves`: `python halved_steps.py FOLDER RANK SIZE`; saves clips of Wan-Nano and their counts."""
 
 from __future__ import annotations
 
