@@ -1,7 +1,7 @@
 """A job on each worker of a pool under Ray against one at a time: `python -m bench.gpu.pooled [--workers 2]`.
 
-A card a worker, each with a 14B of full size and random weights. Each worker's clip alone, then all at once, some times
-over; the throughput is how many clips come in the time that one takes alone, at the mean. Prints one JSON object.
+A card a worker, each with a 14B of full size and random weights. Each worker's clip alone, then all at once, several
+times; the throughput is how many clips come in the time that one takes alone, at the mean. Prints one JSON object.
 """
 
 from __future__ import annotations
