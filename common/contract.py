@@ -174,8 +174,9 @@ class Placement(Model):
     first and the last. With `compile` the transformer's blocks are compiled, and 8-bit weights meet 8-bit
     activations; with `shortcuts` the preset's own are taken (see common/shortcuts.py).
     `offload` is what goes to the machine's own memory: the text encoder once it has read the prompt, or all blocks
-    but those at work. So many `cards` share the denoising, and each has all weights; `shared` says that in words, or
-    why one of several works alone. `peak_bytes` is what a device holds at its most, `weight_bytes` what of it are
+    but those at work. So many `cards` share the denoising, and each has all weights; with `halves` each half of them
+    makes one of the two forwards of a step with guidance. `shared` says that in words, or why one of several works
+    alone. `peak_bytes` is what a device holds at its most, `weight_bytes` what of it are
     weights (on ZeroGPU what a new worker is sent for this job), `host_bytes` what the machine's own memory holds for
     all of them; `why` says what was done to make it fit, and what for.
     """
@@ -187,6 +188,7 @@ class Placement(Model):
     compile: Literal["none", "blocks"] = "none"
     shortcuts: bool = False
     cards: Annotated[int, Field(ge=1)] = 1
+    halves: bool = False
     shared: str = ""
     peak_bytes: int
     weight_bytes: int

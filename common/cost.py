@@ -56,7 +56,8 @@ class Work:
     """What a job does: a clip of a size in pixels, `forwards` of the transformer, and what the VAE reads beforehand.
 
     `encodes` counts clips of that length; each of `references` is a latent frame more; `lora` says whether a LoRA,
-    which is not fused, works in every forward; `exact` counts those of the first and the last step.
+    which is not fused, works in every forward; `exact` counts those of the first and the last step, `unguided` those
+    of steps without guidance among others that have it.
     """
 
     width: int
@@ -67,6 +68,7 @@ class Work:
     references: int = 0
     lora: bool = False
     exact: int = 0
+    unguided: int = 0
 
 
 def tokens(architecture: Architecture, width: int, height: int, num_frames: int, references: int = 0) -> int:
@@ -120,9 +122,12 @@ def seconds(
     reads = 1 if a.caches_video else 0  # of the driving video
     if placed is not None and placed.cards > 1 and weights == "wan":
         each /= placed.cards
-        fixed += work.forwards * _exchanging(a, work, placed.cards)
+        alone = work.unguided if placed.halves else work.forwards
+        fixed += alone * _exchanging(a, work, placed.cards)
+        if placed.halves:  # the two of a step at once
+            fixed += (work.forwards - alone) / 2 * _exchanging(a, work, placed.cards // 2)
     if weights == "wan" and not compiled:
-        each += _waiting(a, placed)
+        each += _waiting(a, placed) / (2 if placed and placed.halves else 1)
     # A process compiles its attention once for each size; ZeroGPU's may be new with each call.
     compiles = _number("compile_seconds") if a.caches_video and profile.startswith("zerogpu") else 0
     again = checkpoint.segments.again(weights) if checkpoint.segments else 0

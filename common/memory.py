@@ -138,13 +138,13 @@ def exchanged(architecture: Architecture, shape: Shape) -> float:
     return 12 * a.dim * tokens(a, shape.width, shape.height, shape.num_frames, shape.references)
 
 
-def reused(architecture: Architecture, shape: Shape) -> float:
-    """What the first block added and what all others did, kept from step to step, with guidance and without, and for
-    each expert; and what the others are given, in bf16.
+def reused(architecture: Architecture, shape: Shape, branches: int = 2) -> float:
+    """What the first block added and what all others did, kept from step to step, for each expert and each of the
+    `branches`, which are with the prompt and without; and what the others are given, in bf16.
     """
     a = architecture
     each = tokens(a, shape.width, shape.height, shape.num_frames, shape.references)
-    return 2 * a.dim * each * (4 * a.experts + 1)
+    return 2 * a.dim * each * (2 * branches * a.experts + 1)
 
 
 def cache(architecture: Architecture, shape: Shape) -> float:

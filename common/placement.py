@@ -48,13 +48,14 @@ class Job:
     """What has to fit beside a checkpoint and all its LoRAs: a shape, and whether media are encoded.
 
     `loras` are those that it uses, which may be all where nobody has said: no other is sent to a worker of ZeroGPU.
-    `shortcuts` are those of its preset.
+    `shortcuts` are those of its preset; `guided` says whether its steps have two forwards each.
     """
 
     shape: Shape
     reads_media: bool = False
     loras: tuple[str, ...] | None = None
     shortcuts: Shortcuts | None = None
+    guided: bool = False
 
 
 def _used(checkpoint: Checkpoint, job: Job) -> tuple[str, ...]:
@@ -68,6 +69,7 @@ class _Choice:
     compile: bool = False
     attention: Literal["sdpa", "fa3-8-bit", "int8"] = "sdpa"
     shortcuts: bool = False
+    halves: bool = False
     tiling: bool = False
     offload: Offload = "none"
     why: tuple[str, ...] = ()
@@ -125,7 +127,7 @@ def place(checkpoint: Checkpoint, weights: Weights, backend: Backend, job: Job) 
     one = f"One card of {backend.cards} makes it: "
     if not (why := alone(checkpoint, backend)):
         if (placed := _place(checkpoint, weights, backend, job)) is not None:
-            return placed.model_copy(update={"shared": f"{backend.cards} cards share each step."})
+            return placed.model_copy(update={"shared": _shared(placed)})
         why = "the weights do not fit all of them and the machine's own memory"
     # cache-dit asks the other cards, which are there and do not work, whether a step may be reused.
     single = backend.model_copy(update={"cards": 1, "step_cache": False})
@@ -133,9 +135,15 @@ def place(checkpoint: Checkpoint, weights: Weights, backend: Backend, job: Job) 
     return placed and placed.model_copy(update={"shared": f"{one}{why}."})
 
 
+def _shared(placed: Placement) -> str:
+    how = ": one half makes its forward with the prompt, the other that without" if placed.halves else ""
+    return f"{placed.cards} cards share each step{how}."
+
+
 def _place(checkpoint: Checkpoint, weights: Weights, backend: Backend, job: Job) -> Placement | None:
+    halves = job.guided and backend.cards % 2 == 0
     if weights == "nano":
-        return _placed(checkpoint, backend, job, _Choice(), NANO_BYTES, NANO_BYTES)
+        return _placed(checkpoint, backend, job, _Choice(halves=halves), NANO_BYTES, NANO_BYTES)
     if not _runs(checkpoint, backend):
         return None
     fitting = [c for c in _choices(checkpoint, backend) if _fits(checkpoint, backend, job, c)]
@@ -147,6 +155,9 @@ def _place(checkpoint: Checkpoint, weights: Weights, backend: Backend, job: Job)
     if _takes(job.shortcuts, backend):
         shorter = [replace(c, shortcuts=True) for c in found if c.compile]
         found = [c for c in shorter if _fits(checkpoint, backend, job, c)] or found
+    if halves:  # what one makes is then as large as without the others
+        whole = [replace(c, halves=True) for c in found if _as_loaded(c) == _as_loaded(found[0])]
+        found = [c for c in whole if _fits(checkpoint, backend, job, c)] or found
     choice = found[0]
     peak, held = _peak(checkpoint, backend, job, choice), _held(checkpoint, backend, choice)
     if backend.gpu_size:
@@ -397,13 +408,16 @@ def _stages(checkpoint: Checkpoint, backend: Backend, job: Job, choice: _Choice)
     beside = bool(_used(checkpoint, job)) and not choice.compile  # compiled, they are part of the weights
     reused = choice.shortcuts and job.shortcuts is not None and job.shortcuts.reuses
     works = memory.denoise(a, shape, lora=beside, compiled=choice.compile, integers=choice.attention == "int8")
-    if backend.cards > 1:
-        works += memory.exchanged(a, shape)
+    kept = memory.reused(a, shape, branches=1 if choice.halves else 2) if reused else 0
+
+    def among(cards: int) -> float:
+        given = memory.exchanged(a, shape) if cards > 1 else 0
+        return (kept + more * full * (works + given)) / cards
+
     stages = {
         "text": first + memory.TEXT_BYTES,
-        "denoise": cached
-        + ((memory.reused(a, shape) if reused else 0) + more * full * works) / backend.cards
-        + scores,
+        # In halves too, all of them share the steps without guidance.
+        "denoise": cached + max(among(n) for n in ([backend.cards // 2] * choice.halves + [backend.cards])) + scores,
         "decode": cached + more * memory.decode(a, decoded, choice.decode, tiled=choice.tiling),
     }
     if job.reads_media:
@@ -429,6 +443,7 @@ def _placed(
         compile="blocks" if choice.compile else "none",
         shortcuts=choice.shortcuts,
         cards=backend.cards,
+        halves=choice.halves,
         tiling=choice.tiling,
         offload=choice.offload,
         peak_bytes=int(peak),

@@ -26,15 +26,16 @@ def kept() -> Iterator[dict[str, Tensor]]:
             found["negative"] = made[1]
 
     with (
-        _watched(WanPipeline, "encode_prompt", prompts),
-        _watched(WanPipeline, "prepare_latents", lambda made: found.update(noise=made)),
-        _watched(UniPCMultistepScheduler, "step", lambda made: found.update({END: made[0]})),
+        watched(WanPipeline, "encode_prompt", prompts),
+        watched(WanPipeline, "prepare_latents", lambda made: found.update(noise=made)),
+        watched(UniPCMultistepScheduler, "step", lambda made: found.update({END: made[0]})),
     ):
         yield found
 
 
 @contextmanager
-def _watched(kind: Any, name: str, keep: Callable[[Any], None]) -> Iterator[None]:
+def watched(kind: Any, name: str, keep: Callable[[Any], None]) -> Iterator[None]:
+    """In it `keep` is given all that a method of a class gives."""
     own = getattr(kind, name)
 
     def call(self: Any, *given: Any, **named: Any) -> Any:

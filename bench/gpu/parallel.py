@@ -3,9 +3,10 @@
 `python -m bench.gpu.parallel [--parts clip replicas exact forward] [--cards 2] [--minutes 9] [--out FILE]`. Each part
 runs in processes of its own, and each row is in the file as soon as it is there. Weights are random, of full size.
 
-`clip` makes the same clip with one card and with all, through the engine: step, whole job, and how far latents and
-frames are apart; `exact` is the same with WAN_SPEED=exact. `replicas` has an engine on each card. `forward` times a
-forward alone: diffusers' own context parallelism, and ours in its variants.
+`clip` makes the same clip with all cards and with one, through the engine: steps with guidance and, in its second
+half, without; the whole job; and how far latents and frames are apart. `exact` is the same with WAN_SPEED=exact,
+where all steps have guidance. `replicas` has an engine on each card: each by itself, then all at once. `forward`
+times a forward alone: diffusers' own context parallelism, and ours in its variants.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -27,9 +29,12 @@ from typing import Any
 
 Row = dict[str, Any]
 PARTS = ("clip", "replicas", "exact", "forward")
-SIZES = ((832, 480, 81), (1280, 720, 81))
+SIZES = ((1280, 720, 81), (832, 480, 81))
 CHECKPOINT = "wan2.1-t2v-14b"
 STEPS = 4
+GUIDED = 0.5
+"""Of a clip's steps."""
+REPLICA_STEPS, ROUNDS = 3, 2
 
 
 @dataclass(frozen=True)
@@ -48,13 +53,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.gpu.parallel", description=__doc__)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--cards", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=STEPS, help="of a clip, each with guidance")
+    parser.add_argument("--steps", type=int, default=STEPS, help="of a clip")
     parser.add_argument("--small", action="store_true", help="480p alone")
     parser.add_argument("--minutes", type=float, default=9, help="after which nothing more is begun, and all ended")
     parser.add_argument("--weights", choices=("wan", "nano"), default="wan", help="nano: tried on a CPU")
     parser.add_argument("--out", type=Path, help="written after each row; what is in it stays")
     args = parser.parse_args()
-    sizes = SIZES[:1] if args.small else SIZES
+    sizes = SIZES[-1:] if args.small else SIZES
     if args.weights == "nano":
         sizes = ((128, 128, 9), (192, 128, 5))
     asked = Asked(args.cards, args.weights, sizes, args.steps, time.time() + 60 * args.minutes)
@@ -85,14 +90,16 @@ def measure(part: str, asked: Asked) -> Iterator[Row]:
 
 
 def _clip(asked: Asked, folder: Path, part: str) -> Iterator[Row]:
-    more = {"WAN_CARDS": str(asked.cards), "WAN_SPEED": "exact" if part == "exact" else ""}
-    sizes = asked.sizes[:1] if part == "exact" else asked.sizes
+    more = {"WAN_CARDS": str(asked.cards), "BENCH_GUIDED": str(GUIDED)}
+    more["WAN_SPEED"] = "exact" if part == "exact" else ""
+    sizes = asked.sizes[-1:] if part == "exact" else asked.sizes
     yield from Child("clip", asked, folder, more, sizes=sizes).rows()
 
 
 def _forward(asked: Asked, folder: Path) -> Iterator[Row]:
     started = [
-        Child("forward", asked, folder, _only(rank), rank=rank, sizes=asked.sizes) for rank in range(asked.cards)
+        Child("forward", asked, folder, _only(rank), rank=rank, sizes=asked.sizes[::-1])
+        for rank in range(asked.cards)
     ]
     for other in started[1:]:
         threading.Thread(target=lambda other=other: [*other.rows()], daemon=True).start()
@@ -102,8 +109,11 @@ def _forward(asked: Asked, folder: Path) -> Iterator[Row]:
 
 
 def replicas(asked: Asked, folder: Path) -> Iterator[Row]:
-    """An engine a card: one of them at work, then all of them at once."""
-    started = [Child("replica", asked, folder, _only(n), sizes=asked.sizes[:1]) for n in range(asked.cards)]
+    """An engine a card: each of them at work by itself, then all of them at once; again while there is time."""
+    size, steps = asked.sizes[-1], min(asked.steps, REPLICA_STEPS)
+    started = [
+        Child("replica", asked, folder, _only(n), sizes=[size], steps=steps) for n in range(asked.cards)
+    ]
     try:
         said = [child.rows() for child in started]
         for rows in said:
@@ -111,19 +121,26 @@ def replicas(asked: Asked, folder: Path) -> Iterator[Row]:
                 yield row
                 return
 
-        def together(which: list[int]) -> tuple[float, list[float]]:
+        def together(which: Iterable[int]) -> float:
             began = time.monotonic()
             for n in which:
                 started[n].tell("go")
-            each = [next(said[n])["seconds"] for n in which]
-            return time.monotonic() - began, each
+            for n in which:
+                next(said[n])
+            return time.monotonic() - began
 
-        alone, _ = together([0])
-        whole, each = together([*range(asked.cards)])
+        cards, rounds, took = range(asked.cards), list[list[float]](), 0.0
+        while len(rounds) < ROUNDS and (not rounds or time.time() + took + 5 < asked.until):
+            began = time.monotonic()
+            rounds.append([*(together([n]) for n in cards), together(cards)])
+            took = time.monotonic() - began
+        *alone, whole = (statistics.median(each) for each in zip(*rounds, strict=True))
+        mean = statistics.mean(alone)
         yield {
-            "way": f"{asked.cards} jobs on {asked.cards} replicas", "size": [*asked.sizes[0]], "steps": asked.steps,
-            "alone_seconds": round(alone, 2), "seconds": round(whole, 2), "each": each,
-            "throughput": round(asked.cards * alone / whole, 3),
+            "way": f"{asked.cards} jobs on {asked.cards} replicas", "size": [*size], "steps": steps,
+            "rounds": len(rounds), "alone_each": [round(x, 2) for x in alone], "alone_seconds": round(mean, 2),
+            "seconds": round(whole, 2), "throughput": round(asked.cards * mean / whole, 3),
+            "throughput_of_the_first": round(asked.cards * alone[0] / whole, 3),
         }  # fmt: skip
     finally:
         for child in started:

@@ -56,7 +56,7 @@ def measure(workers: int, steps: int, weights: str) -> dict[str, Any]:
     engine = again.load(Path(__file__).with_name("replica.py")).service
     engine.backend = engine.backend.model_copy(update={"step_cache": False})
     up = time.monotonic() - began
-    size = SIZES[0] if weights == "wan" else (128, 128, 17)
+    size = SIZES[-1] if weights == "wan" else (128, 128, 17)
     request = clip.Case(CHECKPOINT, "quality", size, steps).request(steps)
     ready = engine.preflight(request, engine.plan(request), Job())
 

@@ -7,6 +7,7 @@ import json
 import statistics
 import sys
 import time
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,6 +31,8 @@ from common.runtime.together import Ranks
 
 APP = Path(__file__).with_name("replica.py")
 QUALITY_STEPS = 30
+WARM = 4
+"""Steps in which, half of them guided, every form of a block comes: exact and in 8 bits, whole and in part."""
 ENTRY = ["diffusers", "WanTransformer3DModel"]
 
 
@@ -44,34 +47,49 @@ def heard(text: str) -> None:
 
 
 def clips(asked: dict[str, Any]) -> None:
-    """The same clip with one card and with all; one of three steps without guidance comes before each."""
+    """The same clip with all cards and with one; with all, which then load together, a first one meets every form."""
     engine = again.load(APP).service
     for size in asked["sizes"]:
-        one: dict[str, Any] = {}
-        for cards in (1, asked["cards"]):
+        several: Clip | None = None
+        for cards in (asked["cards"], 1):
             if time.time() > asked["until"] - 30:
+                if several is not None:
+                    said(several.row)
                 return said({"failed": f"no time for {cards} cards at {size}"})
-            heard(f"{size} with {cards}: warming up")
             engine.backend = engine.backend.model_copy(update={"cards": cards, "step_cache": False})
-            first, _, _ = _made(engine, asked, size, 3, guided=False)
-            heard(f"{size} with {cards}: {asked['steps']} steps (the first clip took {first['seconds']} s)")
-            row, tensors, frames = _made(engine, asked, size, asked["steps"], guided=True)
-            row |= {"first_seconds": first["seconds"]}
-            if cards == 1:
-                one = {"row": row, "tensors": tensors, "frames": frames}
+            first: dict[str, Any] = {}
+            if several is None:
+                heard(f"{size}: warming up")
+                first = {"first_seconds": _made(engine, asked, size, WARM).row["seconds"]}
+            heard(f"{size} with {cards}: {asked['steps']} steps {first or ''}")
+            made = _made(engine, asked, size, asked["steps"])
+            made.row.update(first)
+            if several is None:
+                several = made
             else:
-                row |= _against(one, row, tensors, frames)
-            said(row)
+                said(made.row)
+                said(several.row | _against(made, several))
     engine.unload()
 
 
-def _made(engine: Any, asked: dict[str, Any], size: Any, steps: int, *, guided: bool) -> Any:
+@dataclass(frozen=True)
+class Clip:
+    """What was made, and how: `latents` after each step, the first `guided` of which had guidance."""
+
+    row: dict[str, Any]
+    guided: int
+    tensors: dict[str, torch.Tensor]
+    latents: list[torch.Tensor]
+    frames: np.ndarray
+
+
+def _made(engine: Any, asked: dict[str, Any], size: Any, steps: int) -> Clip:
+    from diffusers import UniPCMultistepScheduler  # pyright: ignore[reportPrivateImportUsage]
+
     case = clip.Case(asked["checkpoint"], "quality", tuple(size), steps)
     request = case.request(steps)
-    if not guided:
-        request = request.model_copy(update={"guidance_scale": 1.0})
     plan = engine.plan(request)
-    frames: list[Any] = []
+    frames, latents = list[Any](), list[torch.Tensor]()
     own = engine._sampled
 
     def sampled(ready: Any, job: Any) -> Any:
@@ -79,35 +97,46 @@ def _made(engine: Any, asked: dict[str, Any], size: Any, steps: int, *, guided: 
         return (frames.append(np.asarray(frame)) or frame for frame in made)
 
     engine._sampled = sampled
+    keep = compare.watched(UniPCMultistepScheduler, "step", lambda made: latents.append(made[0].clone()))
     try:
-        with compare.kept() as tensors:
+        with compare.kept() as tensors, keep:
             made = timeline.clip(engine, request, plan)
     finally:
         del engine._sampled
     placed = plan.placement
+    shortcuts = CHECKPOINTS[asked["checkpoint"]].presets["quality"].shortcuts
+    guided = shortcuts.computed_from(steps) if placed.shortcuts and shortcuts else steps
     each = [round(b - a, 3) for a, b in pairwise([made.stages["denoise"], *made.steps])]
     row = {
-        "way": f"{placed.cards} of {asked['cards']} cards", "size": [*size], "steps": steps, "cards": placed.cards,
-        "compile": placed.compile, "attention": placed.attention, "seconds": made.seconds, "each_step": each,
-        "step_seconds": round(statistics.median(each[1:-1] or each), 3), "stages": made.stages,
-        "planned_seconds": plan.expected_seconds,
+        "way": f"{placed.cards} of {asked['cards']} cards", "size": [*size], "steps": steps, "guided": guided,
+        "cards": placed.cards, "shared": placed.shared, "compile": placed.compile, "attention": placed.attention,
+        "seconds": made.seconds, "each_step": each,
+        "step_seconds": round(statistics.median(each[1 : min(guided, steps - 1)] or each), 3),
+        "stages": made.stages, "planned_seconds": plan.expected_seconds,
     }  # fmt: skip
-    # Of a whole job: the steps of the preset, of which the first and the last are exact, and all the rest as it was.
-    row["quality_seconds"] = round(row["seconds"] + (QUALITY_STEPS - steps) * row["step_seconds"], 1)
-    return row, {name: tensor.cpu() for name, tensor in tensors.items()}, np.stack(frames)
+    if middle := each[guided:-1]:
+        row["unguided_step_seconds"] = round(statistics.median(middle), 3)
+    # Of a whole job, all of it with guidance: the first step and the last are exact, and all the rest as it was.
+    rest = row["seconds"] - sum(each)
+    row["quality_seconds"] = round(rest + 2 * each[0] + (QUALITY_STEPS - 2) * row["step_seconds"], 1)
+    kept = {name: tensor.cpu() for name, tensor in tensors.items()}
+    return Clip(row, guided, kept, [x.cpu() for x in latents], np.stack(frames))
 
 
-def _against(one: dict[str, Any], row: dict[str, Any], tensors: Any, frames: Any) -> dict[str, Any]:
-    off = np.abs(one["frames"].astype(np.int16) - frames.astype(np.int16))
-    apart = (one["tensors"][compare.END].double() - tensors[compare.END].double()).abs().max()
-    alone = one["row"]
-    return compare.distances(tensors, one["tensors"]) | {
-        "times_step": round(alone["step_seconds"] / row["step_seconds"], 3),
-        "times": round(alone["seconds"] / row["seconds"], 3),
-        "times_quality": round(alone["quality_seconds"] / row["quality_seconds"], 3),
-        "latents_max_off": float(apart),
+def _against(one: Clip, several: Clip) -> dict[str, Any]:
+    off = np.abs(one.frames.astype(np.int16) - several.frames.astype(np.int16))
+    apart = [float((a.double() - b.double()).abs().max()) for a, b in zip(one.latents, several.latents, strict=True)]
+    names = ("step_seconds", "unguided_step_seconds", "seconds", "quality_seconds")
+    times = {
+        f"times_{name.removesuffix('_seconds')}": round(one.row[name] / several.row[name], 3)
+        for name in names
+        if name in one.row and name in several.row
+    }
+    return compare.distances(several.tensors, one.tensors) | times | {
+        "latents_max_off": apart,
         "frames_max_off": int(off.max()), "frames_mean_off": round(float(off.mean()), 5),
-        "equal": bool(off.max() == 0 and apart == 0),
+        "equal_with_guidance": max(apart[: one.guided]) == 0,
+        "equal": bool(off.max() == 0 and max(apart) == 0),
     }  # fmt: skip
 
 
@@ -116,10 +145,10 @@ def replica(asked: dict[str, Any]) -> None:
     engine = again.load(APP).service
     (size,) = asked["sizes"]
     engine.backend = engine.backend.model_copy(update={"step_cache": False})
-    _made(engine, asked, size, 3, guided=False)
+    _made(engine, asked, size, asked["steps"])
     said({"ready": True})
     for _ in sys.stdin:
-        said({"seconds": _made(engine, asked, size, asked["steps"], guided=True)[0]["seconds"]})
+        said({"seconds": _made(engine, asked, size, asked["steps"]).row["seconds"]})
 
 
 def forwards(asked: dict[str, Any]) -> None:

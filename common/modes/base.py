@@ -237,7 +237,7 @@ class Mode(Generic[Asked]):
         loras = [key for key in self.loras(request, checkpoint, preset) if key in there]
         lengths = self.segments(request, checkpoint, weights, num_frames)
         shape = Shape(size.width, size.height, max(lengths), self.references(request))
-        job = replace(self.job(shape), loras=tuple(loras), shortcuts=preset.shortcuts)
+        job = replace(self.job(shape), loras=tuple(loras), shortcuts=preset.shortcuts, guided=cfg > 1)
         placed = placement.place(checkpoint, weights, backend, job)
         if placed is None:
             notices.append(f"Not enough memory: {placement.shortage(checkpoint, weights, backend, job)}.")
@@ -259,7 +259,8 @@ class Mode(Generic[Asked]):
             if there and there.shortcuts and preset.shortcuts:
                 a = checkpoint.architecture
                 worth = preset.shortcuts.forwards(done, cfg, a.experts, a.layers)
-                given = replace(work, forwards=worth, exact=cost.forwards(1, cfg) + 1)
+                last = done - preset.shortcuts.computed_from(done)
+                given = replace(work, forwards=worth, exact=cost.forwards(1, cfg) + 1, unguided=last)
             seconds = cost.seconds(checkpoint, weights, cost.profile(machine), given, there)
             return seconds + cost.transfer(cost.profile(machine), there.weight_bytes if there else 0)
 

@@ -14,11 +14,15 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Ranks:
-    """A process among those that share a job: the `rank`-th of `size`, by torch's name of their `group`."""
+    """A process among those that share a job: the `rank`-th of `size`, by torch's name of their `group`.
+
+    Where their number is even, `half` is this process among the first of them, or among the others.
+    """
 
     group: str
     rank: int
     size: int
+    half: Ranks | None = None
 
 
 class Together(Protocol):

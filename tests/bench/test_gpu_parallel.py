@@ -42,17 +42,21 @@ def test_a_part_without_time_ends_with_its_processes() -> None:
 def test_two_processes_make_the_clip_that_one_makes() -> None:
     one, two = parallel.measure("clip", SMALL)
     assert (one["cards"], two["cards"]) == (1, 2)
-    assert two["equal"] and two["start_off"] == two["off"] == two["latents_max_off"] == two["frames_max_off"] == 0
-    assert two["times"] == pytest.approx(one["seconds"] / two["seconds"], abs=1e-3)
-    assert one["quality_seconds"] == pytest.approx(one["seconds"] + 27 * one["step_seconds"], abs=0.1)
+    assert two["equal"] and two["equal_with_guidance"]
+    assert two["start_off"] == two["off"] == two["frames_max_off"] == 0
+    assert two["latents_max_off"] == [0, 0, 0] and two["guided"] == two["steps"] == 3
+    assert two["times_step"] == pytest.approx(one["step_seconds"] / two["step_seconds"], abs=1e-3)
+    rest = one["seconds"] - sum(one["each_step"])
+    whole = rest + 2 * one["each_step"][0] + 28 * one["step_seconds"]
+    assert one["quality_seconds"] == pytest.approx(whole, abs=0.1)
 
 
 @pytest.mark.slow
 def test_a_replica_a_card() -> None:
     (row,) = parallel.measure("replicas", SMALL)
-    assert len(row["each"]) == 2 and row["throughput"] == pytest.approx(
-        2 * row["alone_seconds"] / row["seconds"], abs=0.02
-    )
+    assert row["rounds"] == 2 and len(row["alone_each"]) == 2
+    for alone, name in ((sum(row["alone_each"]) / 2, ""), (row["alone_each"][0], "_of_the_first")):
+        assert row[f"throughput{name}"] == pytest.approx(2 * alone / row["seconds"], abs=0.05)
 
 
 @pytest.mark.slow

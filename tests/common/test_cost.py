@@ -118,6 +118,21 @@ def test_two_cards_take_what_they_took_on_two_h200(size, alone, both) -> None:
     assert 5 < one / eight < 8
 
 
+def test_halves_send_nothing_but_in_steps_without_guidance() -> None:
+    row = CHECKPOINTS["wan2.1-t2v-14b"]
+
+    def took(cards: int, halves: bool, **more: int) -> float:
+        there = placed().model_copy(update={"cards": cards, "halves": halves})
+        size = (1280, 720, 81)
+        whole, none = (Work(*size, forwards=n, **(more if n else {})) for n in (60, 0))
+        return cost.seconds(row, "wan", "cuda", whole, there) - cost.seconds(row, "wan", "cuda", none, there)
+
+    one = took(1, False)
+    assert one / took(2, True) == pytest.approx(2)
+    assert one / 2 < took(2, True, unguided=6) < took(2, True, unguided=60) == pytest.approx(took(2, False))
+    assert one / 4 < took(4, True) < took(4, False)
+
+
 def test_cards_share_no_decode() -> None:
     row, work = CHECKPOINTS["wan2.1-t2v-14b"], Work(832, 480, 81, forwards=0)
     one, two = (

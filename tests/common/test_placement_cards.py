@@ -50,6 +50,34 @@ def test_denoising_is_divided_and_what_is_exchanged_counts() -> None:
     assert away in one.why and away not in eight.why, "activations that it stood beside are an eighth"
 
 
+def guided(row: Checkpoint, machine: Backend) -> Placement:
+    found = place(row, "wan", machine, replace(job(row, R720), guided=True))
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(("count", "halves"), [(1, False), (2, True), (3, False), (4, True)])
+def test_an_even_number_makes_the_two_forwards_of_a_guided_step_at_once(count: int, halves: bool) -> None:
+    machine = cards(H100, count)
+    assert guided(T2V, machine).halves is halves and not placed(T2V, machine, R720).halves
+
+
+def test_each_half_holds_what_so_many_cards_hold_or_all_share_a_forward() -> None:
+    """Of all blocks but those at work away, activations are most."""
+    wide, narrow = (H100.model_copy(update={"memory_bytes": n * 10**9}) for n in (14, 12))
+    one, two, four = (guided(T2V, cards(wide, n)) for n in (1, 2, 4))
+    assert two.halves and two.peak_bytes == one.peak_bytes > four.peak_bytes
+    parts = guided(T2V, cards(narrow, 2))
+    assert parts.shared == "2 cards share each step." and not parts.halves and parts.peak_bytes < two.peak_bytes
+
+
+def test_a_half_keeps_what_it_reuses_of_one_forward_alone() -> None:
+    """By hand: 75,600 tokens of 5,120 numbers in bf16: what the first block added, the others, and their input."""
+    a, shape = T2V.architecture, Shape(1280, 720, 81)
+    assert memory.reused(a, shape, branches=1) == 3 * 75_600 * 5120 * 2
+    assert memory.reused(a, shape) == 5 * 75_600 * 5120 * 2
+
+
 @pytest.mark.parametrize(("key", "why"), [
     ("wan2.2-animate-14b", "between its blocks stands what looks at a face"),
     ("wan2.2-s2v-14b", "between its blocks stands what listens"),
@@ -86,16 +114,18 @@ def test_what_two_cannot_hold_one_makes_and_reuses_no_step() -> None:
 def test_a_plan_says_it_and_takes_less_time() -> None:
     mode = MODES["t2v"]
     request = mode.parse({"prompt": "x", "checkpoint": T2V.key, "preset": "quality", "seed": 1})
-    one, two = (mode.plan(request, cards(H100, count), weights="wan") for count in (1, 2))
-    assert "2 cards share each step." in two.notices and "2 cards share each step." not in one.notices
-    assert 1.6 < one.expected_seconds / two.expected_seconds < 2
+    one, two, three = (mode.plan(request, cards(H100, count), weights="wan") for count in (1, 2, 3))
+    said = "2 cards share each step: one half makes its forward with the prompt, the other that without."
+    assert said in two.notices and "3 cards share each step." in three.notices
+    assert not any("share each step" in text for text in one.notices)
+    assert 1.8 < one.expected_seconds / two.expected_seconds < 2
 
 
 def test_a_plan_of_before_is_one_of_one_card() -> None:
     mode = MODES["t2v"]
     plan = mode.plan(mode.parse({"prompt": "x", "seed": 1}), H100, weights="wan")
     old = plan.model_dump(mode="json")
-    for name in ("cards", "shared"):
+    for name in ("cards", "halves", "shared"):
         del old["placement"][name]
     assert Plan.model_validate(old) == plan
 

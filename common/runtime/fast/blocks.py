@@ -124,13 +124,12 @@ def blocks_of(transformer: Any) -> Iterable[Any]:
 
 
 @contextmanager
-def exchanging(transformer: Any, exchange: Exchange) -> Iterator[None]:
-    """In it a video's attention to itself is shared with other cards, by whatever kernel it has."""
+def exchanging(transformer: Any) -> Iterator[SelfAttention]:
+    """In it a video's attention to itself may be shared with other cards, by whatever kernel it has."""
     own = {block: block.attn1.processor for block in blocks_of(transformer)}
     processor = _processors.get(transformer) or attend(transformer, plain, None)
-    processor.exchange = exchange
     try:
-        yield
+        yield processor
     finally:
         processor.exchange = None
         for block, before in own.items():

@@ -60,9 +60,16 @@ class Exchange:
 
 def gathered(x: Tensor, dim: int, ranks: Ranks) -> Tensor:
     """What all have, one after the other along `dim`."""
+    if ranks.size == 1:
+        return x
     first = x.movedim(dim, 0).contiguous()
     made = torch.ops._c10d_functional.all_gather_into_tensor(first, ranks.size, ranks.group)
     return _arrived(made).movedim(0, dim)
+
+
+def told(x: Tensor, source: int, ranks: Ranks) -> Tensor:
+    """What the rank `source` has; the others give a tensor like it."""
+    return _arrived(torch.ops._c10d_functional.broadcast(x.contiguous(), source, ranks.group))
 
 
 def _to_all(x: Tensor, ranks: Ranks) -> Tensor:

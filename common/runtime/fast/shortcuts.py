@@ -29,12 +29,15 @@ def has_step_cache() -> bool:
 def taken(
     pipe: Any, transformers: Iterable[Any], shortcuts: Shortcuts | None, steps: int, *, guided: bool
 ) -> Iterator[AtStep]:
-    """In it a job of so many steps takes them; afterwards its transformers are as they were, whatever happened."""
+    """In it a job of so many steps takes them; afterwards its transformers are as they were, whatever happened.
+
+    `guided` says whether each makes two forwards a step in turn, with the prompt and without.
+    """
     if shortcuts is None:
         yield lambda done: None
         return
     whole = shortcuts.computed_from(steps)
-    cached = list[Any]()
+    cached = list[tuple[Any, Any]]()
 
     def at_step(done: int) -> None:
         if done >= whole:
@@ -44,7 +47,7 @@ def taken(
     try:
         if shortcuts.reuses:
             for transformer in transformers:
-                cached.append(transformer)
+                cached.append((transformer, transformer.__dict__.get("forward")))
                 _remember(transformer, shortcuts, guided=guided)
         at_step(0)
         yield at_step
@@ -66,8 +69,11 @@ def _remember(transformer: Any, shortcuts: Shortcuts, *, guided: bool) -> None:
     cache_dit.enable_cache(transformer, cache_config=config)
 
 
-def _forget(cached: list[Any]) -> None:
+def _forget(cached: list[tuple[Any, Any]]) -> None:
     while cached:
-        transformer = cached.pop()
+        transformer, before = cached.pop()
         importlib.import_module(STEP_CACHE).disable_cache(transformer)
-        transformer.__dict__.pop("forward", None)  # the class's own, which it puts on the instance
+        if before is None:
+            transformer.__dict__.pop("forward", None)  # the class's own, which it puts on the instance
+        else:
+            transformer.forward = before

@@ -8,7 +8,7 @@ embedding, and of the timesteps where each token has its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -24,33 +24,44 @@ PIECES = 1
 
 
 @contextmanager
-def split(transformers: Iterable[Any], ranks: Ranks | None) -> Iterator[None]:
-    """In it their forwards are shared with the other ranks, which must make the same ones; None: they are not."""
+def split(
+    transformers: Iterable[Any], ranks: Ranks | None, these: Callable[[], Ranks] | None = None
+) -> Iterator[None]:
+    """In it their forwards are shared with the other ranks, which must make the same ones; None: they are not.
+
+    Before each forward `these` of them may be named, which share that one.
+    """
     with ExitStack() as held:
         for transformer in transformers:
             if ranks is None:
                 break
             exchange = Exchange(ranks, pieces=PIECES)
-            held.enter_context(blocks.exchanging(transformer, exchange))
+            processor = held.enter_context(blocks.exchanging(transformer))
             # By torch's own hooks, and for this job alone: a LoRA may have put itself around any of these layers.
-            for handle in _cut(transformer, exchange):
+            for handle in _cut(transformer, processor, exchange, these or (lambda: ranks)):
                 held.callback(handle.remove)
         yield
 
 
-def _cut(transformer: Any, exchange: Exchange) -> Iterator[Any]:
+def _cut(
+    transformer: Any, processor: blocks.SelfAttention, exchange: Exchange, these: Callable[[], Ranks]
+) -> Iterator[Any]:
     ranks, patch = exchange.ranks, transformer.config.patch_size
     share = 0
 
     def part(x: Tensor, dim: int) -> Tensor:
         """This card's tokens, filled up with zeros."""
+        if ranks.size == 1:
+            return x
         missing = share * ranks.size - x.shape[dim]
         if missing:
             x = functional.pad(x, (0, 0) * (x.dim() - 1 - dim % x.dim()) + (0, missing))
         return x.narrow(dim, share * ranks.rank, share)
 
     def begin(_: Any, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        nonlocal share
+        nonlocal share, ranks
+        ranks = exchange.ranks = these()
+        processor.exchange = exchange if ranks.size > 1 else None  # alone it is what it is on one card
         latents = named["hidden_states"] if "hidden_states" in named else args[0]
         tokens = 1
         for length, each in zip(latents.shape[2:], patch, strict=True):

@@ -17,7 +17,7 @@ from common.catalog import CHECKPOINTS, MAX_PROMPT_TOKENS
 from common.contract import Plan, Preview, Step
 from common.errors import GOT_CHARACTERS, GpuError, ResultError
 from common.runtime.device.backend import free_memory, out_of_memory
-from common.runtime.fast import blocks, shortcuts, ulysses
+from common.runtime.fast import blocks, halves, shortcuts
 from common.runtime.job import Job
 from common.runtime.model import load
 from common.runtime.sample import decode, preview, stages
@@ -123,7 +123,7 @@ def _make(
     if not CHECKPOINTS[plan.checkpoint].segments:
         with (
             job.in_step() as ranks,
-            ulysses.split(load.transformers(pipe), ranks),
+            halves.split(pipe, load.transformers(pipe), ranks, halves=placed.halves),
             _scheduler(pipe, plan, generator),
             stages.denoising(pipe, placed) as kept,
             _shortened(pipe, plan, steps) as watch.at_step,
@@ -145,7 +145,9 @@ def _make(
 def _shortened(pipe: Any, plan: Plan, steps: int) -> AbstractContextManager[shortcuts.AtStep]:
     placed, preset = plan.placement, CHECKPOINTS[plan.checkpoint].presets[plan.preset]
     taken = preset.shortcuts if placed and placed.shortcuts else None
-    return shortcuts.taken(pipe, load.transformers(pipe), taken, steps, guided=plan.guidance_scale > 1)
+    # Of halves each makes one kind of forward alone.
+    both = plan.guidance_scale > 1 and not (placed and placed.halves)
+    return shortcuts.taken(pipe, load.transformers(pipe), taken, steps, guided=both)
 
 
 def denoising(job: Job, plan: Plan, steps: int, segment: int) -> None:

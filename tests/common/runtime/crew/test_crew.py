@@ -40,7 +40,8 @@ def test_one_crew_for_all_modes_and_nothing_of_a_stop_stays(
     wanted = job.made(1, checkpoint="wan2.1-t2v-14b")
     running = job.run(2, **LONG)
     seen = until_a_step(running)
-    assert any(isinstance(e, Notice) and e.text == "2 cards share each step." for e in seen)
+    said = "2 cards share each step: one half makes its forward with the prompt, the other that without."
+    assert any(isinstance(e, Notice) and e.text == said for e in seen)
     pids = followers()
     running.close()  # a visitor's Stop; it returns when the work has ended
     assert np.array_equal(job.made(2, checkpoint="wan2.1-t2v-14b"), wanted)
