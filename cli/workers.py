@@ -26,6 +26,12 @@ def settings(args: argparse.Namespace) -> dict[str, str]:
         return {}
     if gpus is not None and gpus < 0:
         raise InputError("--gpus", "must not be negative", got=str(gpus), hint="0 is for workers on the CPU")
+    if gpus and not args.ray:
+        import torch  # takes seconds, and is needed anyway
+
+        if gpus > (have := torch.cuda.device_count()):
+            rule = f"must be at most {have}, which this machine has"
+            raise InputError("--gpus", rule, got=str(gpus), hint="0 is for workers on the CPU")
     if replicas is not None and replicas < 1:
         raise InputError("--replicas", "must be at least 1", got=str(replicas))
     found = {"WAN_ENGINE": args.ray or "ray"}

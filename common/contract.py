@@ -497,7 +497,7 @@ class Jobs(Model):
 
     running: Count = 0
     waiting: Count = 0
-    at_once: Annotated[int, Field(ge=1, le=256)] = 1
+    at_once: Annotated[int, Field(ge=1, le=999)] = 1
 
     @property
     def all(self) -> int:

@@ -81,11 +81,11 @@ class Clip:
     frames: np.ndarray
 
 
-def _made(engine: Any, asked: dict[str, Any], size: Any, steps: int) -> Clip:
+def _made(engine: Any, asked: dict[str, Any], size: Any, steps: int, scale: float | None = None) -> Clip:
     from diffusers import UniPCMultistepScheduler  # pyright: ignore[reportPrivateImportUsage]
 
     case = clip.Case(asked["checkpoint"], "quality", tuple(size), steps)
-    request = case.request(steps)
+    request = case.request(steps).model_copy(update={"guidance_scale": scale})
     plan = engine.plan(request)
     frames, latents = list[Any](), list[torch.Tensor]()
     own = engine._sampled
@@ -143,7 +143,7 @@ def replica(asked: dict[str, Any]) -> None:
     engine = again.load(APP).service
     (size,) = asked["sizes"]
     engine.backend = engine.backend.model_copy(update={"step_cache": False})
-    _made(engine, asked, size, asked["steps"])
+    _made(engine, asked, size, asked["steps"], scale=1.0)  # the same forms
     said({"ready": True})
     for _ in sys.stdin:
         said({"seconds": _made(engine, asked, size, asked["steps"]).row["seconds"]})

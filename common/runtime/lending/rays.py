@@ -11,6 +11,7 @@ import logging
 import os
 import secrets
 import socket
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -58,20 +59,23 @@ def pool(settings: SpaceSettings) -> Pool:
     if count * each > cards or not count:
         wanted = max(count, 1) * each
         raise InputError("WAN_REPLICAS", f"must fit {cards} cards", got=f"{wanted}", hint="try --gpus or --replicas")
-    workers = [RayWorker(ray, f"worker {number + 1} of {count}", each, settings) for number in range(count)]
+    told = _environment(each)
+    if here and "OMP_NUM_THREADS" not in os.environ:  # Ray would give a worker one thread: it asks for no cores
+        told["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // count))
+    workers = [RayWorker(ray, f"worker {number + 1} of {count}", each, told) for number in range(count)]
     return Pool(workers, own_disk=here)
 
 
 class RayWorker:
     """A `Replica` as an actor; a dead one is begun anew by Ray, for as long as this process lives."""
 
-    def __init__(self, ray: Any, name: str, cards: int, settings: SpaceSettings) -> None:
+    def __init__(self, ray: Any, name: str, cards: int, told: Mapping[str, str]) -> None:
         self.name = name
         self._ray = ray
         self._actor = (
             ray.remote(Replica)
             .options(num_cpus=0, num_gpus=cards, max_restarts=-1, max_concurrency=CALLS_AT_ONCE,
-                     runtime_env={"env_vars": _environment(cards)})
+                     runtime_env={"env_vars": dict(told)})
             .remote()
         )  # fmt: skip
 

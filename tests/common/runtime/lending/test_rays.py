@@ -15,6 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from uuid import uuid4
 
 import httpx
@@ -180,6 +181,61 @@ def test_nothing_of_ray_is_imported_by_who_does_not_ask_for_it() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def pretended(monkeypatch: pytest.MonkeyPatch, cards: int) -> list[dict]:
+    asked: list[dict] = []
+    actor = SimpleNamespace(remote=lambda: None)
+    kind = SimpleNamespace(options=lambda **given: asked.append(given) or actor)
+    resources = {"CPU": 64.0} | ({"GPU": float(cards)} if cards else {})
+    ray = SimpleNamespace(
+        is_initialized=lambda: True, cluster_resources=lambda: resources, remote=lambda what: kind
+    )
+    monkeypatch.setattr(rays, "_ray", lambda here: ray)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("cards", "settings", "workers", "each"),
+    [
+        (8, SpaceSettings(engine="ray"), 8, 1),
+        (8, SpaceSettings(engine="ray", cards=2), 4, 2),
+        (8, SpaceSettings(engine="ray", replicas=3), 3, 1),
+        (8, SpaceSettings(engine="ray", replicas=2, device="cpu"), 2, 0),
+        (0, SpaceSettings(engine="ray"), 1, 0),
+        (0, SpaceSettings(engine="ray://head:10001", device="cpu", replicas=5), 5, 0),
+    ],
+)
+def test_a_pool_has_as_many_workers_as_the_cards_give(
+    monkeypatch: pytest.MonkeyPatch, cards: int, settings: SpaceSettings, workers: int, each: int
+) -> None:
+    for name in ("WAN_ADMIN", "WAN_ENGINE_KEY"):
+        monkeypatch.setenv(name, "a secret of sixteen letters")
+    monkeypatch.setenv("WAN_MODELS", "/models")
+    asked = pretended(monkeypatch, cards)
+    assert rays.pool(settings).line.places == workers == len(asked)
+    for options in asked:
+        told = options["runtime_env"]["env_vars"]
+        assert options["num_gpus"] == each and options["max_restarts"] == -1
+        assert told["WAN_MODELS"] == "/models" and "a secret" not in str(told)
+        assert told["WAN_ENGINE"] == told["WAN_ADMIN"] == ""
+        assert (told.get("CUDA_VISIBLE_DEVICES") == "") is (each == 0)
+
+
+@pytest.mark.parametrize(
+    ("cards", "settings", "told"),
+    [
+        (2, SpaceSettings(engine="ray", replicas=3), "WAN_REPLICAS must fit 2 cards; got 3"),
+        (2, SpaceSettings(engine="ray", cards=4), "WAN_REPLICAS must fit 2 cards; got 4"),
+        (0, SpaceSettings(engine="ray://head:10001"), "needs cards; the cluster at ray://head:10001 has none"),
+    ],
+)
+def test_more_cards_than_there_are_is_told(
+    monkeypatch: pytest.MonkeyPatch, cards: int, settings: SpaceSettings, told: str
+) -> None:
+    pretended(monkeypatch, cards)
+    with pytest.raises(InputError, match=told):
+        rays.pool(settings)
 
 
 TOKEN = secrets.token_hex(32)
