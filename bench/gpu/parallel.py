@@ -126,13 +126,20 @@ def replicas(asked: Asked, folder: Path) -> Iterator[Row]:
             for n in which:
                 started[n].tell("go")
             for n in which:
-                next(said[n])
+                if why := next(said[n], {"failed": "it ended"}).get("failed"):
+                    raise TimeoutError(why)
             return time.monotonic() - began
 
         cards, rounds, took = range(asked.cards), list[list[float]](), 0.0
         while len(rounds) < ROUNDS and (not rounds or time.time() + took + 5 < asked.until):
             began = time.monotonic()
-            rounds.append([*(together([n]) for n in cards), together(cards)])
+            try:
+                rounds.append([*(together([n]) for n in cards), together(cards)])
+            except TimeoutError as error:
+                yield {"failed": str(error)}
+                if not rounds:
+                    return
+                break
             took = time.monotonic() - began
         *alone, whole = (statistics.median(each) for each in zip(*rounds, strict=True))
         mean = statistics.mean(alone)

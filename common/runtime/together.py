@@ -1,6 +1,6 @@
 """One job by several processes, one a card: which of them this is, and how they go from step to step together.
 
-All of them sample, each its share of every forward; the leader alone decodes, writes and tells. A collective hangs
+All of them sample, each its share of every step; the leader alone decodes, writes and tells. A collective hangs
 where one of them is missing: so between the first step and the last nobody stops by himself. After each step the
 leader says whether all go on.
 """
