@@ -224,14 +224,10 @@ class Pool:
                     yield None, Heartbeat()
                 yield from told.items
         finally:
-            if not told.over:
-                _stopped(member, job, seen)
-            elif told.broken:
-                worker.end()  # it may fail every job from now on
-                member.dead, member.held = True, []
+            if told.over:
+                _over(member, job, told)
             else:
-                member.held = told.held
-                worker.ask("forget", job)
+                _stopped(member, job, seen)
 
     def _shares(self, member: Member) -> bool:
         if member.shares is None:
@@ -290,6 +286,16 @@ def _patient(worker: Worker, method: str, *args: Any) -> Generator[tuple[None, E
         yield None, Heartbeat()
 
 
+def _over(member: Member, job: str, told: Told) -> None:
+    """Notes what a job has left behind: perhaps a process that may fail every job from now on."""
+    if told.broken:
+        member.worker.end()
+        member.dead, member.held = True, []
+    else:
+        member.held = told.held
+        member.worker.ask("forget", job)
+
+
 def _stopped(member: Member, job: str, seen: int) -> None:
     """Ends a job, and returns when it has let the device go; a worker that does not let go is ended."""
     worker, end = member.worker, time.monotonic() + SILENCE
@@ -298,8 +304,7 @@ def _stopped(member: Member, job: str, seen: int) -> None:
         while time.monotonic() < end:
             told: Told | None = worker.answer(worker.ask("more", job, seen), PATIENCE)
             if told is None or told.over:  # or it has never begun, and will not
-                worker.ask("forget", job)
-                member.held = told.held if told else member.held
+                _over(member, job, told or Told(held=member.held))
                 return
             seen += len(told.items)
         worker.end()
