@@ -78,9 +78,11 @@ class Replica:
         with self._moved:
             if job in self._jobs:
                 return
-            self._jobs[job] = Told()
-            self._stops.setdefault(job, threading.Event())
-        threading.Thread(target=self._work, args=(job, app, ready), name="replica", daemon=True).start()
+            told = self._jobs[job] = Told()
+            stop = self._stops.setdefault(job, threading.Event())
+        # Its own: by the time that it starts a stopped job may be forgotten.
+        work = (told, stop, app, ready)
+        threading.Thread(target=self._work, args=work, name="replica", daemon=True).start()
 
     def more(self, job: str, seen: int) -> Told | None:
         """What a job has said after the first `seen` items, waiting a moment where that is nothing.
@@ -142,8 +144,8 @@ class Replica:
 
     # ------------------------------------------------------------------ the work
 
-    def _work(self, job: str, app: str, ready: bytes) -> None:
-        stop, engine = self._stops[job], None
+    def _work(self, told: Told, stop: threading.Event, app: str, ready: bytes) -> None:
+        engine = None
         try:
             with self._turn:  # of a job that was stopped the last step may be under way
                 if stop.is_set():
@@ -153,22 +155,20 @@ class Replica:
                 work = engine.run(given)
                 try:
                     for item in work:
-                        self._say(job, item)
+                        self._say(told, item)
                         if stop.is_set():
                             break
                 finally:
                     work.close()
                 with self._moved:
-                    self._jobs[job].left = [str(path) for path in engine.writes(given)]
+                    told.left = [str(path) for path in engine.writes(given)]
         except Exception as error:
             with self._moved:
-                told = self._jobs[job]
                 told.broken = True
                 if not any(isinstance(item, StudioError) for _, item in told.items):
                     told.items.append((None, explain(error)))
         finally:
             with self._moved:
-                told = self._jobs[job]
                 told.held = engine.own() if engine is not None else []
                 told.over = True
                 self._moved.notify_all()
@@ -177,9 +177,9 @@ class Replica:
         with self._turn:  # a job that comes meanwhile would import the same
             load.pipeline_class(again.load(ROOT / app).service.pipeline)
 
-    def _say(self, job: str, item: Carried) -> None:
+    def _say(self, told: Told, item: Carried) -> None:
         with self._moved:
-            self._jobs[job].items.append(item)
+            told.items.append(item)
             self._moved.notify_all()
 
 
