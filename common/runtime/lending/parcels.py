@@ -21,9 +21,10 @@ def bring(worker: Any, paths: Iterable[Path]) -> None:
             with path.open("rb") as file:
                 while True:
                     piece = file.read(PIECE)
+                    last = start + len(piece) >= size
+                    worker.answer(worker.ask("put", str(path), start, piece, last=last), CALL_SECONDS)
                     start += len(piece)
-                    worker.answer(worker.ask("put", str(path), piece, last=start >= size), CALL_SECONDS)
-                    if start >= size:
+                    if last:
                         break
 
 

@@ -132,12 +132,16 @@ class Replica:
             file.seek(start)
             return file.read(most)
 
-    def put(self, path: str, piece: bytes, *, last: bool) -> None:
-        """Adds a piece to a file of the cache, which has its name once the last one is there."""
+    def put(self, path: str, start: int, piece: bytes, *, last: bool) -> None:
+        """Writes a piece of a file of the cache, which has its name once the last one is there.
+
+        By its place: what came of it before, from a caller that broke off, is written over.
+        """
         whole = _own(path)
         part = whole.with_name(f".{whole.name}.part")
         part.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("ab") as file:
+        with part.open("r+b" if start else "wb") as file:
+            file.seek(start)
             file.write(piece)
         if last:
             part.replace(whole)

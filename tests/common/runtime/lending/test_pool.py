@@ -292,11 +292,8 @@ class Far(Replica):
     def size(self, path: str) -> int:
         return self.there(path).stat().st_size
 
-    def put(self, path: str, piece: bytes, *, last: bool) -> None:
-        file = self.there(path)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("ab") as opened:
-            opened.write(piece)
+    def put(self, path: str, start: int, piece: bytes, *, last: bool) -> None:
+        super().put(str(cache.root() / "far" / Path(path).relative_to(cache.root())), start, piece, last=last)
 
     def get(self, path: str, start: int, most: int) -> bytes:
         with self.there(path).open("rb") as file:
@@ -316,7 +313,7 @@ def test_files_travel_where_the_disk_is_another(
     engine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("common.runtime.lending.parcels.PIECE", 7)
-    far = Far(tmp_path / "far")
+    far = Far(cache.root() / "far")
     pool = Pool([Worker("far", far)])
     before = cache.results() / "before.npy"
     before.write_bytes(b"twenty-two bytes of it")
@@ -337,7 +334,7 @@ def test_a_worker_touches_no_file_outside_of_the_cache(tmp_path: Path) -> None:
         with pytest.raises(StudioError):
             replica.get(str(path), 0, 10)
         with pytest.raises(StudioError):
-            replica.put(str(path), b"", last=True)
+            replica.put(str(path), 0, b"", last=True)
     assert secret.read_text() == "a token"
 
 
@@ -367,3 +364,12 @@ def test_all_let_their_models_go(engine: Any) -> None:
     made(pool, engine, ready("a circle"))
     pool.unload()
     assert engine.unloaded == 2 and pool.held() == []
+
+
+def test_a_file_whose_sender_broke_off_is_whole_when_it_is_sent_again() -> None:
+    replica, path = Replica(), cache.results() / "segment-0001.npy"
+    replica.put(str(path), 0, b"the first half of it and", last=False)
+    assert not path.exists()
+    for start, piece in ((0, b"all "), (4, b"of it")):
+        replica.put(str(path), start, piece, last=start > 0)
+    assert path.read_bytes() == b"all of it"
